@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,15 +32,12 @@ class CustomBuildHook(BuildHookInterface):
             into[str(root / path)] = f"{HOUSE}/{path.as_posix()}"
         if not (root / "sre_responder/runbooks").exists():  # an sdist has no links
             into[str(root / "runbooks")] = "sre_responder/runbooks"
-        self._written = tempfile.TemporaryDirectory()
+        written = Path(tempfile.mkdtemp(prefix="sre-responder-"))
+        atexit.register(shutil.rmtree, written, ignore_errors=True)
         for name, text in manifests(root, contents).items():
-            page = Path(self._written.name) / name
+            page = written / name
             page.write_text(text)
             into[str(page)] = f"{HOUSE}/{name}"
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if hasattr(self, "_written"):
-            self._written.cleanup()
 
 
 def collection_files(root: Path) -> list[Path]:
