@@ -1,0 +1,71 @@
+"""The allowlist: every guarded action, its rung, its platform, and where its options come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Rung = Literal[0, 1, 2, 3, 4]  # 0 is containment: it comes before the ladder
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What the guard must know of an action; the effect itself is in `effects/` or in a host module."""
+
+    name: str
+    rung: Rung
+    platform: str
+    undoable: bool
+    on_host: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Options that the catalogue's annotations fill where the task leaves them out: option to annotation."""
+    secrets: frozenset[str] = frozenset()
+    """Options marked no_log: they enter the plan's digest as a keyed hash and never the record."""
+
+    @property
+    def containment(self) -> bool:
+        return self.rung == 0
+
+    @property
+    def rollback(self) -> bool:
+        return self.rung == 3
+
+
+_HAPROXY = {"socket": "responder/haproxy-socket", "backend": "responder/haproxy-backend"}
+
+ACTIONS: Mapping[str, ActionSpec] = {
+    spec.name: spec
+    for spec in (
+        ActionSpec("haproxy_drain", 0, "haproxy", undoable=True, annotations=_HAPROXY),
+        ActionSpec(
+            "http_cache_purge",
+            1,
+            "http cache",
+            undoable=False,
+            annotations={"url": "responder/cache-url", "method": "responder/cache-method"},
+        ),
+        ActionSpec(
+            "supervisor_restart",
+            2,
+            "supervisord",
+            undoable=False,
+            annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
+        ),
+        ActionSpec(
+            "release_rollback", 3, "release folders", undoable=True, on_host=True, annotations={"root": "responder/release-root"}
+        ),
+        ActionSpec(
+            "haproxy_failover", 4, "haproxy", undoable=True, annotations={**_HAPROXY, "to": "responder/haproxy-failover-to"}
+        ),
+    )
+}
+
+COLLECTION = "sre.responder"
+READ_ONLY = frozenset({"open_incident", "note", "handoff", "preflight", "blast_radius", "diagnose", "verify"})
+"""Steps that record or read; they run under a stop too."""
+
+
+def short_name(action: str) -> str:
+    """`sre.responder.note` as `note`; other names unchanged."""
+    return action.removeprefix(COLLECTION + ".")

@@ -1,0 +1,122 @@
+"""What people sign: statements under their own SSH keys, verified offline against allowed_signers."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sre_responder.errors import InputError, Refused
+from sre_responder.people import People, Person, Role
+from sre_responder.plan import canonical
+
+NAMESPACE = "sre-responder"
+Kind = Literal["approval", "attest", "acknowledge", "lift"]
+_TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
+
+
+class Statement(BaseModel):
+    """One signed sentence: who decides what about which subject, once, until when (seconds since the epoch)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Kind
+    subject: str
+    decision: Literal["grant", "deny"]
+    person: str
+    nonce: str
+    signed_at: float
+    expires_at: float
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The bytes that are signed."""
+        return canonical(self.model_dump())
+
+    @classmethod
+    def parse(cls, text: str) -> Statement:
+        """A statement from the text that was signed."""
+        try:
+            return cls.model_validate(json.loads(text))
+        except (ValidationError, ValueError) as error:
+            raise InputError("this is not a signed statement of Responder.", cure="Sign with `responder approve`.") from error
+
+
+def state(
+    kind: Kind, subject: str, person: Person, now: float, valid_seconds: float, *, decision: Literal["grant", "deny"] = "grant", note: str = ""
+) -> Statement:
+    """A new statement with its own nonce."""
+    return Statement(
+        kind=kind, subject=subject, decision=decision, person=person.name, nonce=secrets.token_hex(16),
+        signed_at=now, expires_at=now + valid_seconds, note=note,
+    )  # fmt: skip
+
+
+def sign(statement: Statement, key: Path) -> str:
+    """The SSH signature of a statement by a key file, or by the agent where `key` is a public key."""
+    if not key.exists():
+        raise InputError(f"key {key} does not exist.", cure="Name your SSH key with --key.")
+    return _keygen(["-Y", "sign", "-n", NAMESPACE, "-f", str(key)], statement.text, f"signing with {key}")
+
+
+def verify(statement: Statement, signature: str, people: People) -> Person:
+    """The person who signed; Refused where the signature, the key or the person does not hold."""
+    person = people.named(statement.person)
+    if not people.signers.is_file():
+        raise Refused(f"{people.signers} does not exist, so no signature can be verified.", cure="Put it into the home.")
+    with tempfile.NamedTemporaryFile("w", suffix=".sig", encoding="ascii", errors="replace") as file:
+        file.write(signature)
+        file.flush()
+        arguments = ["-Y", "verify", "-f", str(people.signers), "-I", person.principal, "-n", NAMESPACE, "-s", file.name]
+        try:
+            _keygen(arguments, statement.text, "verifying")
+        except InputError as error:
+            raise Refused(f"the signature of {person.name} does not hold: {error.message}") from error
+    return person
+
+
+def _keygen(arguments: Sequence[str], text: str, doing: str) -> str:
+    try:
+        done = subprocess.run(
+            ["ssh-keygen", *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"{doing}: ssh-keygen is not installed.", cure="Install the package openssh-client.") from error
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{doing}: ssh-keygen gave no answer in {_TIMEOUT_SECONDS} s.", cure="Try again.") from error
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
+        raise InputError(f"{doing}: {last[0]}.", cure="Check the key and allowed_signers.")
+    return done.stdout
+
+
+def require_role(person: Person, role: Role, why: str) -> None:
+    """Refused unless the person has that role."""
+    if role not in person.roles:
+        raise Refused(f"{person.name} is not {role.replace('_', ' ')}: {why}.", cure=f"Ask one who is; {person.name} has {', '.join(person.roles)}.")
+
+
+def requester(people: People) -> str:
+    """Who asks: the person behind the login of this process; AWX gives the name of its user."""
+    login = os.environ.get("awx_user_name") or os.environ.get("SUDO_USER") or getpass.getuser()
+    return people.identity(login)
+
+
+def default_key() -> Path:
+    """The key that the person already signs with: git's, else the first of OpenSSH's own."""
+    git = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
+    named = git.stdout.strip()
+    candidates = [Path(named).expanduser()] if named.startswith(("/", "~")) else []
+    candidates += [Path.home() / ".ssh" / name for name in ("id_ed25519_sk", "id_ed25519", "id_ecdsa", "id_rsa")]
+    for key in candidates:
+        if key.exists():
+            return key
+    raise InputError("no SSH key was found.", cure="Name yours with --key.")

@@ -1,0 +1,100 @@
+"""Reading YAML files so that every error names file, line, key and cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sre_responder.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+_LIMIT_BYTES = 1 << 20
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice: the second would silently win."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+        seen.add(key)
+    return dict(loader.construct_mapping(node, deep=True))
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, at most 1 MiB, in UTF-8."""
+    try:
+        if path.stat().st_size > _LIMIT_BYTES:
+            raise InputError(f"{path} is larger than 1 MiB.", cure="Split it.")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).", cure="Save it as UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", cure="Check that it exists and may be read.") from error
+
+
+def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
+    """Each YAML document of a file, with its node so that errors can name lines."""
+    text = read_text(path)
+    try:
+        for node in yaml.compose_all(text, _UniqueKeys):
+            loader = _UniqueKeys("")
+            yield loader.construct_document(node), node  # type: ignore[no-untyped-call]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line.") from error
+
+
+def line_of(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
+    """The line (from 1) at which the value at `place` stands, or the nearest one above it."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for key in place:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(key)), None)
+            if pair is None:
+                return line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return int(line)
+
+
+def problems(error: ValidationError, path: Path, node: yaml.Node | None) -> str:
+    """A validation error as one line a problem: file, line, key, what is wrong."""
+    rows = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "document"
+        rows.append(f"{path}:{line_of(node, problem['loc'])}: {key}: {problem['msg']}")
+    return "\n".join(rows)
+
+
+def validated(model: type[Model], value: Any, path: Path, node: yaml.Node | None) -> Model:
+    """`value` as a model, or InputError with file, line and key of every problem."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InputError(problems(error, path, node), cure="Correct the lines named.") from error
+
+
+def read_model(model: type[Model], path: Path) -> Model:
+    """The one document of a file as a model; an empty file is an empty mapping."""
+    documents = list(read_documents(path))
+    if len(documents) > 1:
+        raise InputError(f"{path} holds {len(documents)} documents.", cure="Keep one.")
+    value, node = documents[0] if documents else ({}, None)
+    return validated(model, {} if value is None else value, path, node)

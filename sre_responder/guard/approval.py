@@ -1,0 +1,53 @@
+"""Gate: not production, or a valid approval of exactly this plan (spec sections 2, 4 and 5)."""
+
+from __future__ import annotations
+
+from sre_responder.guard.snapshot import Gate, Snapshot
+
+
+def causes(s: Snapshot) -> list[str]:
+    """Why this plan needs a person; empty where it does not."""
+    found = []
+    limits = s.limits
+    failures = sum(attempt.outcome != "improved" and attempt.outcome is not None for attempt in s.lineage)
+    if s.production and not standing(s):
+        found.append("production")
+    if limits and limits.approval_after_failures is not None and failures >= limits.approval_after_failures:
+        found.append(f"{failures} actions of this incident did not help")
+    if limits and limits.approve_production_rollbacks and s.production and s.spec and s.spec.rollback:
+        found.append("a rollback in production")
+    if not s.measured and s.policy.requires.measured_criterion:
+        found.append("the success criterion cannot be measured now")
+    return found
+
+
+def standing(s: Snapshot) -> bool:
+    """Whether the policy grants this runbook, by digest, this rung in production without asking."""
+    return bool(s.runbook and s.spec and s.spec.rung in s.policy.approvals.standing.get(s.runbook.digest, ()))
+
+
+def approval(s: Snapshot) -> Gate:
+    why = causes(s)
+    if not why:
+        granted = s.production and standing(s)
+        return Gate("approval", "passed", "standing approval of this runbook's digest" if granted else "no approval is needed here")
+    if not s.policy.requires.approvals:
+        return Gate("approval", "skipped", f"this policy asks nobody ({', '.join(why)})")
+    needed, grants = s.approvals_needed, s.grants
+    evidence = {
+        "because": why,
+        "needed": needed,
+        "given_by": [a.person for a in grants],
+        "expired_or_used": [a.person for a in s.approvals if a.used or a.expires_at <= s.now],
+        "denied_by": [a.person for a in s.approvals if a.decision == "deny"],
+    }
+    if s.approved:
+        return Gate("approval", "passed", f"approved by {', '.join(a.person for a in grants)}", evidence)
+    return Gate(
+        "approval",
+        "failed",
+        f"needs {needed} approval of exactly this plan ({', '.join(why)}); {len(grants)} given",
+        evidence,
+        clears_by="an operator or incident commander other than the requester",
+        command=s.approve_command,
+    )

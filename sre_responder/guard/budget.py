@@ -1,0 +1,30 @@
+"""Gate: automatic actions are used up by severity and incident; then a person decides (spec section 5)."""
+
+from __future__ import annotations
+
+from sre_responder.guard.snapshot import Gate, Snapshot
+
+
+def budget(s: Snapshot) -> Gate:
+    if s.incident is None and not s.policy.requires.tickets:
+        return Gate("budget", "skipped", "without tickets there is no severity to take a limit from")
+    if s.limits is None:
+        return Gate("budget", "unknown", "the incident has no severity, so its limit is not known", clears_by="an operator")
+    limit = s.limits.automatic_actions
+    used = sum(attempt.automatic for attempt in s.lineage)
+    severity = s.incident.severity if s.incident else None
+    evidence = {"used": used, "limit": limit, "severity": severity}
+    if limit is None:
+        return Gate("budget", "passed", f"{severity} has no limit of automatic actions", evidence)
+    if used < limit:
+        return Gate("budget", "passed", f"{used} of {limit} automatic actions used", evidence)
+    if s.approved:
+        return Gate("budget", "passed", f"{used} of {limit} automatic actions used; this one a person approved", evidence)
+    return Gate(
+        "budget",
+        "failed",
+        f"all {limit} automatic actions of {severity} are used; a person decides now",
+        evidence,
+        clears_by="an approver",
+        command=s.approve_command,
+    )

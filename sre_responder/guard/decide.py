@@ -1,0 +1,226 @@
+"""The decision: all gates over one picture, and the reservation, in one ledger transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from sre_responder import approval, stop
+from sre_responder.actions import ACTIONS
+from sre_responder.errors import InputError, Refused
+from sre_responder.guard import evaluate, loop, rollback
+from sre_responder.guard.approval import causes
+from sre_responder.guard.snapshot import Gate, Request, RunbookFacts, Snapshot, Step
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
+from sre_responder.ledger.schema import audit as audit_table
+from sre_responder.ledger.schema import effects, not_applicable
+from sre_responder.people import Person
+from sre_responder.plan import Plan
+from sre_responder.runbook import Runbook
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the guard said, and, where it allowed, what it reserved."""
+
+    allowed: bool
+    gates: tuple[Gate, ...]
+    plan: Plan | None
+    attempt: int | None = None
+    effect: int | None = None
+    """The number of the intent; it is the fencing token too: a newer one is always higher."""
+
+    @property
+    def refusals(self) -> tuple[Gate, ...]:
+        return tuple(gate for gate in self.gates if gate.blocks)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "decision": "allowed" if self.allowed else "refused",
+            "plan": self.plan.digest if self.plan else None,
+            "attempt": self.attempt,
+            "gates": [gate.as_dict() for gate in self.gates],
+        }
+
+
+class OtherHostAtWork(Exception):
+    """Another host of the same attempt is not done yet: ask again in a moment."""
+
+
+def symptom(environment: str, service: str, failure_class: str) -> str:
+    """What attempts are counted by: not the incident's number, not the alert's name (spec section 2)."""
+    return f"{environment}:{service}:{failure_class}"
+
+
+def facts(runbook: Runbook | None) -> RunbookFacts | None:
+    """A runbook as the gates see it."""
+    if runbook is None:
+        return None
+    steps = tuple(Step(task.digest, task.action, ACTIONS[task.action].rung, task.name) for task in runbook.steps if task.action)
+    meta = runbook.metadata
+    return RunbookFacts(meta.id, runbook.digest, runbook.registered, meta.failure_class, meta.contain_first, steps)
+
+
+def look(
+    connection: Connection,
+    now: float,
+    home: Home,
+    request: Request,
+    plan: Plan | None,
+    runbook: Runbook | None,
+    *,
+    measured: bool,
+    record: bool,
+    joined: int | None = None,
+) -> Snapshot:
+    """The picture that the gates judge, read in the caller's transaction."""
+    policy, known = home.policy, facts(runbook)
+    failure_class = known.failure_class if known else "none"
+    name = symptom(request.environment, request.service, failure_class)
+
+    def verify(statement: approval.Statement, signature: str) -> Person:
+        person = approval.verify(statement, signature, home.people)
+        if statement.kind == "approval" and person.name == request.requester:
+            raise Refused(f"{person.name} asked for this and cannot approve it himself.")
+        longest = policy.approvals.valid_minutes * 60
+        if statement.kind == "approval" and statement.expires_at - statement.signed_at > longest + 1:
+            raise Refused(f"this approval is valid for longer than the policy's {longest // 60} minutes.")
+        return person
+
+    try:
+        radius = home.catalogue.radius(request.service)
+    except InputError:
+        radius = None
+    proven = attempts.proven(connection, known.digest, known.failure_class) if known else None
+    attested = plans.signed(connection, "attest", known.digest, verify) if known else None
+    acknowledged = {}
+    for breaker in (f"{name}:{request.action}", f"rollbacks:{request.environment}"):
+        if found := plans.signed(connection, "acknowledge", breaker, verify):
+            acknowledged[breaker] = found[0].signed_at
+    since = incidents.recovered_at(connection, name)
+    run = runs.get(connection, request.run)
+    seen = select(audit_table.c.id).where(audit_table.c.incident == request.incident, audit_table.c.type == "scope.identified")
+    held = select(effects.c.id).where(
+        effects.c.contains.is_(True), effects.c.state == "done", effects.c.undone_at.is_(None),
+        effects.c.attempt.in_([a.id for a in attempts.of_incident(connection, request.incident)]),
+    )  # fmt: skip
+    declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
+    return Snapshot(
+        now=now,
+        policy=policy,
+        request=request,
+        spec=ACTIONS.get(request.action),
+        plan=plan,
+        symptom=name,
+        stops=stop.standing(connection, now, policy.stop.file, environment=request.environment, service=request.service, record=record),
+        incident=incidents.fact(connection, request.incident),
+        runbook=known,
+        attempts=tuple(a for a in attempts.of_symptom(connection, name, since) if a.id != joined),
+        incident_attempts=tuple(a for a in attempts.of_incident(connection, request.incident) if a.id != joined),
+        rollbacks=tuple(a for a in attempts.rollbacks(connection, request.environment) if a.id != joined),
+        acknowledged=acknowledged,
+        not_applicable=frozenset(connection.execute(declined).scalars()),
+        approvals=plans.approvals_of(connection, plan.digest, verify) if plan else (),
+        measured=measured,
+        proven=f"attempt {proven.id} improved {proven.service} in {proven.environment}" if proven else None,
+        attested=f"{attested[0].person}, {attested[1].get('evidence', '')}" if attested else None,
+        scope_identified=connection.execute(seen.limit(1)).scalar() is not None,
+        contained=connection.execute(held.limit(1)).scalar() is not None,
+        radius=radius,
+        repairs_nearby=attempts.services_under_repair(connection, radius.neighbours) if radius else (),
+        holder=attempts.holder(connection, plan.target, but=joined) if plan else None,
+        frozen=attempts.frozen(connection, plan.target) if plan else None,
+        halted=run.halted_because if run else None,
+    )
+
+
+def preview(home: Home, ledger: Ledger, request: Request, plan: Plan | None, runbook: Runbook | None, *, measured: bool) -> Decision:
+    """The gates as they stand now, without reserving or recording anything."""
+    with ledger.transaction(reading=True) as connection:
+        now = ledger.now(connection)
+        gates = evaluate(look(connection, now, home, request, plan, runbook, measured=measured, record=False))
+    return Decision(not any(gate.blocks for gate in gates), gates, plan)
+
+
+def decide(
+    home: Home, ledger: Ledger, request: Request, plan: Plan | None, runbook: Runbook | None, *, measured: bool, undo: str = ""
+) -> Decision:
+    """Evaluate every gate and, if none blocks, reserve attempt, approvals and lease and write the intent: all or nothing."""
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        attempts.reap(connection, now)
+        earlier = attempts.of_task(connection, request.run, request.task)
+        joined = earlier.id if earlier else None
+        unfit = _unfit_to_join(connection, joined, request.host)
+        picture = look(connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined)
+        gates = evaluate(picture)
+        if unfit:
+            gates = tuple(Gate("target", "failed", unfit, clears_by="an operator") if g.name == "target" else g for g in gates)
+        refused = [gate for gate in gates if gate.blocks]
+        if plan:
+            plans.save(connection, now, plan, request.incident, gates, request.requester, undo, _approvable(refused))
+        if refused or plan is None or picture.spec is None:
+            record_refusal(connection, now, request, gates, plan)
+            return Decision(False, gates, plan)
+        asked = bool(causes(picture)) or any(g.name == "budget" and "approved" in g.reason for g in gates)
+        used = picture.grants if asked else ()
+        attempt = attempts.reserve(
+            connection, now, request, plan, symptom=picture.symptom, rung=picture.spec.rung, joined=joined,
+            failure_class=picture.runbook.failure_class if picture.runbook else "none", automatic=not used,
+        )  # fmt: skip
+        plans.use_approvals(connection, used, attempt)
+        effect, _ = attempts.intend(
+            connection, now, attempt, request, plan, contains=picture.spec.containment, lease_seconds=policy_lease(home)
+        )
+        audit.append(
+            connection, now, "action.started", request.requester, f"{request.action} on {plan.target}", incident=request.incident,
+            plan=plan.digest, attempt=attempt, action=request.action, rung=picture.spec.rung, host=request.host, target=plan.target,
+            before=plan.before, after=plan.after, diff=plan.diff, evidence=plan.evidence, approved_by=[a.person for a in used],
+            gates={g.name: f"{g.status}: {g.reason}" for g in gates},
+            radius=picture.radius.as_dict() if picture.radius else None,
+        )  # fmt: skip
+        return Decision(True, gates, plan, attempt, effect)
+
+
+def policy_lease(home: Home) -> float:
+    return home.policy.lease.seconds
+
+
+def _approvable(refused: Sequence[Gate]) -> bool:
+    """A plan waits for people where only they stand in its way."""
+    return bool(refused) and all(gate.name in ("approval", "budget") for gate in refused)
+
+
+def _unfit_to_join(connection: Connection, attempt: int | None, host: str) -> str | None:
+    """Hosts of one attempt go one by one, each once, and a host that failed stops the rest."""
+    if attempt is None:
+        return None
+    rows = attempts.effects_of(connection, attempt)
+    if any(row.host == host for row in rows):
+        return f"this task already acted on {host} in this run; an action runs once"
+    if any(row.state in ("failed", "unknown") for row in rows):
+        failed = next(row for row in rows if row.state in ("failed", "unknown"))
+        return f"host {failed.host} failed ({failed.reason}), so the other hosts are left as they are"
+    if any(row.state == "intended" for row in rows):
+        raise OtherHostAtWork
+    return None
+
+
+def record_refusal(connection: Connection, now: float, request: Request, gates: Sequence[Gate], plan: Plan | None) -> None:
+    """A refusal goes to the record, to the incident commander, and latches the run."""
+    refused = [gate for gate in gates if gate.blocks]
+    stopped = refused and refused[0].name == "stop"
+    summary = f"{request.action} refused: " + "; ".join(f"{gate.name}: {gate.reason}" for gate in refused)
+    audit.append(
+        connection, now, "gate.blocked", request.requester, summary, incident=request.incident[:16], notify="incident_commander",
+        action=request.action, plan=plan.digest if plan else None, service=request.service, environment=request.environment,
+        run=request.run, stopped=bool(stopped), gates=[gate.as_dict() for gate in refused],
+    )  # fmt: skip
+    runs.halt(connection, now, request.run, f"{request.action} was refused ({', '.join(gate.name for gate in refused)})")
+
+
+__all__ = ["Decision", "OtherHostAtWork", "decide", "facts", "look", "loop", "preview", "rollback", "symptom"]

@@ -1,0 +1,208 @@
+"""What the gates see: one frozen picture of request, plan, policy and ledger, and the verdict that each gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from sre_responder.actions import ActionSpec
+from sre_responder.catalogue import Radius
+from sre_responder.plan import Plan
+from sre_responder.policy import Policy, SeverityLimits
+
+Status = Literal["passed", "failed", "unknown", "skipped"]
+Outcome = Literal["improved", "not_improved", "unknown"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's verdict. Unknown blocks as failed does."""
+
+    name: str
+    status: Status
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    clears_by: str | None = None
+    clears_at: str | None = None
+    command: str | None = None
+
+    @property
+    def blocks(self) -> bool:
+        return self.status in ("failed", "unknown")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "evidence": dict(self.evidence)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for what, in plain values; `problems` is what is wrong with the names and arguments given."""
+
+    action: str
+    incident: str
+    service: str
+    environment: str
+    confirm_production: bool
+    run: str
+    task: str
+    step: str
+    host: str
+    hosts: tuple[str, ...]
+    requester: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Incident:
+    id: str
+    service: str
+    environment: str
+    severity: str | None
+    status: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A guarded task declared in the runbook."""
+
+    digest: str
+    action: str
+    rung: int
+    name: str
+
+
+@dataclass(frozen=True)
+class RunbookFacts:
+    id: str
+    digest: str
+    registered: bool
+    failure_class: str
+    contain_first: bool
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt as the ledger holds it; `outcome` is None while it runs or when its process died."""
+
+    id: int
+    incident: str
+    symptom: str
+    service: str
+    action: str
+    rung: int
+    automatic: bool
+    started_at: float
+    outcome: str | None
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A decision of a person about this plan whose signature was verified, with the person's roles."""
+
+    id: int
+    person: str
+    roles: tuple[str, ...]
+    decision: Literal["grant", "deny"]
+    signed_at: float
+    expires_at: float
+    used: bool
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whoever holds the target now."""
+
+    attempt: int
+    run: str
+    who: str
+    taken_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class StopFact:
+    """One standing stop, or a source of stops that cannot be read."""
+
+    id: str
+    holder: str
+    reason: str
+    scope: str
+    raised_at: float | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the gates may look at. They look at nothing else."""
+
+    now: float
+    policy: Policy
+    request: Request
+    spec: ActionSpec | None
+    plan: Plan | None
+    symptom: str
+    stops: tuple[StopFact, ...] = ()
+    incident: Incident | None = None
+    runbook: RunbookFacts | None = None
+    attempts: tuple[Attempt, ...] = ()
+    """Attempts for this symptom since it was last measured healthy, oldest first."""
+    incident_attempts: tuple[Attempt, ...] = ()
+    rollbacks: tuple[Attempt, ...] = ()
+    """The latest rollbacks in this environment, oldest first."""
+    acknowledged: Mapping[str, float] = field(default_factory=dict)
+    """Closed-off remedy to when a person last allowed one trial."""
+    not_applicable: frozenset[str] = frozenset()
+    approvals: tuple[Approval, ...] = ()
+    measured: bool = True
+    proven: str | None = None
+    attested: str | None = None
+    scope_identified: bool = False
+    contained: bool = False
+    radius: Radius | None = None
+    repairs_nearby: tuple[str, ...] = ()
+    holder: Holder | None = None
+    frozen: int | None = None
+    """The attempt whose unknown outcome freezes this target."""
+    halted: str | None = None
+    """Why this run was ended, where a refusal was ignored."""
+
+    @property
+    def production(self) -> bool:
+        return self.request.environment == "production"
+
+    @property
+    def limits(self) -> SeverityLimits | None:
+        severity = self.incident.severity if self.incident else None
+        return next((limits for name, limits in self.policy.severities.items() if name == severity), None)
+
+    @property
+    def lineage(self) -> tuple[Attempt, ...]:
+        """Attempts of this incident or for this symptom: a new incident number does not reset a count."""
+        both = {attempt.id: attempt for attempt in (*self.attempts, *self.incident_attempts)}
+        return tuple(sorted(both.values(), key=lambda attempt: attempt.id))
+
+    @property
+    def remediation(self) -> bool:
+        return self.spec is not None and not self.spec.containment
+
+    @property
+    def grants(self) -> tuple[Approval, ...]:
+        """Approvals that hold now: a grant by each person once, not used, not expired; one denial voids all."""
+        usable = [a for a in self.approvals if not a.used and a.expires_at > self.now and a.signed_at <= self.now + 60]
+        denied = any(a.decision == "deny" for a in usable)
+        return () if denied else tuple({a.person: a for a in usable if a.decision == "grant"}.values())
+
+    @property
+    def approvals_needed(self) -> int:
+        severity = self.incident.severity if self.incident else None
+        return max(1, next((n for name, n in self.policy.approvals.needed.items() if name == severity), 1))
+
+    @property
+    def approved(self) -> bool:
+        return len(self.grants) >= self.approvals_needed
+
+    @property
+    def approve_command(self) -> str | None:
+        return f"responder approve {self.plan.short}" if self.plan else None

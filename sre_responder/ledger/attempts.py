@@ -1,0 +1,209 @@
+"""Attempts, their effects host by host, and the leases that hold their targets."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from sre_responder.errors import Refused
+from sre_responder.guard.snapshot import Attempt, Holder, Request
+from sre_responder.ledger import audit
+from sre_responder.ledger.runs import MACHINE, alive
+from sre_responder.ledger.schema import attempts, effects, leases, runs
+from sre_responder.plan import Plan, canonical
+
+
+def _facts(connection: Connection, query: Select[Any]) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(r.id, r.incident, r.symptom, r.service, r.action, r.rung, r.automatic, r.started_at, r.outcome)
+        for r in connection.execute(query)
+    )
+
+
+def of_symptom(connection: Connection, symptom: str, since: float) -> tuple[Attempt, ...]:
+    """Attempts for a symptom that began after `since`, oldest first."""
+    return _facts(
+        connection,
+        select(attempts).where(attempts.c.symptom == symptom, attempts.c.started_at > since).order_by(attempts.c.started_at),
+    )
+
+
+def of_incident(connection: Connection, incident: str) -> tuple[Attempt, ...]:
+    """Attempts of an incident, oldest first."""
+    return _facts(connection, select(attempts).where(attempts.c.incident == incident).order_by(attempts.c.started_at))
+
+
+def rollbacks(connection: Connection, environment: str, limit: int = 50) -> tuple[Attempt, ...]:
+    """The latest rollbacks in an environment, oldest first."""
+    newest = (
+        select(attempts)
+        .where(attempts.c.environment == environment, attempts.c.rung == 3)
+        .order_by(attempts.c.started_at.desc())
+        .limit(limit)
+    )
+    return tuple(reversed(_facts(connection, newest)))
+
+
+def proven(connection: Connection, digest: str, failure_class: str) -> Row[Any] | None:
+    """An attempt that improved things under this very runbook for this class of failure."""
+    return connection.execute(
+        select(attempts)
+        .where(attempts.c.runbook_digest == digest, attempts.c.outcome == "improved", attempts.c.failure_class == failure_class)
+        .limit(1)
+    ).one_or_none()
+
+
+def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:
+    """The attempt that this task of this run already made on another host."""
+    return connection.execute(select(attempts).where(attempts.c.run == run, attempts.c.task == task)).one_or_none()
+
+
+def effects_of(connection: Connection, attempt: int) -> Sequence[Row[Any]]:
+    return connection.execute(select(effects).where(effects.c.attempt == attempt).order_by(effects.c.id)).all()
+
+
+def holder(connection: Connection, target: str, *, but: int | None = None) -> Holder | None:
+    """Who holds a target, other than attempt `but`."""
+    row = connection.execute(select(leases).where(leases.c.target == target)).one_or_none()
+    if row is None or row.attempt == but:
+        return None
+    who = json.loads(row.holder)
+    return Holder(row.attempt, row.run, f"run {row.run} on {who['machine']} (pid {who['pid']})", row.taken_at, row.expires_at)
+
+
+def frozen(connection: Connection, target: str) -> int | None:
+    """The attempt whose unknown outcome freezes a target."""
+    return connection.execute(
+        select(effects.c.attempt).where(effects.c.target == target, effects.c.state == "unknown").limit(1)
+    ).scalar()
+
+
+def services_under_repair(connection: Connection, services: Sequence[str]) -> tuple[str, ...]:
+    """Which of these services have a target held now."""
+    rows = connection.execute(select(leases.c.service).where(leases.c.service.in_(services)).distinct())
+    return tuple(sorted(rows.scalars()))
+
+
+def reserve(
+    connection: Connection, now: float, request: Request, plan: Plan, *, symptom: str, rung: int, failure_class: str, automatic: bool, joined: int | None
+) -> int:
+    """Count the attempt, or join the one that this task made on another host."""
+    if joined is not None:
+        return joined
+    done = connection.execute(
+        insert(attempts).values(
+            plan=plan.digest, incident=request.incident, symptom=symptom, service=request.service, environment=request.environment,
+            action=request.action, rung=rung, runbook=plan.runbook, runbook_digest=plan.runbook_digest, failure_class=failure_class,
+            run=request.run, task=request.task, hosts=canonical(list(request.hosts)), automatic=automatic, started_at=now,
+        )
+    )
+    assert done.inserted_primary_key is not None
+    return int(done.inserted_primary_key[0])
+
+
+def intend(connection: Connection, now: float, attempt: int, request: Request, plan: Plan, *, contains: bool, lease_seconds: float) -> tuple[int, int]:
+    """Write the intent and take the lease; gives the effect's number and the fencing token."""
+    done = connection.execute(
+        insert(effects).values(
+            attempt=attempt, plan=plan.digest, host=request.host, target=plan.target, state="intended", contains=contains, intended_at=now
+        )
+    )
+    assert done.inserted_primary_key is not None
+    process = psutil.Process(os.getpid())
+    token = int(done.inserted_primary_key[0])
+    connection.execute(
+        insert(leases).values(
+            target=plan.target, attempt=attempt, service=request.service, run=request.run, token=token,
+            holder=canonical({"machine": MACHINE, "pid": process.pid, "started": process.create_time()}),
+            taken_at=now, expires_at=now + lease_seconds,
+        )
+    )
+    return token, token
+
+
+def renew(connection: Connection, now: float, target: str, token: int, lease_seconds: float) -> None:
+    """Hold the target for longer; Refused where it is no longer ours."""
+    done = connection.execute(
+        update(leases).where(leases.c.target == target, leases.c.token == token).values(expires_at=now + lease_seconds)
+    )
+    if done.rowcount != 1:
+        raise Refused(f"the lease on {target} was taken over; this run may not act any more.", cure="responder status")
+
+
+def end_effect(
+    connection: Connection, now: float, effect: int, state: str, *, observed: Any = None, reason: str = "", hold: bool = False
+) -> None:
+    """Record what became of one host: done, failed, not_done or unknown. Only an open effect can end.
+
+    With `hold` the target stays held until the attempt ends: its evidence is still watched.
+    """
+    connection.execute(
+        update(effects)
+        .where(effects.c.id == effect, effects.c.state.in_(("intended", "unknown")))
+        .values(state=state, observed=canonical(observed), reason=reason[:1000], ended_at=now)
+    )
+    if not hold:
+        connection.execute(delete(leases).where(leases.c.token == effect))
+
+
+def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, reason: str, actor: str) -> None:
+    """Record the outcome of an attempt as the evidence gave it."""
+    row = get(connection, attempt)
+    connection.execute(delete(leases).where(leases.c.attempt == attempt))
+    connection.execute(update(attempts).where(attempts.c.id == attempt).values(outcome=outcome, ended_at=now, reason=reason[:1000]))
+    audit.append(
+        connection, now, "action.ended", actor, f"{row.action} on {row.service}: {outcome.replace('_', ' ')} ({reason})", incident=row.incident,
+        notify="incident_commander" if outcome == "unknown" else None, attempt=attempt, outcome=outcome, action=row.action, rung=row.rung,
+    )  # fmt: skip
+
+
+def get(connection: Connection, attempt: int) -> Row[Any]:
+    return connection.execute(select(attempts).where(attempts.c.id == attempt)).one()
+
+
+def unknown(connection: Connection) -> Sequence[Row[Any]]:
+    """Effects whose outcome nobody knows: their targets are frozen."""
+    return connection.execute(select(effects).where(effects.c.state == "unknown").order_by(effects.c.id)).all()
+
+
+def contained(connection: Connection) -> Sequence[Row[Any]]:
+    """Containment that was done and not undone."""
+    return connection.execute(
+        select(effects).where(effects.c.contains.is_(True), effects.c.undone_at.is_(None), effects.c.state == "done").order_by(effects.c.id)
+    ).all()
+
+
+def held(connection: Connection) -> Sequence[Row[Any]]:
+    return connection.execute(select(leases).order_by(leases.c.taken_at)).all()
+
+
+def reap(connection: Connection, now: float, is_alive: Callable[[str, int, float], bool | None] = alive) -> list[int]:
+    """Turn the intents of dead processes into unknown outcomes: proof of death frees the lease and freezes the target.
+
+    A lease that only ran out is left: the clock is no proof.
+    """
+    dead = {row.attempt: f"process {who['pid']} on {who['machine']} died before the outcome was known"
+            for row in held(connection)
+            for who in [json.loads(row.holder)]
+            if is_alive(who["machine"], who["pid"], who["started"]) is False}
+    leased = {row.attempt for row in held(connection)}
+    for row in connection.execute(
+        select(attempts.c.id, runs.c.machine, runs.c.pid, runs.c.pid_started)
+        .outerjoin(runs, runs.c.id == attempts.c.run)
+        .where(attempts.c.outcome.is_(None))
+    ):
+        if row.id not in leased and (row.machine is None or is_alive(row.machine, row.pid, row.pid_started) is False):
+            dead[row.id] = "the run died before the evidence was read"
+    for attempt, reason in dead.items():
+        connection.execute(
+            update(effects)
+            .where(effects.c.attempt == attempt, effects.c.state.in_(("intended", "done")))
+            .values(state="unknown", reason=reason, ended_at=now)
+        )
+        end_attempt(connection, now, attempt, "unknown", reason, "responder")
+    return list(dead)

@@ -1,0 +1,123 @@
+"""The hash-chained record: append, read, verify."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from sre_responder.ledger import outbox
+from sre_responder.ledger.connection import Ledger
+from sre_responder.ledger.schema import audit, chain
+from sre_responder.names import shown
+from sre_responder.plan import canonical
+
+GENESIS = "0" * 64
+TEXT_LIMIT = 2000
+"""Characters of one text in an entry; a longer one is cut, and says so."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the record."""
+
+    id: int
+    at: str
+    incident: str | None
+    type: str
+    actor: str
+    summary: str
+    data: dict[str, Any]
+    prev_hash: str
+    hash: str
+
+    @property
+    def seconds(self) -> float:
+        return datetime.fromisoformat(self.at).timestamp()
+
+
+def iso(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, with microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+
+
+def digest(id: int, at: str, incident: str | None, type: str, actor: str, summary: str, data: str, prev_hash: str) -> str:
+    """The hash of one entry: over all its fields and the hash before it."""
+    return hashlib.sha256(canonical([id, at, incident, type, actor, summary, data, prev_hash]).encode()).hexdigest()
+
+
+def append(
+    connection: Connection,
+    now: float,
+    type: str,
+    actor: str,
+    summary: str,
+    *,
+    incident: str | None = None,
+    notify: str | None = None,
+    **data: Any,
+) -> int:
+    """Add one entry inside the caller's transaction; `notify` names the audience that must also be told."""
+    head = connection.execute(select(chain)).one()
+    at, text = iso(now), canonical(_cut(data))
+    summary, actor = shown(summary, TEXT_LIMIT), shown(actor, 120)
+    fields = (head.id + 1, at, incident, type, actor, summary, text, head.hash)
+    hashed = digest(*fields)
+    names = ("id", "at", "incident", "type", "actor", "summary", "data", "prev_hash")
+    connection.execute(audit.insert().values(dict(zip(names, fields, strict=True)), hash=hashed))
+    connection.execute(update(chain).values(id=head.id + 1, hash=hashed, at=now))
+    if notify:
+        outbox.put(connection, now, id=head.id + 1, at=at, incident=incident, type=type, summary=summary, data=json.loads(text), audience=notify)
+    return int(head.id + 1)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters, cut at {TEXT_LIMIT})"
+    if isinstance(value, dict):
+        return {str(key): _cut(item) for key, item in value.items()}
+    return [_cut(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def entries(connection: Connection, *, incident: str | None = None, type: str | None = None) -> Iterator[Entry]:
+    """The entries in order, all or of one incident or type."""
+    query = select(audit).order_by(audit.c.id)
+    if incident is not None:
+        query = query.where(audit.c.incident == incident)
+    if type is not None:
+        query = query.where(audit.c.type == type)
+    for row in connection.execute(query.execution_options(yield_per=1000)):
+        yield Entry(row.id, row.at, row.incident, row.type, row.actor, row.summary, json.loads(row.data), row.prev_hash, row.hash)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found: how many entries are whole, and the first that is not."""
+
+    ok: bool
+    entries: int
+    broken_at: int | None = None
+    reason: str = ""
+
+
+def verify(ledger: Ledger) -> Verdict:
+    """Walk the chain once from the beginning; the first broken link ends it."""
+    before, expected = GENESIS, 1
+    with ledger.transaction(reading=True) as connection:
+        head = connection.execute(select(chain)).one_or_none()
+        for row in connection.execute(select(audit).order_by(audit.c.id).execution_options(yield_per=5000)):
+            if row.id != expected:
+                return Verdict(False, expected - 1, expected, f"entry {expected} is missing")
+            if row.prev_hash != before:
+                return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
+            if row.hash != digest(row.id, row.at, row.incident, row.type, row.actor, row.summary, row.data, row.prev_hash):
+                return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
+            before, expected = row.hash, expected + 1
+    if head is None or (head.id, head.hash) != (expected - 1, before):
+        return Verdict(False, expected - 1, expected, "the tail is cut or was added without the head")
+    return Verdict(True, expected - 1)

@@ -1,0 +1,111 @@
+"""Opening the ledger: one transaction at a time decides, durably, on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from sre_responder.errors import InputError, LedgerUnavailable
+from sre_responder.ledger import schema
+
+REVISION = "0001"
+BUSY_SECONDS = 10
+_DECIDING = 0x53524552  # the advisory lock under which PostgreSQL decides: one decision at a time
+
+
+class Ledger:
+    """The one place where state lives. `clock` gives seconds since the epoch."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+                raise InputError(f"RESPONDER_LEDGER names '{parsed.get_backend_name()}'.", cure="Use sqlite:/// or postgresql+psycopg://.")
+            self.engine = create_engine(parsed, poolclass=NullPool)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise InputError(
+                f"RESPONDER_LEDGER is not a usable database URL: {error}.",
+                cure="Write sqlite:////path/ledger.db or postgresql+psycopg://user@host/database.",
+            ) from error
+        self.url = url
+        self.clock = clock
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        self.path = Path(parsed.database or "") if self.sqlite else None
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_immediate)
+
+    @contextmanager
+    def transaction(self, *, reading: bool = False) -> Iterator[Connection]:
+        """A transaction that excludes every other one; commit is durable. LedgerUnavailable where it cannot be had.
+
+        With `reading` it sees one whole picture, excludes nobody and writes nothing.
+        """
+        if self.path is not None and not self.path.is_file():
+            raise LedgerUnavailable(
+                f"the ledger {self.path} does not exist.",
+                cure="A lost ledger forgets attempts and stops: restore it, or make a new one with `responder ledger upgrade`.",
+            )
+        try:
+            engine = self.engine.execution_options(reading=reading)
+            with engine.begin() as connection:
+                if not self.sqlite and reading:
+                    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                elif not self.sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _DECIDING})
+                self._check_revision(connection)
+                yield connection
+        except (DBAPIError, SQLAlchemyError) as error:
+            cause = str(getattr(error, "orig", error)).splitlines()[0]
+            raise LedgerUnavailable(
+                f"the ledger {self.engine.url.render_as_string()} cannot be used: {cause}.",
+                cure="Nothing was changed. See `responder doctor`.",
+            ) from error
+
+    def now(self, connection: Connection) -> float:
+        """The time of the ledger: never earlier than its last entry, so that a clock set back revives nothing."""
+        last = connection.execute(select(schema.chain.c.at)).scalar()
+        clock = self.clock() if self.sqlite else float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        return max(clock, last or 0.0)
+
+    def _check_revision(self, connection: Connection) -> None:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found != REVISION:
+            raise LedgerUnavailable(
+                f"the ledger is at revision {found}, this library needs {REVISION}.",
+                cure="Run `responder ledger upgrade`, or use one version everywhere.",
+            )
+
+    def upgrade(self) -> None:
+        """Make the ledger, or bring it to this library's revision. Safe to repeat."""
+        from alembic import command
+        from alembic.config import Config
+
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["engine"] = self.engine
+        try:
+            command.upgrade(config, "head")
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", error)).splitlines()[0]
+            raise LedgerUnavailable(f"the ledger {self.engine.url.render_as_string()} cannot be made: {cause}.") from error
+
+
+def _prepare_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]
+    connection.isolation_level = None  # SQLAlchemy's own BEGIN is replaced below
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,78 @@
+"""Runs in the ledger: who drives what, from which process, and whether it was halted."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, Row, insert, select, update
+
+from sre_responder.ledger import audit
+from sre_responder.ledger.schema import runs
+
+MACHINE = socket.gethostname()
+
+
+def alive(machine: str, pid: int, started: float) -> bool | None:
+    """Whether that very process lives; None where it is on another machine and cannot be asked."""
+    if machine != MACHINE:
+        return None
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def begin(
+    connection: Connection,
+    now: float,
+    id: str,
+    *,
+    pid: int | None = None,
+    driven: bool,
+    requester: str,
+    incident: str | None = None,
+    runbook: str | None = None,
+    service: str | None = None,
+    environment: str | None = None,
+    folder: str | None = None,
+) -> None:
+    """Record a run by its process; a run already recorded stays as it is."""
+    if get(connection, id) is not None:
+        return
+    process = psutil.Process(pid or os.getpid())
+    connection.execute(
+        insert(runs).values(
+            id=id, incident=incident, runbook=runbook, service=service, environment=environment, machine=MACHINE, pid=process.pid,
+            pid_started=process.create_time(), driven=driven, requester=requester, folder=folder, started_at=now,
+        )
+    )
+    audit.append(
+        connection, now, "run.started", requester, f"run {id} of {runbook or 'a playbook'} started on {MACHINE}", incident=incident, run=id
+    )
+
+
+def get(connection: Connection, id: str) -> Row[Any] | None:
+    return connection.execute(select(runs).where(runs.c.id == id)).one_or_none()
+
+
+def standing(connection: Connection) -> Sequence[Row[Any]]:
+    """Runs without an end."""
+    return connection.execute(select(runs).where(runs.c.ended_at.is_(None)).order_by(runs.c.started_at)).all()
+
+
+def end(connection: Connection, now: float, id: str, ending: str, actor: str, summary: str, **data: Any) -> None:
+    """Record how a run ended; only the first ending counts."""
+    row = get(connection, id)
+    done = connection.execute(update(runs).where(runs.c.id == id, runs.c.ended_at.is_(None)).values(ended_at=now, ending=ending))
+    if done.rowcount and row is not None:
+        audit.append(connection, now, f"run.{ending}", actor, summary, incident=row.incident, run=id, **data)
+
+
+def halt(connection: Connection, now: float, id: str, because: str) -> None:
+    """Latch a run: every later guarded step of it is refused, whatever the playbook does with the first refusal."""
+    connection.execute(update(runs).where(runs.c.id == id, runs.c.halted_because.is_(None)).values(halted_because=because[:500]))

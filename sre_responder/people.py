@@ -1,0 +1,60 @@
+"""People with roles and keys: who may approve, in a file kept in Git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from sre_responder.documents import read_model
+from sre_responder.errors import InputError
+
+Role = Literal["operator", "incident_commander"]
+
+
+class Person(BaseModel):
+    """One person; `principal` is the name in allowed_signers under which the key stands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    principal: str
+    roles: tuple[Role, ...] = ("operator",)
+    logins: tuple[str, ...] = ()
+    """User names of machines and of AWX by which this person requests runs; none approves what one of them asked for."""
+
+
+class People(BaseModel):
+    """Everybody who may sign."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    people: tuple[Person, ...] = ()
+    signers: Path = Path("allowed_signers")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> People:
+        for field in ("name", "principal"):
+            values = [getattr(person, field) for person in self.people]
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"{field} given twice: {', '.join(sorted(twice))}")
+        return self
+
+    def named(self, name: str) -> Person:
+        """The person of that name, principal or login."""
+        for person in self.people:
+            if name in (person.name, person.principal, *person.logins):
+                return person
+        known = ", ".join(person.name for person in self.people) or "nobody yet"
+        raise InputError(f"'{name[:60]}' is not in people.yml.", cure=f"Known: {known}.")
+
+    def identity(self, login: str) -> str:
+        """The name of the person behind a login, or the login itself."""
+        return next((p.name for p in self.people if login in (p.name, p.principal, *p.logins)), login)
+
+
+def load(path: Path, signers: Path) -> People:
+    """The people file; a missing one means that nobody may approve."""
+    if not path.exists():
+        return People(signers=signers)
+    return read_model(People, path).model_copy(update={"signers": signers})

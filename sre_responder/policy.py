@@ -1,0 +1,186 @@
+"""The policy: one YAML file with every limit of the specification, and the profiles that set them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from sre_responder.documents import read_documents, validated
+from sre_responder.errors import InputError
+from sre_responder.names import Severity
+from sre_responder.notify.channels import Channel
+
+Profile = Literal["homelab", "team", "production"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stop(_Section):
+    """The emergency stop (spec section 3)."""
+
+    file: Path = Field(Path("/etc/incident-response/EMERGENCY_STOP"), description="Its text is the reason; its absence in a readable folder means clear.")
+    nag_after_minutes: int = Field(60, ge=1, description="A stop older than this is nagged about.")
+
+
+class SeverityLimits(_Section):
+    """One row of the table in spec section 5; null means no limit."""
+
+    services: int | None = Field(ge=1, description="Services that one incident may act on.")
+    automatic_actions: int | None = Field(ge=0, description="Actions of one incident without a person's approval.")
+    approval_after_failures: int | None = Field(ge=0, description="From this many actions without improvement on, each needs approval.")
+    approve_production_rollbacks: bool = Field(False, description="Rollbacks in production need approval.")
+
+
+class Loop(_Section):
+    """Attempts at one remedy for one symptom (spec section 2)."""
+
+    attempts: int = Field(2, ge=1, description="This many attempts within the window close the remedy off.")
+    window_minutes: int = Field(15, ge=1)
+    healthy_seconds: float = Field(60, ge=0, description="A symptom measured healthy for this long starts its counts anew.")
+
+
+class Rollbacks(_Section):
+    """When rollbacks are closed off (spec section 2)."""
+
+    failed_in_a_row: int = Field(2, ge=1)
+    within_window: int = Field(3, ge=1)
+    window_minutes: int = Field(30, ge=1)
+    deadline_seconds: int = Field(300, ge=1, description="A rollback that takes longer is ended and handed over.")
+
+
+class Approvals(_Section):
+    """Who must agree, and for how long it holds (spec section 4)."""
+
+    valid_minutes: int = Field(30, ge=1)
+    needed: Mapping[Severity, int] = Field(default_factory=lambda: {"SEV1": 1, "SEV2": 1, "SEV3": 1, "SEV4": 1})
+    standing: Mapping[str, tuple[Literal[0, 1, 2, 3, 4], ...]] = Field(
+        default_factory=dict, description="Runbook digest to the rungs that it may climb in production without asking."
+    )
+
+
+class Radius(_Section):
+    """How far an action may reach (spec section 5)."""
+
+    capacity_left: float = Field(0.5, ge=0, le=1, description="Share of capacity that must remain, where the platform can tell.")
+    repairs_nearby: int = Field(0, ge=0, description="Other services under repair within two hops.")
+    downstream: int | None = Field(None, ge=0, description="Services that may depend on the one acted on; null means no limit.")
+
+
+class Lease(_Section):
+    """How long a target is held for one attempt."""
+
+    seconds: float = Field(60, gt=0)
+
+
+class Requirements(_Section):
+    """What this environment offers; a safeguard that it cannot offer is skipped, on the record (spec section 2)."""
+
+    tickets: bool = True
+    approvals: bool = True
+    tested_procedures: bool = True
+    identified_scope: bool = True
+    measured_criterion: bool = Field(True, description="An action whose criterion cannot be measured needs an approval.")
+    commander_lifts_stop: bool = True
+
+
+_SEVERITIES: dict[Severity, SeverityLimits] = {
+    "SEV1": SeverityLimits(services=None, automatic_actions=3, approval_after_failures=3),
+    "SEV2": SeverityLimits(services=5, automatic_actions=2, approval_after_failures=2),
+    "SEV3": SeverityLimits(services=1, automatic_actions=3, approval_after_failures=None, approve_production_rollbacks=True),
+    "SEV4": SeverityLimits(services=1, automatic_actions=None, approval_after_failures=None),
+}
+
+
+class Policy(_Section):
+    """All limits of one home. Nothing in a play, an inventory or an alert can change them."""
+
+    profile: Profile = "production"
+    requires: Requirements = Requirements()
+    stop: Stop = Field(default_factory=lambda: Stop.model_validate({}))
+    severities: Mapping[Severity, SeverityLimits] = Field(default_factory=lambda: dict(_SEVERITIES))
+    severity_aliases: Mapping[str, Severity] = Field(
+        default_factory=lambda: {"critical": "SEV1", "high": "SEV2", "medium": "SEV3", "warning": "SEV3", "low": "SEV4", "info": "SEV4"}
+    )
+    loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
+    rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
+    approvals: Approvals = Field(default_factory=lambda: Approvals.model_validate({}))
+    radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
+    lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
+    notifications: tuple[Channel, ...] = ()
+    run_deadline_minutes: float = Field(30, gt=0, description="A run of one runbook that takes longer is ended and handed over.")
+
+    def severity(self, text: str) -> Severity:
+        """SEV1 to SEV4, or one of the policy's aliases for them."""
+        word = text.strip()
+        for known in self.severities:
+            if word.upper() == known:
+                return known
+        if word.lower() in self.severity_aliases:
+            return self.severity_aliases[word.lower()]
+        raise InputError(
+            f"severity '{word[:40]!r}' is not known.",
+            cure=f"Use {', '.join(self.severities)} or one of {', '.join(self.severity_aliases)}.",
+        )
+
+
+_HOMELAB = {
+    "tickets": False,
+    "approvals": False,
+    "tested_procedures": False,
+    "identified_scope": False,
+    "measured_criterion": False,
+    "commander_lifts_stop": False,
+}
+PROFILES: Mapping[Profile, Mapping[str, Any]] = {
+    "homelab": {"requires": _HOMELAB},
+    "team": {"requires": {"tested_procedures": False}},
+    "production": {},
+}
+"""What each profile says where the file is silent."""
+
+
+def load(path: Path) -> Policy:
+    """The policy of a file, with its profile's values where the file is silent."""
+    documents = list(read_documents(path))
+    value, node = documents[0] if documents else ({}, None)
+    if len(documents) > 1 or not isinstance(value, dict | None):
+        raise InputError(f"{path} is not one mapping.", cure="Run `responder init` for a commented example.")
+    written = value or {}
+    chosen = PROFILES.get(written.get("profile", "production"), {})
+    merged = {**written}
+    for section, values in chosen.items():
+        if isinstance(merged.get(section, {}), dict):
+            merged[section] = {**values, **merged.get(section, {})}
+    if isinstance(written.get("severities"), dict):
+        default = {name: limits.model_dump() for name, limits in _SEVERITIES.items()}
+        merged["severities"] = {
+            **default,
+            **{n: {**default.get(n, {}), **v} if isinstance(v, dict) else v for n, v in written["severities"].items()},
+        }
+    return validated(Policy, merged, path, node)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the policy file."""
+    return Policy.model_json_schema()
+
+
+def example(profile: Profile) -> str:
+    """A commented policy file of that profile with every default written out."""
+    policy = Policy.model_validate({"profile": profile, **PROFILES[profile]})
+    lines = ["# Responder's policy. Every line is a default; delete what you do not change.", f"profile: {profile}"]
+    for name, field in Policy.model_fields.items():
+        value = getattr(policy, name)
+        if name == "profile":
+            continue
+        doc = (type(value).__doc__ or "").split("\n")[0] if isinstance(value, BaseModel) else field.description or ""
+        plain = policy.model_dump(mode="json", include={name})
+        lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
+        lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
+    return "\n".join(lines) + "\n"

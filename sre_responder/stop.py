@@ -1,0 +1,105 @@
+"""The emergency stop: its sources, read so that anything unreadable means stopped (spec section 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from sqlalchemy import Connection, insert, or_, select
+
+from sre_responder.errors import Stopped
+from sre_responder.guard.snapshot import StopFact
+from sre_responder.ledger import audit
+from sre_responder.ledger.schema import stops
+from sre_responder.names import shown
+
+REASON_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the stop file says: clear, raised with its text, or unreadable (which stops as well)."""
+
+    state: Literal["clear", "raised", "unreadable"]
+    reason: str = ""
+
+
+def read_file(path: Path) -> Source:
+    """Clear only where the folder can be read and does not hold the file."""
+    try:
+        with os.scandir(path.parent) as folder:
+            present = any(entry.name == path.name for entry in folder)
+    except FileNotFoundError:
+        return Source("unreadable", f"the folder {path.parent} does not exist; create it, or name another file in policy.yml")
+    except OSError as error:
+        return Source("unreadable", f"the folder {path.parent} cannot be read: {error.strerror}")
+    if not present:
+        return Source("clear")
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Source("unreadable", f"{path} is not a file")
+            text = file.read(REASON_LIMIT * 4).decode("utf-8", "replace").strip()
+    except OSError as error:
+        return Source("unreadable", f"{path} is there and cannot be read: {error.strerror}")
+    return Source("raised", shown(text, REASON_LIMIT) or "no reason given")
+
+
+def raise_(
+    connection: Connection, now: float, holder: str, reason: str, *, environment: str | None = None, service: str | None = None, source: str = "ledger"
+) -> str:
+    """Raise a stop for everything, an environment or a service; gives its name."""
+    done = connection.execute(
+        insert(stops).values(
+            holder=shown(holder, 64), reason=shown(reason, REASON_LIMIT), environment=environment, service=service, source=source, raised_at=now
+        )
+    )
+    key = done.inserted_primary_key
+    name = f"STOP-{key[0] if key else '?'}"
+    audit.append(
+        connection, now, "stop.raised", holder, f"{name} covers {scope(environment, service)}: {reason}", notify="incident_commander", stop=name
+    )
+    return name
+
+
+def standing(connection: Connection, now: float, file: Path, *, environment: str, service: str, record: bool) -> tuple[StopFact, ...]:
+    """The stops that cover a service in an environment.
+
+    With `record`, a stop file seen for the first time also becomes a stop in the ledger, so that deleting the file does not lift it.
+    """
+    source = read_file(file)
+    found = []
+    if source.state == "unreadable":
+        found.append(StopFact("file", "the stop file", source.reason, "everything", None))
+    rows = connection.execute(
+        select(stops)
+        .where(
+            stops.c.lifted_at.is_(None),
+            or_(stops.c.environment.is_(None), stops.c.environment == environment),
+            or_(stops.c.service.is_(None), stops.c.service == service),
+        )
+        .order_by(stops.c.id)
+    ).all()
+    found += [StopFact(f"STOP-{r.id}", r.holder, r.reason, scope(r.environment, r.service), r.raised_at) for r in rows]
+    if source.state == "raised" and not any(row.source == "file" for row in rows):
+        name = raise_(connection, now, "the stop file", source.reason, source="file") if record else "file"
+        found.append(StopFact(name, "the stop file", source.reason, "everything", now))
+    return tuple(found)
+
+
+def scope(environment: str | None, service: str | None) -> str:
+    """The scope of a stop in words."""
+    return " in ".join(part for part in (service, environment) if part) or "everything"
+
+
+def report(incident: str, action: str, facts: tuple[StopFact, ...], at: str, stream: TextIO | None = None) -> Stopped:
+    """Write the one JSON line of a blocked action to stderr, and give the error to raise."""
+    reason = "; ".join(f"{fact.id} by {fact.holder}: {fact.reason}" for fact in facts)
+    line = {"timestamp": at, "incident_id": incident, "action_blocked": action, "reason": reason, "outcome": "blocked"}
+    print(json.dumps(line), file=stream or sys.stderr, flush=True)
+    return Stopped(f"emergency stop: {reason}.", cure=f"responder lift {facts[0].id}")

@@ -1,0 +1,39 @@
+"""The undo capsule: a playbook that restores the before-state by hand, without Responder, durable before anything changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from sre_responder.plan import Plan
+
+
+def playbook(plan: Plan, host: str) -> str:
+    """The undo of a plan as a plain playbook; where there is nothing to undo it says so."""
+    note = plan.undo_note or ("There is nothing to undo." if not plan.undo else "Restores the state before the action.")
+    head = f"# Undo of {plan.action} on {plan.target} (plan {plan.digest}).\n# {note}\n# ansible-playbook THIS_FILE\n---\n"
+    if not plan.undo:
+        return head + "[]\n"
+    place = {"connection": "local"} if host == "localhost" else {}
+    play = {"name": f"Undo {plan.action} on {plan.service}", "hosts": host, **place, "gather_facts": False, "tasks": plan.undo}
+    return head + yaml.safe_dump([play], sort_keys=False, width=120)
+
+
+def write(folder: Path, plan: Plan, text: str) -> Path:
+    """Write the capsule and make it durable: file and folder are synced."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{plan.digest}.yml"
+    draft = path.with_suffix(f".{os.getpid()}")
+    with open(draft, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
