@@ -162,6 +162,15 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     )  # fmt: skip
 
 
+def freeze(connection: Connection, now: float, attempt: int, reason: str) -> None:
+    """Nobody knows what this attempt did: its targets stay frozen until a probe settles them."""
+    connection.execute(
+        update(effects)
+        .where(effects.c.attempt == attempt, effects.c.state.in_(("intended", "done")))
+        .values(state="unknown", reason=reason[:1000], ended_at=now)
+    )
+
+
 def get(connection: Connection, attempt: int) -> Row[Any]:
     return connection.execute(select(attempts).where(attempts.c.id == attempt)).one()
 
@@ -200,10 +209,6 @@ def reap(connection: Connection, now: float, is_alive: Callable[[str, int, float
         if row.id not in leased and (row.machine is None or is_alive(row.machine, row.pid, row.pid_started) is False):
             dead[row.id] = "the run died before the evidence was read"
     for attempt, reason in dead.items():
-        connection.execute(
-            update(effects)
-            .where(effects.c.attempt == attempt, effects.c.state.in_(("intended", "done")))
-            .values(state="unknown", reason=reason, ended_at=now)
-        )
+        freeze(connection, now, attempt, reason)
         end_attempt(connection, now, attempt, "unknown", reason, "responder")
     return list(dead)

@@ -1,0 +1,200 @@
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way in for every mutation: check and act are one step, and a refusal is raised."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
+    checking,
+    command_line,
+    location,
+    plain,
+    run_identity,
+    weaknesses,
+)
+
+from sre_responder import __version__, approval, home, names
+from sre_responder.actions import ACTIONS, short_name
+from sre_responder.effects import EFFECTS, Change
+from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.guard.snapshot import Request
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, runs
+from sre_responder.runbook import Runbook, task_digest
+from sre_responder.step import Step, perform, resolve
+
+GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
+
+
+class HostModule:
+    """An effect whose code runs on the host of the play, as an ordinary module."""
+
+    def __init__(self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> None:
+        self.action, self.arguments, self.task_vars = action, arguments, task_vars
+
+    def plan(self) -> Change:
+        answer = self._run({}, check=True)
+        if answer.get("failed"):
+            raise InputError(answer["msg"])
+        keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
+        host = self.task_vars.get("inventory_hostname", "localhost")
+        return Change(target=f"{host}:{answer['target']}", **{key: answer[key] for key in keys if answer.get(key) is not None})
+
+    def act(self, change: Change, plan: str) -> dict[str, Any]:
+        answer = self._run({"_plan": plan, "_expect": change.before}, check=False)
+        if answer.get("moved"):
+            raise StateMoved(answer["msg"])
+        if answer.get("failed") or answer.get("unreachable"):
+            raise EffectFailed(str(answer.get("msg", answer)))
+        return dict(answer["observed"])
+
+    def _run(self, internal: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+        before = self.action._task.check_mode
+        self.action._task.check_mode = check
+        try:
+            return plain(
+                self.action._execute_module(
+                    module_name=f"sre.responder.{self.action.short}",
+                    module_args={**self.arguments, **internal},
+                    task_vars=self.task_vars,
+                )
+            )
+        finally:
+            self.action._task.check_mode = before
+
+
+class ControllerEffect:
+    """An effect whose code runs here, against an API."""
+
+    def __init__(self, action: str, arguments: Mapping[str, Any]) -> None:
+        self.effect, self.arguments = EFFECTS[action], arguments
+
+    def plan(self) -> Change:
+        return self.effect.plan(self.arguments)
+
+    def act(self, change: Change, plan: str) -> dict[str, Any]:
+        return self.effect.act(self.arguments, change)
+
+
+class ActionModule(ActionBase):
+    """Routed to by meta/runtime.yml for every guarded module."""
+
+    _supports_async = False
+    _supports_check_mode = True
+    _requires_connection = False
+
+    @property
+    def short(self) -> str:
+        return short_name(str(self._task.resolved_action or self._task.action))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        facts = task_vars or {}
+        try:
+            return self._guarded(facts)
+        except ResponderError as error:
+            result = {"code": error.code, "cure": error.cure, "exit_code": error.exit_code, **error.details}
+            raise AnsibleActionFail(str(error), result=result) from error
+
+    def _guarded(self, facts: dict[str, Any]) -> dict[str, Any]:
+        place = home.find()
+        ledger = Ledger(place.ledger_url)
+        file, line = location(self._task)
+        given = plain(self._task.args)
+        runbook = resolve(place, file)
+        request, arguments, call = self._request(place, given, facts, runbook, file, line)
+        self._record_run(ledger, request, runbook)
+        spec = ACTIONS.get(self.short)
+        effect: Any = HostModule(self, arguments, facts) if spec and spec.on_host else ControllerEffect(self.short, arguments)
+        hosts = request.hosts
+        step = Step(
+            request, arguments, runbook, checking(self._task),
+            applies=call["applies"], because=call["because"], last_host=not hosts or request.host == hosts[-1],
+        )  # fmt: skip
+        result = perform(place, ledger, step, effect)
+        result["failed"] = False
+        result.setdefault("changed", False)
+        return result
+
+    def _request(
+        self, place: Home, given: dict[str, Any], facts: Mapping[str, Any], runbook: Runbook | None, file: Any, line: int
+    ) -> tuple[Request, dict[str, Any], dict[str, Any]]:
+        """The request in plain values, the effect's arguments, and the guarded options; what is wrong is collected, not raised."""
+        problems = [f"{file}:{line}: {problem}" for problem in weaknesses(self._task)]
+        words: dict[str, str] = {}
+        for name, check in (("incident", names.incident), ("service", names.service), ("environment", names.environment)):
+            try:
+                words[name] = check(given.get(name, ""))
+            except InputError as error:
+                words[name] = names.shown(given.get(name, ""), 64)
+                problems.append(str(error))
+        flags = {}
+        for name, default in (("applies", True), ("confirm_production", False)):
+            flags[name] = given.get(name, default)
+            if not isinstance(flags[name], bool):
+                as_words = {"true": True, "yes": True, "false": False, "no": False}
+                if str(flags[name]).lower() in as_words:
+                    flags[name] = as_words[str(flags[name]).lower()]
+                else:
+                    problems.append(f"{name} must be true or false, not '{names.shown(flags[name])}'")
+                    flags[name] = default
+        arguments = {}
+        try:
+            arguments = self._arguments(place, given, words["service"])
+        except ResponderError as error:
+            problems.append(str(error))
+        ds = self._task.get_ds()
+        _, process = run_identity()
+        run, _ = run_identity()
+        hosts = tuple(str(host) for host in facts.get("ansible_play_batch", ()))
+        request = Request(
+            action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
+            task=str(self._task._uuid), step=task_digest(plain(ds)) if ds else "",
+            host=str(facts.get("inventory_hostname", "localhost")), hosts=hosts,
+            requester=approval.requester(place.people), problems=tuple(problems),
+        )  # fmt: skip
+        return request, arguments, {"applies": flags["applies"], "because": names.shown(given.get("because", ""), 500)}
+
+    def _arguments(self, place: Home, given: Mapping[str, Any], service: str) -> dict[str, Any]:
+        """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""
+        spec = ACTIONS[self.short]
+        module = importlib.import_module(f"ansible_collections.sre.responder.plugins.modules.{self.short}")
+        options = {name: option for name, option in module.ARGUMENT_SPEC.items() if not name.startswith("_") and name not in GUARDED_OPTIONS}
+        unknown = set(given) - set(options) - set(GUARDED_OPTIONS)
+        if unknown:
+            raise InputError(
+                f"{self.short} has no option {', '.join(sorted(names.shown(name) for name in unknown))}.",
+                cure=f"Its options: {', '.join(sorted((*options, *GUARDED_OPTIONS)))}.",
+            )
+        annotations = place.catalogue.service(service).annotations
+        filled = {name: value for name, value in given.items() if name in options and value is not None}
+        for name, annotation in spec.annotations.items():
+            if name not in filled and annotation in annotations:
+                filled[name] = annotations[annotation]
+        for name, option in options.items():
+            if option.get("required") and not str(filled.get(name, "")).strip():
+                annotation = spec.annotations.get(name)
+                cure = f" or the annotation {annotation} of {service}" if annotation else ""
+                raise InputError(f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all.")
+        _, checked = self.validate_argument_spec(options, new_module_args=filled)
+        return plain({name: value for name, value in checked.items() if value is not None})
+
+    def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
+        """A plain ansible-playbook has no driver: its run is recorded by the process that forked this worker."""
+        run, process = run_identity()
+        with ledger.transaction() as connection:
+            runs.begin(
+                connection, ledger.now(connection), run, pid=process.pid, driven=False, requester=request.requester,
+                incident=request.incident[:16], runbook=runbook.metadata.id if runbook else None,
+                service=request.service, environment=request.environment[:16],
+            )  # fmt: skip
+
+
+__all__ = ["ActionModule", "__version__", "command_line"]

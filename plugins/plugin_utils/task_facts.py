@@ -1,0 +1,109 @@
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible's task, play and context in the library's words; and what in them would weaken a guard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ansible import context
+from ansible.playbook.block import Block
+from ansible.playbook.handler import Handler
+
+REAL_COLLECTION = Path(__file__).resolve().parents[2]
+
+
+def plain(value: Any) -> Any:
+    """Ansible's tagged strings, numbers and containers as Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return value if kind is bool else kind(value)
+    return None if value is None else str(value)
+
+
+def command_line(name: str) -> Any:
+    """One option of the ansible-playbook command that runs now; None where it has no such option."""
+    return context.CLIARGS.get(name)
+
+
+def checking(task: Any) -> bool:
+    """A dry run when any of task, play or command line says so: `check_mode: false` under --check still changes nothing."""
+    return bool(task.check_mode or getattr(task.play, "check_mode", None) or command_line("check"))
+
+
+def ancestors(task: Any) -> list[Any]:
+    """The blocks, includes and roles that a task stands in, nearest first."""
+    found, node = [], getattr(task, "_parent", None)
+    while node is not None:
+        found.append(node)
+        node = getattr(node, "_parent", None)
+    return found
+
+
+def weaknesses(task: Any) -> list[str]:
+    """Every way in which this task is declared or called so that a refusal could be ignored or the action repeated."""
+    found = []
+    if task.ignore_errors or any(getattr(node, "_ignore_errors", None) is True for node in ancestors(task)) or task.play.ignore_errors:
+        found.append("ignore_errors: a refusal would be ignored")
+    if task.ignore_unreachable or task.play.ignore_unreachable:
+        found.append("ignore_unreachable: a host that failed would be ignored")
+    if task.failed_when:
+        found.append("failed_when: a refusal could be called success")
+    if task.changed_when:
+        found.append("changed_when: the result would not be what happened")
+    if task.until or task.retries:
+        found.append("until or retries: the action would be repeated")
+    if task.loop is not None or task.loop_with:
+        found.append("loop: a later item would go on after a refusal; write one task a target")
+    if task.async_val:
+        found.append("async: the action would outlive its guard")
+    if task.delegate_to:
+        found.append("delegate_to: the target would not be the host of the play")
+    if task.run_once:
+        found.append("run_once: one host would answer for all")
+    if task.check_mode is False:
+        found.append("check_mode: false: a dry run would change things")
+    if isinstance(task, Handler):
+        found.append("handlers: force_handlers runs them after a refusal")
+    for node in ancestors(task):
+        if isinstance(node, Block) and (node.rescue or node.always):
+            found.append("rescue or always around a guarded task: a refusal would be caught")
+    if task.play.strategy not in (None, "linear", "ansible.builtin.linear"):
+        found.append(f"strategy {task.play.strategy}: hosts would not wait for each other")
+    if task.play.max_fail_percentage is not None:
+        found.append("max_fail_percentage: hosts would go on after a refusal")
+    tags = list(command_line("tags") or ())
+    if tags not in ([], ["all"]):
+        found.append(f"--tags {','.join(map(str, tags))}: steps before this one would be left out")
+    if command_line("skip_tags"):
+        found.append("--skip-tags: steps before this one would be left out")
+    if command_line("start_at_task"):
+        found.append("--start-at-task: steps before this one would be left out")
+    if command_line("step"):
+        found.append("--step: steps before this one could be left out")
+    subset = command_line("subset")
+    if subset is not None and not str(subset).strip():
+        found.append("--limit '': an empty set of hosts means every host")
+    return list(dict.fromkeys(found))
+
+
+def location(task: Any) -> tuple[Path, int]:
+    """File and line of a task as it was loaded."""
+    path, _, line = task.get_path().rpartition(":")
+    return Path(path), int(line or 0)
+
+
+def run_identity() -> tuple[str, psutil.Process]:
+    """The run that this task belongs to: the driver's, else the ansible-playbook process that forked this worker."""
+    process = psutil.Process(os.getppid())
+    named = os.environ.get("RESPONDER_RUN")
+    return named or f"ansible-{process.pid}-{int(process.create_time())}", process
