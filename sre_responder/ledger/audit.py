@@ -84,9 +84,14 @@ def _cut(value: Any) -> Any:
     return [_cut(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def entries(connection: Connection, *, incident: str | None = None, type: str | None = None) -> Iterator[Entry]:
-    """The entries in order, all or of one incident or type."""
-    query = select(audit).order_by(audit.c.id)
+def last(connection: Connection) -> int:
+    """The number of the newest entry."""
+    return int(connection.execute(select(chain.c.id)).scalar_one())
+
+
+def entries(connection: Connection, *, incident: str | None = None, type: str | None = None, after: int = 0) -> Iterator[Entry]:
+    """The entries in order, all or of one incident or type, from behind entry `after`."""
+    query = select(audit).where(audit.c.id > after).order_by(audit.c.id)
     if incident is not None:
         query = query.where(audit.c.incident == incident)
     if type is not None:

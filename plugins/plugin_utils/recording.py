@@ -1,0 +1,69 @@
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every step that does not mutate shares: its home, its ledger, the names it was given, and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
+
+from sre_responder import approval, home, names
+from sre_responder.errors import InputError, ResponderError
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger
+from sre_responder.runbook import Runbook
+from sre_responder.step import resolve
+
+COMMON = ("incident", "service", "environment", "applies", "because", "confirm_production")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a recording or reading module, in plain values."""
+
+    home: Home
+    ledger: Ledger
+    arguments: dict[str, Any]
+    incident: str
+    service: str
+    environment: str
+    requester: str
+    run: str
+    check: bool
+    runbook: Runbook | None
+
+
+def answer(action: ActionBase, task_vars: dict[str, Any] | None, do: Callable[[Call], dict[str, Any]], options: tuple[str, ...]) -> dict[str, Any]:
+    """Run `do` with the call; every deliberate error becomes a failed task with its code and cure."""
+    try:
+        return {"changed": False, "failed": False, **do(_call(action, options))}
+    except ResponderError as error:
+        raise AnsibleActionFail(str(error), result={"code": error.code, "cure": error.cure, **error.details}) from error
+
+
+def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
+    place = home.find()
+    given = plain(action._task.args)
+    unknown = set(given) - set(options) - set(COMMON)
+    if unknown:
+        raise InputError(f"unknown option {', '.join(sorted(map(names.shown, unknown)))}.", cure=f"Options: {', '.join((*COMMON[:3], *options))}.")
+    file, _ = location(action._task)
+    run, _ = run_identity()
+    return Call(
+        home=place,
+        ledger=Ledger(place.ledger_url),
+        arguments={name: value for name, value in given.items() if name in options},
+        incident=names.incident(given["incident"]) if given.get("incident") else "",
+        service=place.catalogue.service(given.get("service", "")).name,
+        environment=names.environment(given.get("environment", "")),
+        requester=approval.requester(place.people),
+        run=run,
+        check=checking(action._task),
+        runbook=resolve(place, file),
+    )

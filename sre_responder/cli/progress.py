@@ -1,0 +1,62 @@
+"""Progress of a run, from the record: rungs, gates, evidence, time. Plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.markup import escape
+
+from sre_responder.actions import ACTIONS
+from sre_responder.cli.output import error_console
+from sre_responder.ledger.audit import Entry
+from sre_responder.runbook import Runbook
+
+_MARKS = {
+    "improved": ("✔", "green"),
+    "not_improved": ("✗", "yellow"),
+    "unknown": ("?", "red"),
+    "healthy": ("·", "dim"),
+    "tried": ("·", "dim"),
+    "not_applicable": ("·", "dim"),
+}
+
+
+class Progress:
+    """Tells each entry of the record as one line on stderr, with the seconds since the run began."""
+
+    def __init__(self, runbook: Runbook) -> None:
+        self.rungs = {step.action: ACTIONS[step.action].rung for step in runbook.steps if step.action}
+
+    def __enter__(self) -> Progress:
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def entry(self, entry: Entry) -> None:
+        """One line for an entry that a person wants to see."""
+        data, action = entry.data, str(entry.data.get("action", ""))
+        rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
+        if entry.type == "action.started":
+            passed = sum(value.startswith("passed") for value in data.get("gates", {}).values())
+            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get('gates', {}))} gates passed, the others skipped")
+        elif entry.type == "action.ended":
+            mark, style = _MARKS.get(str(data.get("outcome")), (" ", ""))
+            self._line(mark, style, rung, entry.summary)
+        elif entry.type == "action.skipped":
+            mark, style = _MARKS.get(str(data.get("reason")), ("·", "dim"))
+            self._line(mark, style, rung, entry.summary)
+        elif entry.type == "gate.blocked":
+            self._line("■", "red", rung, f"{action} refused")
+            for gate in data.get("gates", []):
+                self._line(" ", "red", "      ", f"{gate['name']}: {gate['reason']}")
+                if gate.get("command"):
+                    self._line(" ", "bold", "      ", gate["command"])
+        elif entry.type in ("scope.identified", "handoff.made", "run.started", "stop.raised"):
+            self._line("·", "dim", "      ", entry.summary)
+
+    def _line(self, mark: str, style: str, rung: str, text: str) -> None:
+        seconds = time.monotonic() - self.began
+        error_console.print(f"[dim]{seconds:5.1f}s[/] [{style or 'none'}]{mark}[/] {rung} {escape(text)}", soft_wrap=False)

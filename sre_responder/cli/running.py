@@ -1,0 +1,184 @@
+"""Commands that run runbooks: respond, run, plan."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sre_responder import names
+from sre_responder.actions import ACTIONS
+from sre_responder.cli.context import Context, context
+from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.cli.progress import Progress
+from sre_responder.errors import InputError
+from sre_responder.incident.alert import parse
+from sre_responder.ledger import audit, incidents, plans
+from sre_responder.lint import classify
+from sre_responder.respond import Outcome, climb
+from sre_responder.runbook import Runbook
+
+Incident = Annotated[str, typer.Option("--incident", help="The incident's number, INC-1234.")]
+Service = Annotated[str, typer.Option("--service", help="A service of the catalogue.")]
+Environment = Annotated[str, typer.Option("--environment", help="dev, staging, canary or production.")]
+Confirm = Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")]
+Wait = Annotated[str, typer.Option("--wait", help="Wait so long for approvals (90s, 15m) and go on by itself.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("run")(run)
+    app.command("respond")(respond)
+    app.command("plan")(plan)
+
+
+def seconds(text: str) -> float:
+    """`90s`, `15m`, `2h` or plain seconds."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    number = text[:-1] if unit else text
+    if not number.isdigit():
+        raise InputError(f"'{names.shown(text)}' is not a duration.", cure="Write 90s, 15m or 2h.")
+    return int(number) * (unit or 1)
+
+
+def run(
+    runbook: Annotated[str, typer.Argument(help="Id of a registered runbook; see `responder runbooks`.")],
+    incident: Incident,
+    service: Service,
+    environment: Environment,
+    confirm_production: Confirm = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; show what would be done.")] = False,
+    wait: Wait = "0s",
+    json: Json = False,
+) -> None:
+    """Run one runbook: it climbs until the evidence says healed, a gate refuses, or it hands over."""
+    here = context()
+    outcome = _climb(here, here.home.runbooks.named(runbook), incident, service, environment, confirm_production, check, seconds(wait))
+    _tell(outcome, json)
+
+
+def respond(
+    alert: Annotated[str, typer.Option("--alert", help="File of an Alertmanager webhook, or - for standard input.")],
+    confirm_production: Confirm = False,
+    wait: Wait = "0s",
+    json: Json = False,
+) -> None:
+    """Read an alert, open or join its incident, pick the runbook that serves it, and run it."""
+    here = context()
+    found = parse(sys.stdin.read() if alert == "-" else _read(Path(alert)))
+    firing = [one for one in found.alerts if one.status == "firing"]
+    if not firing:
+        say("The alert is resolved; nothing to do.")
+        if json:
+            print_json({"ending": "resolved", "exit_code": 0})
+        return
+    one = firing[0]
+    service = here.home.catalogue.service(one.service).name
+    environment = names.environment(one.environment)
+    runbook = here.home.runbooks.for_alert(one.as_jmespath())
+    severity = here.home.policy.severity(one.severity)
+    with here.ledger.transaction() as connection:
+        number, new = incidents.open_(
+            connection, here.ledger.now(connection), service=service, environment=environment, severity=severity, title=one.title,
+            actor="alert", fingerprint=one.fingerprint, started_at=one.starts_at.timestamp() if one.starts_at else None,
+        )  # fmt: skip
+    say(f"{number} {'opened' if new else 'joined'}: {names.shown(one.title)}")
+    _tell(_climb(here, runbook, number, service, environment, confirm_production, False, seconds(wait)), json)
+
+
+def _read(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read((1 << 20) + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"alert file {path} cannot be read: {error}.", cure="Give a file of JSON text, or -.") from error
+
+
+def _climb(
+    here: Context, runbook: Runbook, incident: str, service: str, environment: str, confirm: bool, check: bool, patience: float
+) -> Outcome:
+    """Run, and while approvals are waited for, run again when they are given; a denial or the end of patience ends it."""
+    names.incident(incident)
+    names.environment(environment)
+    until = time.monotonic() + patience
+    while True:
+        with Progress(runbook) as progress:
+            outcome = climb(
+                here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
+                confirm_production=confirm, check=check, on_entry=progress.entry,
+            )  # fmt: skip
+        pending = [step["plan"] for step in outcome.steps if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}]
+        if outcome.exit_code != 3 or not pending or time.monotonic() >= until:
+            return outcome
+        say(f"Waiting for approval of plan {pending[-1][:12]}: responder approve {pending[-1][:12]}")
+        if not _approved(here, pending[-1], until):
+            return outcome
+
+
+def _approved(here: Context, plan: str, until: float) -> bool:
+    while time.monotonic() < until:
+        with here.ledger.transaction(reading=True) as connection:
+            kinds = {entry.type for entry in audit.entries(connection, type="approval.granted") if entry.data.get("plan") == plan}
+            denied = any(entry.data.get("plan") == plan for entry in audit.entries(connection, type="approval.denied"))
+        if kinds or denied:
+            return not denied
+        time.sleep(0.5)
+    return False
+
+
+def _tell(outcome: Outcome, json: bool) -> None:
+    if json:
+        print_json(outcome.as_dict())
+    else:
+        console.print(f"{outcome.ending}: {outcome.message}", markup=False)
+    raise typer.Exit(outcome.exit_code)
+
+
+def plan(
+    runbook: Annotated[str, typer.Argument(help="Id of a runbook.")],
+    incident: Incident,
+    service: Service,
+    environment: Environment,
+    confirm_production: Confirm = False,
+    json: Json = False,
+) -> None:
+    """Preview: each task mutates, reads or is undetermined; the gates as they stand now; approvals it will need; the radius."""
+    here = context()
+    chosen = here.home.runbooks.named(runbook)
+    names.incident(incident)
+    radius = here.home.catalogue.radius(service)
+    outcome = climb(
+        here.home, here.ledger, chosen, incident=incident, service=service, environment=names.environment(environment),
+        confirm_production=confirm_production, check=True,
+    )  # fmt: skip
+    with here.ledger.transaction(reading=True) as connection:
+        previews = [entry.data for entry in audit.entries(connection, incident=incident, type="plan.made") if entry.data["run"] == outcome.run]
+        waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
+    steps = [_described(task, previews) for task in chosen.tasks]
+    if json:
+        print_json({"runbook": runbook, "digest": chosen.digest, "radius": radius.as_dict(), "steps": steps, "waiting": waiting, "message": outcome.message})
+        return
+    console.print(f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {len(radius.downstream)} services downstream", markup=False)
+    for step in steps:
+        rung = f"rung {step['rung']}" if step["rung"] is not None else ""
+        console.print(f"  line {step['line']:>3}  {step['class']:<12} {rung:<7} {step['name']}", markup=False)
+        for gate in step["gates"]:
+            if gate["status"] in ("failed", "unknown"):
+                console.print(f"            {gate['name']} {gate['status']}: {gate['reason']}", markup=False)
+
+
+def _described(task: Any, previews: list[dict[str, Any]]) -> dict[str, Any]:
+    made = next((p for p in previews if p["step"] == task.digest), {})
+    return {
+        "name": task.name, "module": task.module, "line": task.line, "class": classify(task),
+        "rung": ACTIONS[task.action].rung if task.action else None,
+        "plan": made.get("plan"), "skipped": made.get("skipped"), "gates": made.get("gates", []),
+    }  # fmt: skip
+
+
+def at(text: str) -> str:
+    """The time of day of an entry, for people."""
+    return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
