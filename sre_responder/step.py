@@ -80,6 +80,7 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect) -> dict[str,
         request = Request(**{**request.__dict__, "problems": (*request.problems, problem)})
     if step.check:
         decision = preview(home, ledger, request, plan, step.runbook, measured=evidence.measured)
+        _keep_preview(ledger, request, decision, plan)
         return {**_described(change, plan), "outcome": None, "guard": decision.as_dict()}
     if plan and plan.before == plan.after:
         already = _skip(home, ledger, step, "not_applicable", "the target is already in the wanted state")
@@ -143,6 +144,18 @@ class Evidence:
         name = symptom(request.environment, request.service, self.step.runbook.metadata.failure_class)
         with ledger.transaction() as connection:
             incidents.observe(connection, ledger.now(connection), name, healthy, self.home.policy.loop.healthy_seconds)
+
+
+def _keep_preview(ledger: Ledger, request: Request, decision: Decision, plan: Plan | None) -> None:
+    """A dry run leaves its plan on the record, so that people may approve it before it is needed; it counts as nothing."""
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        if plan:
+            plans.save(connection, now, plan, request.incident, decision.gates, request.requester, undo.playbook(plan, request.host), False)
+        audit.append(
+            connection, now, "plan.made", request.requester, f"{request.action} previewed", incident=request.incident, action=request.action,
+            run=request.run, step=request.step, plan=plan.digest if plan else None, gates=[gate.as_dict() for gate in decision.gates],
+        )  # fmt: skip
 
 
 def _tried(ledger: Ledger, step: Step) -> int | None:

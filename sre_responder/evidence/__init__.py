@@ -1,0 +1,1 @@
+"""Evidence: what the world says, apart from the answer of the call that changed it."""

@@ -1,0 +1,31 @@
+"""A runbook's success criterion: where to look, what is good, and how long to watch."""
+
+from __future__ import annotations
+
+import jmespath
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Criterion(BaseModel):
+    """An HTTP probe, sampled; good means status, latency and expression all hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(None, description="Default: the catalogue's annotation responder/probe-url.")
+    status: int = Field(200, ge=100, le=599)
+    max_latency_ms: float | None = Field(None, gt=0)
+    expect: str | None = Field(None, description="JMESPath over the JSON body; good is exactly true.")
+    minimum_samples: int = Field(5, ge=1, description="Good samples in a row that count as healthy.")
+    interval_s: float = Field(0.2, gt=0)
+    watch_s: float = Field(6.0, gt=0, description="How long to wait for improvement after an action.")
+    timeout_s: float = Field(2.0, gt=0)
+
+    @field_validator("expect")
+    @classmethod
+    def _valid_expression(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                jmespath.compile(value)
+        except jmespath.exceptions.JMESPathError as error:
+            raise ValueError(f"not JMESPath: {error}") from error
+        return value
