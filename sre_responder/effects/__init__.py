@@ -1,0 +1,18 @@
+"""Effects: what changes the world through an API. They know nothing of gates or ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sre_responder.effects import haproxy, http_cache, supervisor
+from sre_responder.effects.effect import Change, Effect
+
+EFFECTS: Mapping[str, Effect] = {
+    "haproxy_drain": haproxy.DRAIN,
+    "haproxy_failover": haproxy.FAILOVER,
+    "http_cache_purge": http_cache.PURGE,
+    "supervisor_restart": supervisor.RESTART,
+}
+"""The actions whose effect runs in the controller's process."""
+
+__all__ = ["EFFECTS", "Change", "Effect"]

@@ -1,0 +1,99 @@
+"""Programs under supervisord, through its XML-RPC interface."""
+
+from __future__ import annotations
+
+import time
+import xmlrpc.client
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from sre_responder.effects.effect import Change, Effect
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+
+_MOVING = ("STARTING", "STOPPING", "BACKOFF")
+_CALL_SECONDS = 10
+
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]
+    """supervisor's own transport over a socket or TCP, with a deadline on every call."""
+
+    def request(self, host: Any, handler: Any, request_body: Any, verbose: bool = False) -> Any:
+        connection = self.connection = self.connection or self._get_connection()
+        connection.timeout = _CALL_SECONDS
+        return super().request(host, handler, request_body, verbose)
+
+
+def _server(arguments: Mapping[str, Any]) -> Any:
+    url = str(arguments["server"])
+    if not url.startswith(("unix:///", "http://")):
+        raise InputError(f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port.")
+    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_Transport("", "", serverurl=url))
+    return proxy.supervisor
+
+
+def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    server, program, url = _server(arguments), str(arguments["program"]), arguments["server"]
+    try:
+        known = {entry["name"]: entry for entry in server.getAllProcessInfo()}
+    except (OSError, xmlrpc.client.Error) as error:
+        raise InputError(f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs.") from error
+    if program not in known:
+        raise InputError(
+            f"program '{program[:80]}' does not exist; supervisord at {url} knows: {', '.join(sorted(known)) or 'none'}.", cure="Name one of these."
+        )
+    return dict(known[program])
+
+
+def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {"state": info["statename"], "pid": info["pid"], "started": info["start"]}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    info = _info(arguments)
+    return Change(
+        target=f"supervisor:{arguments['server']}:{arguments['program']}",
+        before=_identity(info),
+        after={"state": "RUNNING", "started": f"after {info['start']}"},
+        undo_note="Nothing to undo: a restart keeps no earlier state.",
+        evidence={"uptime_s": info["now"] - info["start"], "exitstatus": info["exitstatus"], "spawnerr": info["spawnerr"]},
+        busy=f"supervisord has {arguments['program']} in {info['statename']}" if info["statename"] in _MOVING else None,
+        diff={"before": f"{arguments['program']} pid {info['pid']} {info['statename']}\n", "after": f"{arguments['program']} RUNNING, new pid\n"},
+    )
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    info, program = _info(arguments), str(arguments["program"])
+    if _identity(info) != change.before:
+        raise StateMoved(f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.", cure="Run again for a new plan.")
+    server, group = _server(arguments), f"{info['group']}:{program}"
+    until = time.monotonic() + float(arguments.get("timeout_s", 30))
+    try:
+        if info["statename"] == "RUNNING":
+            server.stopProcess(group, False)
+            _wait(arguments, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
+        server.startProcess(group, False)
+    except (OSError, xmlrpc.client.Error) as error:
+        raise EffectFailed(f"restarting {program} at {arguments['server']} failed: {error}.") from error
+    now = _wait(arguments, until, lambda now: now["statename"] == "RUNNING" and now["pid"] != change.before["pid"], "start")
+    return _identity(now)
+
+
+def _wait(arguments: Mapping[str, Any], until: float, reached: Any, word: str) -> dict[str, Any]:
+    while True:
+        info = _info(arguments)
+        if reached(info):
+            return info
+        if time.monotonic() > until or (word == "start" and info["statename"] == "FATAL"):
+            raise EffectFailed(f"{arguments['program']} did not {word}: {info['statename']} {info['spawnerr']}.", cure="Read its log.")
+        time.sleep(0.05)
+
+
+def _happened(old: Change, now: Change) -> bool | None:
+    if now.before == old.before:
+        return False
+    return True if now.before["state"] == "RUNNING" and now.before["pid"] != old.before["pid"] else None
+
+
+RESTART = Effect(_plan, _act, _happened)
