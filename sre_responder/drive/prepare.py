@@ -1,0 +1,89 @@
+"""A fresh folder for one run: the runbook's copy, variables that are never templated, a small environment."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sre_responder.errors import InputError
+
+SHADOWS = frozenset(
+    "collections library module_utils action_plugins callback_plugins connection_plugins filter_plugins inventory_plugins "
+    "lookup_plugins strategy_plugins test_plugins vars_plugins cache_plugins become_plugins ansible.cfg".split()
+)
+"""Names beside a play that would take the place of what is installed, the guard included."""
+_KEPT = ("HOME", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TERM", "TZ", "USER", "LOGNAME", "PGPASSFILE", "awx_user_name", "SUDO_USER", "PYTHONPATH")
+_LOCALHOST = {
+    "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}}}
+}
+
+
+class _Unsafe(str):
+    """Text from outside: data, never a template."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What one run needs; `id` is the word by which its processes are found."""
+
+    id: str
+    folder: Path
+    environment: Mapping[str, str]
+    arguments: str = ""
+
+
+def prepare(
+    runbook: Path,
+    folder: Path,
+    variables: Mapping[str, str | bool],
+    inventory: Path | None,
+    environ: Mapping[str, str],
+    *,
+    check: bool = False,
+) -> Prepared:
+    """Copy the runbook into a new private folder and write everything that the run reads.
+
+    Raises InputError where the runbook's folder holds what would shadow an installed plugin.
+    """
+    shadows = sorted(path.name for path in runbook.iterdir() if path.name in SHADOWS)
+    if shadows:
+        raise InputError(f"{runbook} holds {', '.join(shadows)}, which would shadow what is installed.", cure="Remove it from the folder.")
+    folder.mkdir(parents=True, mode=0o700)
+    shutil.copytree(runbook, folder / "project")
+    (folder / "env").mkdir()
+    (folder / "inventory").mkdir()
+    written = {name: _Unsafe(value) if isinstance(value, str) else value for name, value in variables.items()}
+    (folder / "env" / "extravars").write_text(yaml.dump(written, Dumper=_Dumper), encoding="utf-8")
+    if inventory is None:
+        (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(_LOCALHOST), encoding="utf-8")
+    elif inventory.is_dir():
+        shutil.copytree(inventory, folder / "inventory", dirs_exist_ok=True)
+    else:
+        shutil.copy(inventory, folder / "inventory" / inventory.name)
+    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_"))}
+    home = folder / "ansible"
+    environment = {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '/usr/bin:/bin')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ANSIBLE_HOME": str(home),
+        "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
+        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+    }
+    return Prepared(environment["RESPONDER_RUN"], folder, environment, "--check --diff" if check else "")

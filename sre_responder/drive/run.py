@@ -1,0 +1,105 @@
+"""One run of ansible-runner, ended at once when the watch says so, with proof that nothing of it is left."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ansible_runner
+import psutil
+
+from sre_responder.drive.prepare import Prepared
+from sre_responder.drive.prove import ProcessInfo, Proof, end, marked
+from sre_responder.errors import InternalError
+
+GRACE_SECONDS = 1.0
+POLL_SECONDS = 0.15
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: `reason` is finished, deadline, or the word of the watch; an `rc` of None is unknown, never success."""
+
+    reason: str
+    rc: int | None
+    ended: tuple[ProcessInfo, ...]
+    left: tuple[ProcessInfo, ...]
+    seconds: float
+
+
+def run(
+    prepared: Prepared,
+    *,
+    watch: Callable[[], str | None],
+    on_event: Callable[[dict[str, Any]], None],
+    deadline_s: float,
+) -> Ended:
+    """Run the prepared runbook. `watch` is asked several times a second; a word from it ends everything.
+
+    Ansible's workers leave their process group, so ending means finding every process that carries the run's mark.
+    """
+    _adopt_orphans()
+    began = time.monotonic()
+    word: list[str] = []
+    proofs: list[Proof] = []
+    failure: list[BaseException] = []
+
+    def cancelled() -> bool:
+        try:
+            said = watch() or ("deadline" if time.monotonic() - began > deadline_s else None)
+        except Exception as error:  # a watch that fails protects nothing any more: end the run, then tell
+            failure.append(error)
+            said = "watch_failed"
+        if said is None:
+            return False
+        word.append(said)
+        proofs.append(end(prepared.id, GRACE_SECONDS))
+        return True
+
+    def keep(event: dict[str, Any]) -> bool:
+        on_event(event)
+        return True  # anything else, and runner drops the event
+
+    result = ansible_runner.run(
+        private_data_dir=str(prepared.folder),
+        playbook="runbook.yml",
+        ident="run",
+        quiet=True,
+        cmdline=prepared.arguments or None,
+        envvars=dict(prepared.environment),
+        settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
+        event_handler=keep,
+        cancel_callback=cancelled,
+    )
+    if not word and marked(prepared.id):
+        proofs.append(end(prepared.id, GRACE_SECONDS))  # what a task left behind must not outlive its run
+    elif word:
+        proofs.append(end(prepared.id, 0.0))
+    _reap()
+    if failure:
+        raise failure[0]
+    left = proofs[-1].left if proofs else ()
+    gone = tuple({info: None for proof in proofs for info in proof.ended})
+    return Ended(word[0] if word else "finished", result.rc, gone, left, time.monotonic() - began)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of every orphan below, so that nothing escapes by outliving its own parent."""
+    if not sys.platform.startswith("linux"):
+        raise InternalError("that no process is left can be proven on Linux only.", cure="Run the driver on Linux.")
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _reap() -> None:
+    """Collect the orphans that were adopted and have ended."""
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            try:
+                child.wait(timeout=0)
+            except psutil.TimeoutExpired:
+                continue
