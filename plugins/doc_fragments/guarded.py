@@ -1,0 +1,35 @@
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of every guarded module."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  incident:
+    description: Number of the incident, C(INC-) and 4 to 8 digits.
+    type: str
+    required: true
+  service:
+    description: Service of the catalogue.
+    type: str
+    required: true
+  environment:
+    description: One of V(dev), V(staging), V(canary) and V(production).
+    type: str
+    required: true
+  applies:
+    description: V(false) records that this step does not apply, and skips it.
+    type: bool
+    default: true
+  because:
+    description: Why it does not apply; on the record.
+    type: str
+  confirm_production:
+    description: Says that production is meant; without it O(environment=production) is refused.
+    type: bool
+    default: false
+"""

@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_rollback
+short_description: Return to an earlier release folder
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Points the C(current) link at an earlier folder under C(releases/), atomically.
+  - The release must exist and stand in the deployment history.
+  - Runs on the host of the play.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  mutates:
+    support: full
+  undo:
+    support: full
+    details: The undo playbook is written before anything changes.
+  guard:
+    support: full
+    details: Rung 3.
+options:
+  root:
+    description:
+      - Folder that holds C(releases/) and C(current).
+      - Default is the annotation C(responder/release-root).
+    type: path
+    required: true
+  to:
+    description:
+      - Name of the release, or V(previous) for the one deployed before the current one.
+    type: str
+    default: previous
+  history:
+    description:
+      - File with one line a deployment, time and release, newest last.
+      - Default is C(deployments.log) in O(root).
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Return to the previous release
+  sre.responder.release_rollback:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    root: /srv/checkout
+    to: previous
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: Name, status, reason, evidence and cure of every gate.
+      returned: always
+      type: list
+      elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sre.responder.plugins.module_utils._release import ReleaseError, plan, switch
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "environment": {"type": "str", "required": True},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    "root": {"type": "path", "required": True},
+    "to": {"type": "str", "default": "previous"},
+    "history": {"type": "path"},
+    "_plan": {"type": "str"},
+    "_expect": {"type": "dict"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    given = module.params
+    try:
+        planned = plan(given["root"], given["to"], given["history"])
+        if module.check_mode:
+            module.exit_json(**planned, changed=planned["before"] != planned["after"])
+        if not given["_plan"]:
+            module.fail_json(msg="release_rollback acts only with a plan that the guard allowed; nothing was changed.")
+        if given["_expect"] != planned["before"]:
+            module.fail_json(moved=True, msg=f"the current release is {planned['before']['release']}, not as the plan saw it.")
+        observed = switch(given["root"], planned["after"]["release"])
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**planned, changed=True, observed=observed)
+
+
+if __name__ == "__main__":
+    main()
