@@ -76,10 +76,10 @@ def respond(
             print_json({"ending": "resolved", "exit_code": 0})
         return
     one = firing[0]
-    service = here.home.catalogue.service(one.service).name
-    environment = names.environment(one.environment)
+    service = here.home.catalogue.service(one.label("service")).name
+    environment = names.environment(one.label("environment"))
     runbook = here.home.runbooks.for_alert(one.as_jmespath())
-    severity = here.home.policy.severity(one.severity)
+    severity = here.home.policy.severity(one.label("severity"))
     with here.ledger.transaction() as connection:
         number, new = incidents.open_(
             connection, here.ledger.now(connection), service=service, environment=environment, severity=severity, title=one.title,

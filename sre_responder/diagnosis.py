@@ -1,0 +1,113 @@
+"""What a person would look at first, collected in parallel and read-only."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sre_responder.catalogue import Service
+from sre_responder.evidence.criterion import Criterion
+from sre_responder.evidence.http import sample
+from sre_responder.names import shown
+
+DEADLINE_SECONDS = 5.0
+LOG_LINES = 20
+
+
+class Skip(Exception):
+    """This collector has nothing to look at; the reason says what would enable it."""
+
+
+def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criterion | None) -> dict[str, Any]:
+    """One part a collector: status ok, skipped, failed or timeout, with data or reason, and seconds."""
+    collectors: dict[str, Callable[[], Any]] = {
+        "probe": lambda: _probe(service, criterion),
+        "processes": lambda: _processes(service),
+        "releases": lambda: _releases(service),
+        "log": lambda: _log(service),
+        "host": _host,
+        "dependencies": lambda: {one.name: _health(one) for one in neighbours},
+    }
+    pool = ThreadPoolExecutor(len(collectors))
+    try:
+        began = time.monotonic()
+        jobs = {name: pool.submit(_collect, collector) for name, collector in collectors.items()}
+        found = {}
+        for name, job in jobs.items():
+            try:
+                found[name] = job.result(max(0.0, DEADLINE_SECONDS - (time.monotonic() - began)))
+            except Late:
+                found[name] = {"status": "timeout", "reason": f"no answer in {DEADLINE_SECONDS:g} s", "seconds": DEADLINE_SECONDS}
+        return found
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect(collector: Callable[[], Any]) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        part: dict[str, Any] = {"status": "ok", "data": collector()}
+    except Skip as reason:
+        part = {"status": "skipped", "reason": str(reason)}
+    except (OSError, ValueError, psutil.Error) as error:
+        part = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    return {**part, "seconds": round(time.monotonic() - began, 3)}
+
+
+def _annotation(service: Service, name: str) -> str:
+    value = service.annotations.get(f"responder/{name}")
+    if not value:
+        raise Skip(f"{service.name} has no annotation responder/{name}")
+    return value
+
+
+def _probe(service: Service, criterion: Criterion | None) -> dict[str, Any]:
+    url = (criterion.url if criterion else None) or _annotation(service, "probe-url")
+    taken = sample(criterion or Criterion.model_validate({}), url)
+    return {"ok": taken.ok, "reason": taken.reason, "latency_ms": taken.latency_ms}
+
+
+def _health(service: Service) -> str:
+    url = service.annotations.get("responder/probe-url")
+    if not url:
+        return "unknown: no annotation responder/probe-url"
+    taken = sample(Criterion.model_validate({}), url)
+    return f"{ {True: 'answers', False: 'answers badly', None: 'unknown'}[taken.ok] }: {taken.reason}"
+
+
+def _processes(service: Service) -> list[dict[str, Any]]:
+    pattern = _annotation(service, "process")
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "create_time", "memory_info", "status"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if pattern in line:
+            age, memory = time.time() - process.info["create_time"], process.info["memory_info"]
+            found.append({"pid": process.pid, "status": process.info["status"], "age_s": round(age), "rss": memory.rss, "command": shown(line)})
+    return found
+
+
+def _releases(service: Service) -> dict[str, Any]:
+    root = Path(_annotation(service, "release-root"))
+    return {"current": (root / "current").readlink().name, "last": _tail(root / "deployments.log", 5)}
+
+
+def _log(service: Service) -> list[str]:
+    return _tail(Path(_annotation(service, "log-file")), LOG_LINES)
+
+
+def _tail(path: Path, lines: int) -> list[str]:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 65536))
+        return [shown(line.decode("utf-8", "replace").rstrip(), 300) for line in deque(file, lines)]
+
+
+def _host() -> dict[str, Any]:
+    disk, memory = psutil.disk_usage("/"), psutil.virtual_memory()
+    return {"disk_used_percent": disk.percent, "memory_used_percent": memory.percent, "load": [round(x, 2) for x in psutil.getloadavg()]}

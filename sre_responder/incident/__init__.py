@@ -1,0 +1,1 @@
+"""The record around the actions."""
