@@ -69,7 +69,7 @@ def append(
     fields = (head.id + 1, at, incident, type, actor, summary, text, head.hash)
     hashed = digest(*fields)
     names = ("id", "at", "incident", "type", "actor", "summary", "data", "prev_hash")
-    connection.execute(audit.insert().values(dict(zip(names, fields, strict=True)), hash=hashed))
+    connection.execute(audit.insert().values(**dict(zip(names, fields, strict=True)), hash=hashed))
     connection.execute(update(chain).values(id=head.id + 1, hash=hashed, at=now))
     if notify:
         outbox.put(connection, now, id=head.id + 1, at=at, incident=incident, type=type, summary=summary, data=json.loads(text), audience=notify)

@@ -1,0 +1,1 @@
+"""The processes of the shop, each small and on the standard library alone."""
