@@ -151,8 +151,7 @@ class ActionModule(ActionBase):
         except ResponderError as error:
             problems.append(str(error))
         ds = self._task.get_ds()
-        _, process = run_identity()
-        run, _ = run_identity()
+        run = run_identity()[0]
         hosts = tuple(str(host) for host in facts.get("ansible_play_batch", ()))
         request = Request(
             action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
@@ -183,7 +182,7 @@ class ActionModule(ActionBase):
                 annotation = spec.annotations.get(name)
                 cure = f" or the annotation {annotation} of {service}" if annotation else ""
                 raise InputError(f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all.")
-        _, checked = self.validate_argument_spec(options, new_module_args=filled)
+        checked = self.validate_argument_spec(options, new_module_args=filled)[1]
         return plain({name: value for name, value in checked.items() if value is not None})
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:

@@ -47,6 +47,12 @@ options:
       - File with one line a deployment, time and release, newest last.
       - Default is C(deployments.log) in O(root).
     type: path
+  _plan:
+    description: Set by the guard alone; a task that sets it is refused.
+    type: str
+  _expect:
+    description: Set by the guard alone; a task that sets it is refused.
+    type: dict
 """
 
 EXAMPLES = r"""

@@ -53,8 +53,8 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
     unknown = set(given) - set(options) - set(COMMON)
     if unknown:
         raise InputError(f"unknown option {', '.join(sorted(map(names.shown, unknown)))}.", cure=f"Options: {', '.join((*COMMON[:3], *options))}.")
-    file, _ = location(action._task)
-    run, _ = run_identity()
+    file = location(action._task)[0]
+    run = run_identity()[0]
     return Call(
         home=place,
         ledger=Ledger(place.ledger_url),

@@ -98,8 +98,8 @@ def weaknesses(task: Any) -> list[str]:
 
 def location(task: Any) -> tuple[Path, int]:
     """File and line of a task as it was loaded."""
-    path, _, line = task.get_path().rpartition(":")
-    return Path(path), int(line or 0)
+    path, colon, line = task.get_path().rpartition(":")
+    return Path(path), int(line) if colon else 0
 
 
 def run_identity() -> tuple[str, psutil.Process]:
