@@ -111,7 +111,7 @@ class Evidence:
 
     def __init__(self, home: Home, step: Step) -> None:
         self.home, self.step = home, step
-        self.measured = False
+        self.measured = True
         self.criterion: Criterion | None = None
         self.url: str | None = None
         if step.runbook is not None and not step.request.problems:
@@ -125,7 +125,7 @@ class Evidence:
         criterion, url = self.criterion, self.url
         verdict = healthy_now(criterion, lambda: sample(criterion, url), time.time, time.sleep)
         self.measured = verdict.state != "unknown"
-        self._observe(ledger, verdict.state == "healthy" if self.measured else None)
+        self._observe(ledger, verdict.state == "healthy" if self.measured else None, verdict)
         return verdict
 
     def after(self, ledger: Ledger, interrupted: Callable[[], bool]) -> Verdict:
@@ -134,16 +134,17 @@ class Evidence:
             return Verdict("unknown", "no probe to watch", ())
         criterion, url = self.criterion, self.url
         verdict = watch(criterion, lambda: sample(criterion, url), time.time, time.sleep, interrupted)
-        self._observe(ledger, {"improved": True, "not_improved": False}.get(verdict.state))
+        self._observe(ledger, {"improved": True, "not_improved": False}.get(verdict.state), verdict)
         return verdict
 
-    def _observe(self, ledger: Ledger, healthy: bool | None) -> None:
+    def _observe(self, ledger: Ledger, healthy: bool | None, verdict: Verdict) -> None:
         if healthy is None or self.step.check or self.step.runbook is None:
             return
         request = self.step.request
         name = symptom(request.environment, request.service, self.step.runbook.metadata.failure_class)
         with ledger.transaction() as connection:
-            incidents.observe(connection, ledger.now(connection), name, healthy, self.home.policy.loop.healthy_seconds)
+            period = self.home.policy.loop.healthy_seconds
+            incidents.observe(connection, ledger.now(connection), name, healthy, period, began=verdict.good_since)
 
 
 def _keep_preview(ledger: Ledger, request: Request, decision: Decision, plan: Plan | None) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
-    command_line,
     location,
     plain,
     run_identity,
     weaknesses,
 )
 
-from sre_responder import __version__, approval, home, names
+from sre_responder import approval, home, names
 from sre_responder.actions import ACTIONS, short_name
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
@@ -112,7 +112,8 @@ class ActionModule(ActionBase):
         request, arguments, call = self._request(place, given, facts, runbook, file, line)
         self._record_run(ledger, request, runbook)
         spec = ACTIONS.get(self.short)
-        effect: Any = HostModule(self, arguments, facts) if spec and spec.on_host else ControllerEffect(self.short, arguments)
+        named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
+        effect: Any = HostModule(self, {**named, **arguments}, facts) if spec and spec.on_host else ControllerEffect(self.short, arguments)
         hosts = request.hosts
         step = Step(
             request, arguments, runbook, checking(self._task),
@@ -182,8 +183,10 @@ class ActionModule(ActionBase):
                 annotation = spec.annotations.get(name)
                 cure = f" or the annotation {annotation} of {service}" if annotation else ""
                 raise InputError(f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all.")
-        checked = self.validate_argument_spec(options, new_module_args=filled)[1]
-        return plain({name: value for name, value in checked.items() if value is not None})
+        checked = ArgumentSpecValidator(options).validate(filled)
+        if checked.error_messages:
+            raise InputError(f"{self.short}: {'; '.join(checked.error_messages)}.", cure=f"See ansible-doc sre.responder.{self.short}.")
+        return dict(plain({name: value for name, value in checked.validated_parameters.items() if value is not None}))
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
         """A plain ansible-playbook has no driver: its run is recorded by the process that forked this worker."""
@@ -195,5 +198,3 @@ class ActionModule(ActionBase):
                 service=request.service, environment=request.environment[:16],
             )  # fmt: skip
 
-
-__all__ = ["ActionModule", "__version__", "command_line"]

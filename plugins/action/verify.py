@@ -43,7 +43,7 @@ def verify(call: Call) -> dict[str, Any]:
         if verdict.state != "unknown" and not call.check:
             with call.ledger.transaction() as connection:
                 period = call.home.policy.loop.healthy_seconds
-                incidents.observe(connection, call.ledger.now(connection), name, verdict.state == "healthy", period)
+                incidents.observe(connection, call.ledger.now(connection), name, verdict.state == "healthy", period, began=verdict.good_since)
         if verdict.state == "unknown":
             raise OutcomeUnknown(f"the criterion could not be measured: {verdict.reason}.")
         if verdict.state != "healthy" or time.monotonic() >= until:

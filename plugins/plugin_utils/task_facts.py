@@ -70,7 +70,7 @@ def weaknesses(task: Any) -> list[str]:
         found.append("delegate_to: the target would not be the host of the play")
     if task.run_once:
         found.append("run_once: one host would answer for all")
-    if task.check_mode is False:
+    if task.check_mode is False and command_line("check"):
         found.append("check_mode: false: a dry run would change things")
     if isinstance(task, Handler):
         found.append("handlers: force_handlers runs them after a refusal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from types import TracebackType
 
@@ -41,7 +42,7 @@ class Progress:
         rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
         if entry.type == "action.started":
             passed = sum(value.startswith("passed") for value in data.get("gates", {}).values())
-            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get('gates', {}))} gates passed, the others skipped")
+            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get("gates", {}))} gates passed")
         elif entry.type == "action.ended":
             mark, style = _MARKS.get(str(data.get("outcome")), (" ", ""))
             self._line(mark, style, rung, entry.summary)
@@ -59,4 +60,6 @@ class Progress:
 
     def _line(self, mark: str, style: str, rung: str, text: str) -> None:
         seconds = time.monotonic() - self.began
-        error_console.print(f"[dim]{seconds:5.1f}s[/] [{style or 'none'}]{mark}[/] {rung} {escape(text)}", soft_wrap=False)
+        head = f"[dim]{seconds:5.1f}s[/] [{style or 'none'}]{mark}[/] {rung} "
+        for number, line in enumerate(textwrap.wrap(text, max(error_console.width - 17, 40), break_long_words=False, break_on_hyphens=False)):
+            error_console.print((head if not number else " " * 16) + escape(line), soft_wrap=True)

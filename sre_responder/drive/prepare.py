@@ -23,6 +23,16 @@ _LOCALHOST = {
 }
 
 
+_SETTINGS = """\
+[defaults]
+host_key_checking = true
+localhost_warning = false
+retry_files_enabled = false
+[inventory]
+inventory_unparsed_warning = false
+"""
+
+
 class _Unsafe(str):
     """Text from outside: data, never a template."""
 
@@ -74,16 +84,14 @@ def prepare(
         shutil.copy(inventory, folder / "inventory" / inventory.name)
     kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_"))}
     home = folder / "ansible"
+    settings = folder / "ansible.cfg"
+    settings.write_text(_SETTINGS, encoding="utf-8")
     environment = {
         **kept,
         "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '/usr/bin:/bin')}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
-        "ANSIBLE_CONFIG": "/dev/null",
-        "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_RETRY_FILES_ENABLED": "False",
-        "ANSIBLE_LOCALHOST_WARNING": "False",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+        "ANSIBLE_CONFIG": str(settings),
     }
     return Prepared(environment["RESPONDER_RUN"], folder, environment, "--check --diff" if check else "")

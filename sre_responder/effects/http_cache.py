@@ -18,9 +18,11 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     url, method = _url(arguments), _method(arguments)
     try:
         answer = httpx.head(url, timeout=float(arguments.get("timeout_s", 5)), follow_redirects=False)
-        evidence = {"status": answer.status_code, "age_s": answer.headers.get("age"), "cache": answer.headers.get("x-cache")}
+        evidence: dict[str, Any] = {"status": answer.status_code, "age_s": answer.headers.get("age"), "cache": answer.headers.get("x-cache")}
+    except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+        raise InputError(f"no cache answers at {url}: {error}.", cure="Check url and that the cache runs.") from error
     except httpx.HTTPError as error:
-        raise InputError(f"the cache at {url} cannot be asked: {error}.", cure="Check url and that the cache runs.") from error
+        evidence = {"status": None, "reason": str(error)}  # a cache whose origin is gone can still be purged
     return Change(
         target=f"http_cache:{url}",
         before={"url": url, "kept": True},

@@ -16,20 +16,26 @@ _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10
 
 
-class _Transport(SupervisorTransport):  # type: ignore[misc]
+def _transport(url: str) -> Any:
     """supervisor's own transport over a socket or TCP, with a deadline on every call."""
+    transport = SupervisorTransport("", "", serverurl=url)
+    connect = transport._get_connection
 
-    def request(self, host: Any, handler: Any, request_body: Any, verbose: bool = False) -> Any:
-        connection = self.connection = self.connection or self._get_connection()
-        connection.timeout = _CALL_SECONDS
-        return super().request(host, handler, request_body, verbose)
+    def connect_in_time() -> Any:
+        connection = connect()
+        connection.connect()
+        connection.sock.settimeout(_CALL_SECONDS)
+        return connection
+
+    transport._get_connection = connect_in_time
+    return transport
 
 
 def _server(arguments: Mapping[str, Any]) -> Any:
     url = str(arguments["server"])
     if not url.startswith(("unix:///", "http://")):
         raise InputError(f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port.")
-    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_Transport("", "", serverurl=url))
+    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_transport(url))
     return proxy.supervisor
 
 

@@ -54,5 +54,5 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
         return Sample(at, None, f"the answer of {url} cannot be judged: {error}", response.status_code, latency)
     if not isinstance(value, bool):
         return Sample(at, None, f"{criterion.expect} gave {value!r}, neither true nor false", response.status_code, latency, value)
-    facts = json.dumps(document)[:120]
-    return Sample(at, value, f"{criterion.expect} is {str(value).lower()} for {facts}", response.status_code, latency, value)
+    facts = ", ".join(f"{name} {item}" for name, item in document.items() if name in criterion.expect) if isinstance(document, dict) else ""
+    return Sample(at, value, f"{criterion.expect.replace('`', '')} is {str(value).lower()}" + (f" ({facts})" if facts else ""), response.status_code, latency, value)

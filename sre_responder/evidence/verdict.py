@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from sre_responder.evidence.criterion import Criterion
@@ -19,6 +20,12 @@ class Verdict:
     state: State
     reason: str
     samples: tuple[Sample, ...]
+
+    @property
+    def good_since(self) -> float | None:
+        """When the unbroken row of good samples at the end began; None where the last one was not good."""
+        tail = list(takewhile(lambda one: one.ok is True, reversed(self.samples)))
+        return tail[-1].at if tail else None
 
 
 def healthy_now(

@@ -162,6 +162,16 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     )  # fmt: skip
 
 
+def settle(connection: Connection, now: float, attempt: int) -> None:
+    """After a probe: an attempt of unknown outcome whose effects are all known again did not help, as far as is measured."""
+    if not any(row.state == "unknown" for row in effects_of(connection, attempt)):
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.id == attempt, attempts.c.outcome == "unknown")
+            .values(outcome="not_improved", reason="settled by its probe")
+        )
+
+
 def freeze(connection: Connection, now: float, attempt: int, reason: str) -> None:
     """Nobody knows what this attempt did: its targets stay frozen until a probe settles them."""
     connection.execute(

@@ -74,18 +74,18 @@ def close(connection: Connection, now: float, id: str, actor: str) -> None:
     audit.append(connection, now, "incident.closed", actor, f"{id} closed", incident=id)
 
 
-def observe(connection: Connection, now: float, symptom: str, healthy: bool, healthy_seconds: float) -> None:
+def observe(connection: Connection, now: float, symptom: str, healthy: bool, healthy_seconds: float, *, began: float | None = None) -> None:
     """Record one measurement of a symptom's health; a long enough healthy period starts its counts anew.
 
-    Two measurements further apart than the period itself do not make one period: nobody saw what was between.
+    `began` is when the first of its good samples was taken. Two measurements further apart than the period itself do not make one period: nobody saw what was between.
     """
+    began = min(began or now, now)
     row = connection.execute(select(symptoms).where(symptoms.c.symptom == symptom)).one_or_none()
     if row is None:
-        connection.execute(insert(symptoms).values(symptom=symptom, healthy_since=now if healthy else None, last_healthy=now if healthy else None))
-        return
-    gap = now - row.last_healthy if row.last_healthy is not None else None
-    since = None if not healthy else row.healthy_since if gap is not None and gap <= max(healthy_seconds, 1) else now
-    recovered = now if since is not None and now - since >= healthy_seconds else row.recovered_at
+        connection.execute(insert(symptoms).values(symptom=symptom))
+    joined = row is not None and row.last_healthy is not None and began - row.last_healthy <= max(healthy_seconds, 1)
+    since = None if not healthy else row.healthy_since if row is not None and joined else began
+    recovered = now if since is not None and now - since >= healthy_seconds else row.recovered_at if row is not None else None
     connection.execute(
         update(symptoms)
         .where(symptoms.c.symptom == symptom)

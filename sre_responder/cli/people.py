@@ -1,0 +1,161 @@
+"""Commands by which people decide: approve, deny, approvals, attest, acknowledge, lift."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from sre_responder import approval, sign_off
+from sre_responder.cli.context import Context, context
+from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.errors import InputError
+from sre_responder.ledger import plans
+from sre_responder.names import shown
+from sre_responder.people import Person
+
+Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]
+Name = Annotated[str | None, typer.Option("--as", help="Who you are in people.yml; default is the person of this login.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for terminals that cannot be asked.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (approve, deny, approvals, attest, acknowledge, lift):
+        app.command(command.__name__)(command)
+
+
+def _person(here: Context, name: str | None) -> Person:
+    return here.home.people.named(name or approval.requester(here.home.people))
+
+
+def approve(
+    plan: Annotated[list[str], typer.Argument(help="Digests of plans, or their first digits.")],
+    key: Key = None,
+    name: Name = None,
+    yes: Yes = False,
+    note: Annotated[str, typer.Option("--note", help="Why; on the record.")] = "",
+    json: Json = False,
+) -> None:
+    """Show a plan, its target, difference, gates and radius, and sign it."""
+    _decide(plan, key, name, yes, note, json, "grant")
+
+
+def deny(
+    plan: Annotated[list[str], typer.Argument(help="Digests of plans, or their first digits.")],
+    key: Key = None,
+    name: Name = None,
+    yes: Yes = False,
+    note: Annotated[str, typer.Option("--note", help="Why; on the record.")] = "",
+    json: Json = False,
+) -> None:
+    """Refuse a plan; one denial voids every approval of it."""
+    _decide(plan, key, name, yes, note, json, "deny")
+
+
+def _decide(
+    prefixes: list[str], key: Path | None, name: str | None, yes: bool, note: str, json: bool, decision: Literal["grant", "deny"]
+) -> None:
+    here = context()
+    person, signing_key, done = _person(here, name), key or approval.default_key(), []
+    for prefix in prefixes:
+        with here.ledger.transaction(reading=True) as connection:
+            row = plans.find(connection, prefix)
+            plan = plans.of(row)
+        for line in _described(here, row, plan):
+            say(line)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InputError("nobody can be asked here.", cure="Add --yes once you have read the plan above.")
+            typer.confirm(f"{'Approve' if decision == 'grant' else 'Deny'} as {person.name}?", abort=True, err=True)
+        done.append(sign_off.decide(here.home, here.ledger, plan.digest, person, signing_key, decision, note))
+        say(f"{done[-1]['decision']}: plan {plan.short}, valid until {done[-1]['expires_at']}")
+    if json:
+        print_json(done)
+
+
+def _described(here: Context, row: Any, plan: Any) -> list[str]:
+    radius = here.home.catalogue.radius(plan.service)
+    rows = [
+        f"plan       {plan.digest}",
+        f"asked by   {row.requester} for {row.incident}",
+        f"runbook    {plan.runbook} at {plan.runbook_digest[:12]}",
+        f"action     {plan.action} {jsonlib.dumps(plan.arguments)}",
+        f"target     {plan.target} ({plan.service} in {plan.environment})",
+        *[f"  - {line}" for line in str(plan.diff.get("before", "")).splitlines()],
+        *[f"  + {line}" for line in str(plan.diff.get("after", "")).splitlines()],
+        f"undo       {plan.undo_note or ('yes' if plan.undo else 'none')}",
+        f"radius     {len(radius.downstream)} services downstream: {', '.join(radius.downstream) or 'none'}",
+    ]
+    gates = [f"  {g['name']:<12} {g['status']:<8} {g['reason']}" for g in jsonlib.loads(row.gates)]
+    return [shown(line, 400) for line in [*rows, "gates", *gates]]
+
+
+def approvals(json: Json = False) -> None:
+    """What waits for a person, with the command that approves it."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        now = here.ledger.now(connection)
+        found = []
+        for row in plans.waiting(connection):
+            plan = plans.of(row)
+            found.append(
+                {
+                    "plan": plan.digest, "incident": row.incident, "action": plan.action, "target": plan.target, "environment": plan.environment,
+                    "requester": row.requester, "age_s": round(now - row.made_at), "command": f"responder approve {plan.short}",
+                }
+            )  # fmt: skip
+    if json:
+        print_json(found)
+        return
+    for one in found:
+        console.print(f"{one['incident']}  {one['action']} on {one['target']}, {one['age_s']} s ago\n  {one['command']}", markup=False)
+    if not found:
+        say("Nothing waits.")
+
+
+def attest(
+    runbook: Annotated[str, typer.Argument(help="Id of a runbook.")],
+    evidence: Annotated[str, typer.Option("--evidence", help="Address of the protocol of the trial.")],
+    key: Key = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Sign that this runbook, as it is now, was tried elsewhere."""
+    here = context()
+    _tell(sign_off.attest(here.home, here.ledger, runbook, _person(here, name), key or approval.default_key(), evidence), json)
+
+
+def acknowledge(
+    breaker: Annotated[str, typer.Argument(help="The closed-off remedy, as the refusal names it.")],
+    key: Key = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Allow one supervised trial of a closed-off remedy."""
+    here = context()
+    _tell(sign_off.acknowledge(here.home, here.ledger, breaker, _person(here, name), key or approval.default_key()), json)
+
+
+def lift(
+    stop: Annotated[str, typer.Argument(help="The stop's name, STOP-1.")],
+    key: Key = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Lift an emergency stop; needs the incident commander's signature, except in homelab."""
+    here = context()
+    signed = here.home.policy.requires.commander_lifts_stop
+    person = _person(here, name) if signed else None
+    _tell(sign_off.lift(here.home, here.ledger, stop, person, (key or approval.default_key()) if signed else None), json)
+
+
+def _tell(result: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(result)
+    else:
+        say(", ".join(f"{name}: {value}" for name, value in result.items()))
+
+

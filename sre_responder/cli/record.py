@@ -1,0 +1,160 @@
+"""Commands of the record: incident, timeline, audit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as jsonlib
+from typing import Annotated
+
+import typer
+from sqlalchemy import select
+
+from sre_responder import approval, names
+from sre_responder.cli.context import context
+from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.errors import InputError, Refused
+from sre_responder.handoff import handoff, lines
+from sre_responder.ledger import attempts, incidents
+from sre_responder.ledger import audit as record
+from sre_responder.ledger.schema import incidents as table
+
+incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
+audit = typer.Typer(no_args_is_help=True, help="The hash-chained record.")
+Number = Annotated[str, typer.Argument(help="The incident's number.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(incident, name="incident")
+    app.add_typer(audit, name="audit")
+    app.command("timeline")(timeline)
+
+
+@incident.command("open")
+def open_(
+    service: Annotated[str, typer.Option("--service")],
+    environment: Annotated[str, typer.Option("--environment")],
+    severity: Annotated[str, typer.Option("--severity", help="SEV1 to SEV4, or an alias.")] = "SEV3",
+    title: Annotated[str, typer.Option("--title")] = "",
+    number: Annotated[str | None, typer.Option("--incident", help="Its number, where another system gave one.")] = None,
+    json: Json = False,
+) -> None:
+    """Open an incident, or join the open one of that number."""
+    here = context()
+    level = here.home.policy.severity(severity)
+    name = here.home.catalogue.service(service).name
+    with here.ledger.transaction() as connection:
+        found, new = incidents.open_(
+            connection, here.ledger.now(connection), service=name, environment=names.environment(environment), severity=level,
+            title=title or f"incident of {name}", actor=approval.requester(here.home.people), id=names.incident(number) if number else None,
+        )  # fmt: skip
+    if json:
+        print_json({"incident": found, "new": new})
+    else:
+        print(found)
+
+
+@incident.command("list")
+def list_(json: Json = False) -> None:
+    """Every incident, the newest first."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        rows = [dict(row._mapping) for row in connection.execute(select(table).order_by(table.c.opened_at.desc()))]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        console.print(f"{row['id']}  {row['status']:<7} {row['severity']}  {row['service']} in {row['environment']}: {row['title']}", markup=False)
+
+
+@incident.command()
+def show(number: Number, json: Json = False) -> None:
+    """One incident and what a person who takes over must know."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        row = incidents.get(connection, names.incident(number))
+        if row is None:
+            raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
+        found = {"incident": dict(row._mapping), "handoff": handoff(connection, here.home, number)}
+    if json:
+        print_json(found)
+        return
+    console.print(f"{row.id} {row.status} {row.severity} {row.service} in {row.environment}: {row.title}", markup=False)
+    for line in lines(found["handoff"]):
+        console.print(f"  {line}", markup=False)
+
+
+@incident.command()
+def note(number: Number, text: Annotated[str, typer.Argument(help="The words to remember.")]) -> None:
+    """Add a note to the timeline."""
+    here = context()
+    with here.ledger.transaction() as connection:
+        if incidents.get(connection, names.incident(number)) is None:
+            raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
+        record.append(connection, here.ledger.now(connection), "note.added", approval.requester(here.home.people), text, incident=number)
+    say("Noted.")
+
+
+@incident.command()
+def close(number: Number) -> None:
+    """Close an incident; refused while anything of it is contained, frozen or held."""
+    here = context()
+    with here.ledger.transaction() as connection:
+        row = incidents.get(connection, names.incident(number))
+        if row is None or row.status != "open":
+            raise InputError(f"incident {number} is not open.", cure="See `responder incident list`.")
+        attempts.reap(connection, here.ledger.now(connection))
+        found = handoff(connection, here.home, number)
+        standing = [f"{name}: {', '.join(found[name])}" for name in ("contained", "frozen", "held", "running") if found[name]]
+        if standing:
+            raise Refused(f"{number} cannot be closed; {'; '.join(standing)}.", cure="responder status")
+        incidents.close(connection, here.ledger.now(connection), number, approval.requester(here.home.people))
+    say(f"{number} is closed.")
+
+
+def timeline(number: Number, json: Json = False) -> None:
+    """What happened, in order."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        entries = list(record.entries(connection, incident=names.incident(number)))
+    if not entries:
+        raise InputError(f"nothing is on the record of {number}.", cure="See `responder incident list`.")
+    _print(entries, json)
+
+
+def _print(entries: list[record.Entry], json: bool) -> None:
+    if json:
+        print_json([dataclasses.asdict(entry) for entry in entries])
+        return
+    for entry in entries:
+        console.print(f"{entry.at[:19]}Z  {entry.type:<18} {entry.summary}", markup=False)
+
+
+@audit.command("show")
+def show_audit(last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50, json: Json = False) -> None:
+    """The newest entries of the record."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        _print(list(record.entries(connection, after=max(0, record.last(connection) - last))), json)
+
+
+@audit.command()
+def verify(json: Json = False) -> None:
+    """Prove that the record is whole; names the first broken link."""
+    here = context()
+    verdict = record.verify(here.ledger)
+    if json:
+        print_json(dataclasses.asdict(verdict))
+    elif verdict.ok:
+        say(f"{verdict.entries} entries, each follows the one before it.")
+    else:
+        say(f"Entry {verdict.broken_at}: {verdict.reason}. {verdict.entries} entries before it are whole.")
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+@audit.command()
+def export() -> None:
+    """The whole record as JSON Lines on stdout."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        for entry in record.entries(connection):
+            print(jsonlib.dumps(dataclasses.asdict(entry)))
