@@ -42,7 +42,7 @@ class Progress:
         rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
         if entry.type == "action.started":
             passed = sum(value.startswith("passed") for value in data.get("gates", {}).values())
-            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get("gates", {}))} gates passed")
+            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get('gates', {}))} gates passed")
         elif entry.type == "action.ended":
             mark, style = _MARKS.get(str(data.get("outcome")), (" ", ""))
             self._line(mark, style, rung, entry.summary)
