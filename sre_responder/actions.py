@@ -53,10 +53,19 @@ ACTIONS: Mapping[str, ActionSpec] = {
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
         ),
         ActionSpec(
-            "release_rollback", 3, "release folders", undoable=True, on_host=True, annotations={"root": "responder/release-root"}
+            "release_rollback",
+            3,
+            "release folders",
+            undoable=True,
+            on_host=True,
+            annotations={"root": "responder/release-root"},
         ),
         ActionSpec(
-            "haproxy_failover", 4, "haproxy", undoable=True, annotations={**_HAPROXY, "to": "responder/haproxy-failover-to"}
+            "haproxy_failover",
+            4,
+            "haproxy",
+            undoable=True,
+            annotations={**_HAPROXY, "to": "responder/haproxy-failover-to"},
         ),
     )
 }

@@ -47,11 +47,20 @@ class Statement(BaseModel):
         try:
             return cls.model_validate(json.loads(text))
         except (ValidationError, ValueError) as error:
-            raise InputError("this is not a signed statement of Responder.", cure="Sign with `responder approve`.") from error
+            raise InputError(
+                "this is not a signed statement of Responder.", cure="Sign with `responder approve`."
+            ) from error
 
 
 def state(
-    kind: Kind, subject: str, person: Person, now: float, valid_seconds: float, *, decision: Literal["grant", "deny"] = "grant", note: str = ""
+    kind: Kind,
+    subject: str,
+    person: Person,
+    now: float,
+    valid_seconds: float,
+    *,
+    decision: Literal["grant", "deny"] = "grant",
+    note: str = "",
 ) -> Statement:
     """A new statement with its own nonce."""
     return Statement(
@@ -71,11 +80,24 @@ def verify(statement: Statement, signature: str, people: People) -> Person:
     """The person who signed; Refused where the signature, the key or the person does not hold."""
     person = people.named(statement.person)
     if not people.signers.is_file():
-        raise Refused(f"{people.signers} does not exist, so no signature can be verified.", cure="Put it into the home.")
+        raise Refused(
+            f"{people.signers} does not exist, so no signature can be verified.", cure="Put it into the home."
+        )
     with tempfile.NamedTemporaryFile("w", suffix=".sig", encoding="ascii", errors="replace") as file:
         file.write(signature)
         file.flush()
-        arguments = ["-Y", "verify", "-f", str(people.signers), "-I", person.principal, "-n", NAMESPACE, "-s", file.name]
+        arguments = [
+            "-Y",
+            "verify",
+            "-f",
+            str(people.signers),
+            "-I",
+            person.principal,
+            "-n",
+            NAMESPACE,
+            "-s",
+            file.name,
+        ]
         try:
             _keygen(arguments, statement.text, "verifying")
         except InputError as error:
@@ -86,10 +108,17 @@ def verify(statement: Statement, signature: str, people: People) -> Person:
 def _keygen(arguments: Sequence[str], text: str, doing: str) -> str:
     try:
         done = subprocess.run(
-            ["ssh-keygen", *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+            ["ssh-keygen", *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
         )
     except FileNotFoundError as error:
-        raise InputError(f"{doing}: ssh-keygen is not installed.", cure="Install the package openssh-client.") from error
+        raise InputError(
+            f"{doing}: ssh-keygen is not installed.", cure="Install the package openssh-client."
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{doing}: ssh-keygen gave no answer in {_TIMEOUT_SECONDS} s.", cure="Try again.") from error
     if done.returncode:
@@ -101,12 +130,15 @@ def _keygen(arguments: Sequence[str], text: str, doing: str) -> str:
 def require_role(person: Person, role: Role, why: str) -> None:
     """Refused unless the person has that role."""
     if role not in person.roles:
-        raise Refused(f"{person.name} is not {role.replace('_', ' ')}: {why}.", cure=f"Ask one who is; {person.name} has {', '.join(person.roles)}.")
+        raise Refused(
+            f"{person.name} is not {role.replace('_', ' ')}: {why}.",
+            cure=f"Ask one who is; {person.name} has {', '.join(person.roles)}.",
+        )
 
 
 def requester(people: People) -> str:
     """Who asks: the person behind the login of this process; AWX gives the name of its user."""
-    login = os.environ.get("awx_user_name") or os.environ.get("SUDO_USER") or getpass.getuser()
+    login = os.environ.get("AWX_USER_NAME") or os.environ.get("SUDO_USER") or getpass.getuser()
     return people.identity(login)
 
 

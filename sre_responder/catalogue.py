@@ -25,7 +25,7 @@ class _Metadata(BaseModel):
 
 class _Spec(BaseModel):
     owner: str = "unknown"
-    dependsOn: list[str] = Field(default_factory=list)  # noqa: N815 - Backstage's own spelling
+    dependsOn: list[str] = Field(default_factory=list)
 
 
 class _Component(BaseModel):
@@ -105,8 +105,11 @@ def load(path: Path) -> Catalogue:
             tier = component.metadata.annotations.get("responder/tier")
             if tier not in (None, "edge", "middleware", "backend"):
                 raise InputError(f"{place}: responder/tier '{names.shown(tier)}' is not edge, middleware or backend.")
-            needs = tuple(_named(reference.rpartition(":")[2].rpartition("/")[2], place) for reference in component.spec.dependsOn
-                          if not reference.startswith("resource:"))
+            needs = tuple(
+                _named(reference.rpartition(":")[2].rpartition("/")[2], place)
+                for reference in component.spec.dependsOn
+                if not reference.startswith("resource:")
+            )
             services[name] = Service(name, component.spec.owner, tier, needs, component.metadata.annotations)  # type: ignore[arg-type]
     if not services:
         raise InputError(f"{path} holds no Component.", cure="Add a Backstage document with kind: Component.")

@@ -44,7 +44,11 @@ def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criteri
             try:
                 found[name] = job.result(max(0.0, DEADLINE_SECONDS - (time.monotonic() - began)))
             except Late:
-                found[name] = {"status": "timeout", "reason": f"no answer in {DEADLINE_SECONDS:g} s", "seconds": DEADLINE_SECONDS}
+                found[name] = {
+                    "status": "timeout",
+                    "reason": f"no answer in {DEADLINE_SECONDS:g} s",
+                    "seconds": DEADLINE_SECONDS,
+                }
         return found
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -89,7 +93,15 @@ def _processes(service: Service) -> list[dict[str, Any]]:
         line = " ".join(process.info["cmdline"] or ())
         if pattern in line:
             age, memory = time.time() - process.info["create_time"], process.info["memory_info"]
-            found.append({"pid": process.pid, "status": process.info["status"], "age_s": round(age), "rss": memory.rss, "command": shown(line)})
+            found.append(
+                {
+                    "pid": process.pid,
+                    "status": process.info["status"],
+                    "age_s": round(age),
+                    "rss": memory.rss,
+                    "command": shown(line),
+                }
+            )
     return found
 
 
@@ -110,4 +122,8 @@ def _tail(path: Path, lines: int) -> list[str]:
 
 def _host() -> dict[str, Any]:
     disk, memory = psutil.disk_usage("/"), psutil.virtual_memory()
-    return {"disk_used_percent": disk.percent, "memory_used_percent": memory.percent, "load": [round(x, 2) for x in psutil.getloadavg()]}
+    return {
+        "disk_used_percent": disk.percent,
+        "memory_used_percent": memory.percent,
+        "load": [round(x, 2) for x in psutil.getloadavg()],
+    }

@@ -22,7 +22,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
         seen.add(key)
@@ -41,7 +41,9 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}).", cure="Save it as UTF-8.") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", cure="Check that it exists and may be read.") from error
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}.", cure="Check that it exists and may be read."
+        ) from error
 
 
 def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
@@ -50,11 +52,13 @@ def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
     try:
         for node in yaml.compose_all(text, _UniqueKeys):
             loader = _UniqueKeys("")
-            yield loader.construct_document(node), node  # type: ignore[no-untyped-call]
+            yield loader.construct_document(node), node
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line.") from error
+        raise InputError(
+            f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line."
+        ) from error
 
 
 def line_of(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:

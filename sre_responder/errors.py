@@ -1,15 +1,15 @@
 """Every error that Responder raises on purpose, as one tree with stable codes.
 
-    ResponderError            internal             exit 1
-    ├── InputError            bad_input            exit 2   the caller can correct it
-    ├── Refused               refused              exit 3   a gate said no
-    │   ├── StateMoved        state_moved          exit 3   the world is no longer as the plan saw it
-    │   └── UnsafeDeclaration unsafe_declaration   exit 3   the task is written in a way that weakens the guard
-    ├── Stopped               stopped              exit 4   an emergency stop covers this
-    ├── OutcomeUnknown        outcome_unknown      exit 5   nobody knows whether it worked
-    ├── LadderExhausted       ladder_exhausted     exit 6   nothing helped; handed over
-    ├── EffectFailed          effect_failed        exit 1   the platform refused or failed
-    └── LedgerUnavailable     ledger_unavailable   exit 1   no record can be made, so nothing may be done
+ResponderError            internal             exit 1
+├── InputError            bad_input            exit 2   the caller can correct it
+├── Refused               refused              exit 3   a gate said no
+│   ├── StateMoved        state_moved          exit 3   the world is no longer as the plan saw it
+│   └── UnsafeDeclaration unsafe_declaration   exit 3   the task is written in a way that weakens the guard
+├── Stopped               stopped              exit 4   an emergency stop covers this
+├── OutcomeUnknown        outcome_unknown      exit 5   nobody knows whether it worked
+├── LadderExhausted       ladder_exhausted     exit 6   nothing helped; handed over
+├── EffectFailed          effect_failed        exit 1   the platform refused or failed
+└── LedgerUnavailable     ledger_unavailable   exit 1   no record can be made, so nothing may be done
 """
 
 from __future__ import annotations

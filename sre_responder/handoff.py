@@ -28,7 +28,10 @@ def handoff(connection: Connection, home: Home, incident: str) -> dict[str, Any]
         "contained": [row.target for row in attempts.contained(connection) if row.attempt in rows],
         "running": [f"run {row.id} on {row.machine} (pid {row.pid})" for row in still],
         "next": _next(incident, frozen, waiting),
-        "undo": [f"responder undo {row.attempt}  # or: ansible-playbook {home.state / 'undo' / (row.plan + '.yml')}" for row in changed],
+        "undo": [
+            f"responder undo {row.attempt}  # or: ansible-playbook {home.state / 'undo' / (row.plan + '.yml')}"
+            for row in changed
+        ],
     }
 
 
@@ -46,5 +49,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     rows = []
     for name, value in found.items():
         items = value if isinstance(value, list) else [value]
-        rows += [f"{name}: {item if isinstance(item, str) else json.dumps(item)}" for item in items] or [f"{name}: nothing"]
+        rows += [f"{name}: {item if isinstance(item, str) else json.dumps(item)}" for item in items] or [
+            f"{name}: nothing"
+        ]
     return rows

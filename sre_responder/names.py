@@ -46,9 +46,7 @@ def service(text: str) -> str:
 def environment(text: str) -> str:
     """One of the four environments."""
     if not isinstance(text, str) or text not in ENVIRONMENTS:
-        raise InputError(
-            f"environment '{shown(text)}' is not known.", cure=f"Use one of {', '.join(ENVIRONMENTS)}."
-        )
+        raise InputError(f"environment '{shown(text)}' is not known.", cure=f"Use one of {', '.join(ENVIRONMENTS)}.")
     return str(text)
 
 

@@ -54,6 +54,8 @@ class Plan(BaseModel):
 def hide_secrets(arguments: Mapping[str, Any], secrets: frozenset[str], key: bytes) -> dict[str, Any]:
     """Arguments for plan and record: a secret is replaced by a keyed hash, so that a change of it voids the plan."""
     return {
-        name: f"hmac-sha256:{hmac.new(key, canonical(value).encode(), 'sha256').hexdigest()}" if name in secrets else value
+        name: f"hmac-sha256:{hmac.new(key, canonical(value).encode(), 'sha256').hexdigest()}"
+        if name in secrets
+        else value
         for name, value in arguments.items()
     }

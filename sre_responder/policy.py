@@ -17,6 +17,17 @@ from sre_responder.notify.channels import Channel
 Profile = Literal["homelab", "team", "production"]
 
 
+_ONE_EACH: dict[Severity, int] = {"SEV1": 1, "SEV2": 1, "SEV3": 1, "SEV4": 1}
+_ALIASES: dict[str, Severity] = {
+    "critical": "SEV1",
+    "high": "SEV2",
+    "medium": "SEV3",
+    "warning": "SEV3",
+    "low": "SEV4",
+    "info": "SEV4",
+}
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +35,10 @@ class _Section(BaseModel):
 class Stop(_Section):
     """The emergency stop (spec section 3)."""
 
-    file: Path = Field(Path("/etc/incident-response/EMERGENCY_STOP"), description="Its text is the reason; its absence in a readable folder means clear.")
+    file: Path = Field(
+        Path("/etc/incident-response/EMERGENCY_STOP"),
+        description="Its text is the reason; its absence in a readable folder means clear.",
+    )
     nag_after_minutes: int = Field(60, ge=1, description="A stop older than this is nagged about.")
 
 
@@ -33,7 +47,9 @@ class SeverityLimits(_Section):
 
     services: int | None = Field(ge=1, description="Services that one incident may act on.")
     automatic_actions: int | None = Field(ge=0, description="Actions of one incident without a person's approval.")
-    approval_after_failures: int | None = Field(ge=0, description="From this many actions without improvement on, each needs approval.")
+    approval_after_failures: int | None = Field(
+        ge=0, description="From this many actions without improvement on, each needs approval."
+    )
     approve_production_rollbacks: bool = Field(False, description="Rollbacks in production need approval.")
 
 
@@ -42,7 +58,9 @@ class Loop(_Section):
 
     attempts: int = Field(2, ge=1, description="This many attempts within the window close the remedy off.")
     window_minutes: int = Field(15, ge=1)
-    healthy_seconds: float = Field(60, ge=0, description="A symptom measured healthy for this long starts its counts anew.")
+    healthy_seconds: float = Field(
+        60, ge=0, description="A symptom measured healthy for this long starts its counts anew."
+    )
 
 
 class Rollbacks(_Section):
@@ -58,7 +76,7 @@ class Approvals(_Section):
     """Who must agree, and for how long it holds (spec section 4)."""
 
     valid_minutes: int = Field(30, ge=1)
-    needed: Mapping[Severity, int] = Field(default_factory=lambda: {"SEV1": 1, "SEV2": 1, "SEV3": 1, "SEV4": 1})
+    needed: Mapping[Severity, int] = Field(default_factory=lambda: dict(_ONE_EACH))
     standing: Mapping[str, tuple[Literal[0, 1, 2, 3, 4], ...]] = Field(
         default_factory=dict, description="Runbook digest to the rungs that it may climb in production without asking."
     )
@@ -67,9 +85,13 @@ class Approvals(_Section):
 class Radius(_Section):
     """How far an action may reach (spec section 5)."""
 
-    capacity_left: float = Field(0.5, ge=0, le=1, description="Share of capacity that must remain, where the platform can tell.")
+    capacity_left: float = Field(
+        0.5, ge=0, le=1, description="Share of capacity that must remain, where the platform can tell."
+    )
     repairs_nearby: int = Field(0, ge=0, description="Other services under repair within two hops.")
-    downstream: int | None = Field(None, ge=0, description="Services that may depend on the one acted on; null means no limit.")
+    downstream: int | None = Field(
+        None, ge=0, description="Services that may depend on the one acted on; null means no limit."
+    )
 
 
 class Lease(_Section):
@@ -85,14 +107,18 @@ class Requirements(_Section):
     approvals: bool = True
     tested_procedures: bool = True
     identified_scope: bool = True
-    measured_criterion: bool = Field(True, description="An action whose criterion cannot be measured needs an approval.")
+    measured_criterion: bool = Field(
+        True, description="An action whose criterion cannot be measured needs an approval."
+    )
     commander_lifts_stop: bool = True
 
 
 _SEVERITIES: dict[Severity, SeverityLimits] = {
     "SEV1": SeverityLimits(services=None, automatic_actions=3, approval_after_failures=3),
     "SEV2": SeverityLimits(services=5, automatic_actions=2, approval_after_failures=2),
-    "SEV3": SeverityLimits(services=1, automatic_actions=3, approval_after_failures=None, approve_production_rollbacks=True),
+    "SEV3": SeverityLimits(
+        services=1, automatic_actions=3, approval_after_failures=None, approve_production_rollbacks=True
+    ),
     "SEV4": SeverityLimits(services=1, automatic_actions=None, approval_after_failures=None),
 }
 
@@ -104,16 +130,16 @@ class Policy(_Section):
     requires: Requirements = Requirements()
     stop: Stop = Field(default_factory=lambda: Stop.model_validate({}))
     severities: Mapping[Severity, SeverityLimits] = Field(default_factory=lambda: dict(_SEVERITIES))
-    severity_aliases: Mapping[str, Severity] = Field(
-        default_factory=lambda: {"critical": "SEV1", "high": "SEV2", "medium": "SEV3", "warning": "SEV3", "low": "SEV4", "info": "SEV4"}
-    )
+    severity_aliases: Mapping[str, Severity] = Field(default_factory=lambda: dict(_ALIASES))
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
     approvals: Approvals = Field(default_factory=lambda: Approvals.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
     notifications: tuple[Channel, ...] = ()
-    run_deadline_minutes: float = Field(30, gt=0, description="A run of one runbook that takes longer is ended and handed over.")
+    run_deadline_minutes: float = Field(
+        30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
+    )
 
     def severity(self, text: str) -> Severity:
         """SEV1 to SEV4, or one of the policy's aliases for them."""

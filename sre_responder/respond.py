@@ -64,7 +64,9 @@ def climb(
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         attempts.reap(connection, now)
-        facts = stop.standing(connection, now, home.policy.stop.file, environment=environment, service=service, record=True)
+        facts = stop.standing(
+            connection, now, home.policy.stop.file, environment=environment, service=service, record=True
+        )
         seen = audit.last(connection)
         runs.begin(
             connection, now, id, driven=True, requester=requester, incident=incident, runbook=runbook.metadata.id, service=service,
@@ -87,7 +89,12 @@ def climb(
         follower.catch_up()
         with ledger.transaction(reading=True) as connection:
             if stop.standing(
-                connection, ledger.now(connection), home.policy.stop.file, environment=environment, service=service, record=False
+                connection,
+                ledger.now(connection),
+                home.policy.stop.file,
+                environment=environment,
+                service=service,
+                record=False,
             ):
                 return "stopped"
             row = runs.get(connection, id)
@@ -119,7 +126,15 @@ class _Follower:
 
 
 def _conclude(
-    home: Home, ledger: Ledger, runbook: Runbook, id: str, incident: str, requester: str, ended: Ended, entries: list[audit.Entry], check: bool
+    home: Home,
+    ledger: Ledger,
+    runbook: Runbook,
+    id: str,
+    incident: str,
+    requester: str,
+    ended: Ended,
+    entries: list[audit.Entry],
+    check: bool,
 ) -> Outcome:
     """The exit code and the closing entry, from the record rather than from Ansible's return code."""
     steps = tuple(_step(entry) for entry in entries if entry.type in ("action.ended", "action.skipped", "gate.blocked"))
@@ -130,7 +145,7 @@ def _conclude(
     refused = [step for step in steps if step["result"] == "refused"]
     left = tuple(f"{p.pid} {p.command}" for p in ended.left)
     healed = bool(steps) and (steps[-1]["result"] == "improved" or any(step["result"] == "healthy" for step in steps))
-    expected = {step.action for step in runbook.steps}
+    expected = {step.action for step in runbook.steps if step.action}
     silent = expected - {step["action"] for step in steps}
     if ended.reason == "stopped":
         code, ending, message = 4, "stopped", "an emergency stop ended the run"
@@ -139,7 +154,11 @@ def _conclude(
     elif refused:
         code, ending, message = (4 if refused[-1]["stopped"] else 3), "refused", refused[-1]["summary"]
     elif ended.reason == "deadline":
-        code, ending, message = 1, "deadline", f"the run took longer than {home.policy.run_deadline_minutes:g} minutes and was ended"
+        code, ending, message = (
+            1,
+            "deadline",
+            f"the run took longer than {home.policy.run_deadline_minutes:g} minutes and was ended",
+        )
     elif ended.rc != 0:
         code, ending, message = 1, "failed", f"Ansible ended with {ended.rc}; see {home.state / 'runs' / id}"
     elif check:
@@ -147,7 +166,11 @@ def _conclude(
     elif healed:
         code, ending, message = 0, "healed", "the success criterion is met"
     elif silent:
-        code, ending, message = 1, "cut_short", f"steps that should have run left no record: {', '.join(sorted(silent))}"
+        code, ending, message = (
+            1,
+            "cut_short",
+            f"steps that should have run left no record: {', '.join(sorted(silent))}",
+        )
     else:
         code, ending, message = 6, "exhausted", "every rung was tried; handed over to a person"
     if ended.left:
@@ -156,7 +179,16 @@ def _conclude(
         now = ledger.now(connection)
         if code not in (0, 3, 4):
             text = handoff(connection, home, incident)
-            audit.append(connection, now, "handoff.made", requester, f"handed over: {message}", incident=incident, notify="on_call", handoff=text)
+            audit.append(
+                connection,
+                now,
+                "handoff.made",
+                requester,
+                f"handed over: {message}",
+                incident=incident,
+                notify="on_call",
+                handoff=text,
+            )
         runs.end(
             connection, now, id, ending, requester, f"{runbook.metadata.id}: {message}", exit_code=code, seconds=round(ended.seconds, 1),
             ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
@@ -168,7 +200,9 @@ def _conclude(
 def _step(entry: audit.Entry) -> dict[str, Any]:
     """One step of the ladder as a result names it."""
     data = entry.data
-    result = {"action.ended": data.get("outcome"), "action.skipped": data.get("reason"), "gate.blocked": "refused"}[entry.type]
+    result = {"action.ended": data.get("outcome"), "action.skipped": data.get("reason"), "gate.blocked": "refused"}[
+        entry.type
+    ]
     action = data.get("action", "")
     return {
         "action": action,

@@ -27,10 +27,50 @@ PLAYBOOK = "runbook.yml"
 SECTIONS = ("pre_tasks", "tasks", "post_tasks", "handlers")
 BLOCKS = ("block", "rescue", "always")
 KEYWORDS = frozenset(
-    "action any_errors_fatal args async become become_exe become_flags become_method become_user changed_when check_mode collections "
-    "connection debugger delay delegate_facts delegate_to diff environment failed_when ignore_errors ignore_unreachable listen local_action "
-    "loop loop_control module_defaults name no_log notify poll port register remote_user retries run_once tags throttle timeout until "
-    "vars when".split()
+    [
+        "action",
+        "any_errors_fatal",
+        "args",
+        "async",
+        "become",
+        "become_exe",
+        "become_flags",
+        "become_method",
+        "become_user",
+        "changed_when",
+        "check_mode",
+        "collections",
+        "connection",
+        "debugger",
+        "delay",
+        "delegate_facts",
+        "delegate_to",
+        "diff",
+        "environment",
+        "failed_when",
+        "ignore_errors",
+        "ignore_unreachable",
+        "listen",
+        "local_action",
+        "loop",
+        "loop_control",
+        "module_defaults",
+        "name",
+        "no_log",
+        "notify",
+        "poll",
+        "port",
+        "register",
+        "remote_user",
+        "retries",
+        "run_once",
+        "tags",
+        "throttle",
+        "timeout",
+        "until",
+        "vars",
+        "when",
+    ]
 )
 
 
@@ -114,7 +154,9 @@ class _PlaybookLoader(yaml.SafeLoader):
 def _tagged(loader: _PlaybookLoader, suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         return node.value
-    return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else loader.construct_mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node)
+    return loader.construct_mapping(node) if isinstance(node, yaml.MappingNode) else None
 
 
 _PlaybookLoader.add_multi_constructor("!", _tagged)
@@ -126,11 +168,13 @@ def plays(path: Path) -> list[tuple[dict[str, Any], yaml.Node]]:
     try:
         loader = _PlaybookLoader(text)
         node = loader.get_single_node()
-        value = loader.construct_document(node) if node else None  # type: ignore[no-untyped-call]
+        value = loader.construct_document(node) if node else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise InputError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}.") from error
-    if not isinstance(value, list) or not all(isinstance(play, dict) for play in value) or not value:
+        raise InputError(
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}."
+        ) from error
+    if node is None or not isinstance(value, list) or not all(isinstance(play, dict) for play in value) or not value:
         raise InputError(f"{path} is not a playbook.", cure="Write a list of plays.")
     return list(zip(value, node.value, strict=True))
 
@@ -163,8 +207,14 @@ def _tasks(written: Any, node: yaml.Node | None, section: str, within: tuple[str
             module = str(chosen.get("module", "") if isinstance(chosen, dict) else chosen).split(" ")[0]
             arguments = {k: v for k, v in chosen.items() if k != "module"} if isinstance(chosen, dict) else chosen
         yield Task(
-            str(raw.get("name", module)), module, arguments, {k: v for k, v in raw.items() if k != module},
-            place.start_mark.line + 1, section, within, raw,
+            str(raw.get("name", module)),
+            module,
+            arguments,
+            {k: v for k, v in raw.items() if k != module},
+            place.start_mark.line + 1,
+            section,
+            within,
+            raw,
         )
 
 
@@ -251,7 +301,9 @@ class Registry:
         serving = [r for r in self if r.metadata.serves(alert)]
         if len(serving) != 1:
             found = ", ".join(r.metadata.id for r in serving) or "none"
-            raise InputError(f"{len(serving)} runbooks serve this alert ({found}).", cure="Name one: `responder run RUNBOOK ...`.")
+            raise InputError(
+                f"{len(serving)} runbooks serve this alert ({found}).", cure="Name one: `responder run RUNBOOK ...`."
+            )
         return serving[0]
 
 

@@ -17,14 +17,24 @@ from sre_responder.people import Person
 ATTESTED_SECONDS = 365 * 86400
 
 
-def decide(home: Home, ledger: Ledger, prefix: str, person: Person, key: Path, decision: Literal["grant", "deny"], note: str = "") -> dict[str, Any]:
+def decide(
+    home: Home,
+    ledger: Ledger,
+    prefix: str,
+    person: Person,
+    key: Path,
+    decision: Literal["grant", "deny"],
+    note: str = "",
+) -> dict[str, Any]:
     """Sign one person's decision about one plan."""
     with ledger.transaction(reading=True) as connection:
         row, now = plans.find(connection, prefix), ledger.now(connection)
         plan = plans.of(row)
     if decision == "grant" and person.name == row.requester:
         raise Refused(f"{person.name} asked for this plan and cannot approve it himself.", cure="Ask another approver.")
-    statement = approval.state("approval", plan.digest, person, now, home.policy.approvals.valid_minutes * 60, decision=decision, note=note)
+    statement = approval.state(
+        "approval", plan.digest, person, now, home.policy.approvals.valid_minutes * 60, decision=decision, note=note
+    )
     signature = approval.sign(statement, key)
     approval.verify(statement, signature, home.people)
     with ledger.transaction() as connection:
@@ -37,7 +47,12 @@ def decide(home: Home, ledger: Ledger, prefix: str, person: Person, key: Path, d
             connection, now, f"approval.{word}", person.name, f"{person.name} {word} plan {plan.short}: {plan.action} on {plan.target}",
             incident=row.incident, plan=plan.digest, person=person.name, expires_at=audit.iso(statement.expires_at), note=note,
         )  # fmt: skip
-    return {"plan": plan.digest, "decision": decision, "person": person.name, "expires_at": audit.iso(statement.expires_at)}
+    return {
+        "plan": plan.digest,
+        "decision": decision,
+        "person": person.name,
+        "expires_at": audit.iso(statement.expires_at),
+    }
 
 
 def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, evidence: str) -> dict[str, Any]:
@@ -45,14 +60,25 @@ def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, 
     entry = home.runbooks.named(runbook)
     if not evidence.strip():
         raise InputError("an attestation needs evidence.", cure="Give --evidence with the address of a protocol.")
-    _sign(home, ledger, "attest", entry.digest, person, key, f"{person.name} attests runbook {runbook} at {entry.digest[:12]}: {evidence}", evidence)
+    _sign(
+        home,
+        ledger,
+        "attest",
+        entry.digest,
+        person,
+        key,
+        f"{person.name} attests runbook {runbook} at {entry.digest[:12]}: {evidence}",
+        evidence,
+    )
     return {"runbook": runbook, "digest": entry.digest, "person": person.name}
 
 
 def acknowledge(home: Home, ledger: Ledger, breaker: str, person: Person, key: Path) -> dict[str, Any]:
     """Allow one supervised trial of a remedy that was closed off."""
     approval.require_role(person, "incident_commander", "only an incident commander opens a closed-off remedy")
-    _sign(home, ledger, "acknowledge", breaker, person, key, f"{person.name} allows one supervised trial of {breaker}", "")
+    _sign(
+        home, ledger, "acknowledge", breaker, person, key, f"{person.name} allows one supervised trial of {breaker}", ""
+    )
     return {"breaker": breaker, "person": person.name}
 
 
@@ -62,7 +88,9 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
     if not number.isdigit():
         raise InputError(f"stop '{name[:40]}' is not a stop's name.", cure="See `responder stops`.")
     with ledger.transaction(reading=True) as connection:
-        row = connection.execute(select(stops).where(stops.c.id == int(number), stops.c.lifted_at.is_(None))).one_or_none()
+        row = connection.execute(
+            select(stops).where(stops.c.id == int(number), stops.c.lifted_at.is_(None))
+        ).one_or_none()
     if row is None:
         raise InputError(f"{name} does not stand.", cure="See `responder stops`.")
     if row.source == "file" and (found := stop.read_file(home.policy.stop.file)).state != "clear":
@@ -70,18 +98,37 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
     actor = approval.requester(home.people)
     if home.policy.requires.commander_lifts_stop:
         if person is None or key is None:
-            raise Refused(f"lifting {name} needs the signature of an incident commander.", cure="Add --as NAME and --key KEY.")
+            raise Refused(
+                f"lifting {name} needs the signature of an incident commander.", cure="Add --as NAME and --key KEY."
+            )
         approval.require_role(person, "incident_commander", "only an incident commander lifts a stop")
         _sign(home, ledger, "lift", name, person, key, f"{person.name} lifts {name}", "")
         actor = person.name
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         connection.execute(update(stops).where(stops.c.id == row.id).values(lifted_at=now, lifted_by=actor))
-        audit.append(connection, now, "stop.lifted", actor, f"{name} lifted: {row.reason}", notify="incident_commander", stop=name)
+        audit.append(
+            connection,
+            now,
+            "stop.lifted",
+            actor,
+            f"{name} lifted: {row.reason}",
+            notify="incident_commander",
+            stop=name,
+        )
     return {"stop": name, "lifted_by": actor}
 
 
-def _sign(home: Home, ledger: Ledger, kind: approval.Kind, subject: str, person: Person, key: Path, summary: str, evidence: str) -> None:
+def _sign(
+    home: Home,
+    ledger: Ledger,
+    kind: approval.Kind,
+    subject: str,
+    person: Person,
+    key: Path,
+    summary: str,
+    evidence: str,
+) -> None:
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
     statement = approval.state(kind, subject, person, now, ATTESTED_SECONDS)
@@ -89,5 +136,12 @@ def _sign(home: Home, ledger: Ledger, kind: approval.Kind, subject: str, person:
     approval.verify(statement, signature, home.people)
     with ledger.transaction() as connection:
         plans.add_signature(connection, statement, signature, evidence=evidence)
-        past = {"attest": "runbook.attested", "acknowledge": "breaker.acknowledged", "lift": "lift.signed", "approval": "approval.signed"}
-        audit.append(connection, ledger.now(connection), past[kind], person.name, summary, subject=subject, person=person.name)
+        past = {
+            "attest": "runbook.attested",
+            "acknowledge": "breaker.acknowledged",
+            "lift": "lift.signed",
+            "approval": "approval.signed",
+        }
+        audit.append(
+            connection, ledger.now(connection), past[kind], person.name, summary, subject=subject, person=person.name
+        )

@@ -20,7 +20,6 @@ from sre_responder.errors import (
     Refused,
     ResponderError,
     StateMoved,
-    Stopped,
 )
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import sample
@@ -100,7 +99,9 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect) -> dict[str,
     except EffectFailed as error:
         _end(home, ledger, decision, request, "failed", error.message, outcome="not_improved")
         raise
-    except BaseException as error:  # a timeout of the task is a BaseException: whatever happened, nobody knows how far it came
+    except (
+        BaseException
+    ) as error:  # a timeout of the task is a BaseException: whatever happened, nobody knows how far it came
         _end(home, ledger, decision, request, "unknown", f"{type(error).__name__}: {error}", outcome="unknown")
         raise
     return _settled(home, ledger, step, spec, decision, change, plan, observed, evidence)
@@ -116,12 +117,18 @@ class Evidence:
         self.url: str | None = None
         if step.runbook is not None and not step.request.problems:
             self.criterion = step.runbook.metadata.success
-            self.url = self.criterion.url or home.catalogue.service(step.request.service).annotations.get("responder/probe-url")
+            self.url = self.criterion.url or home.catalogue.service(step.request.service).annotations.get(
+                "responder/probe-url"
+            )
 
     def now(self, ledger: Ledger) -> Verdict:
         """Whether the criterion is met at this moment."""
         if self.criterion is None or self.url is None:
-            return Verdict("unknown", "no probe: neither the runbook's success.url nor the annotation responder/probe-url is set", ())
+            return Verdict(
+                "unknown",
+                "no probe: neither the runbook's success.url nor the annotation responder/probe-url is set",
+                (),
+            )
         criterion, url = self.criterion, self.url
         verdict = healthy_now(criterion, lambda: sample(criterion, url), time.time, time.sleep)
         self.measured = verdict.state != "unknown"
@@ -152,7 +159,16 @@ def _keep_preview(ledger: Ledger, request: Request, decision: Decision, plan: Pl
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         if plan:
-            plans.save(connection, now, plan, request.incident, decision.gates, request.requester, undo.playbook(plan, request.host), False)
+            plans.save(
+                connection,
+                now,
+                plan,
+                request.incident,
+                decision.gates,
+                request.requester,
+                undo.playbook(plan, request.host),
+                False,
+            )
         audit.append(
             connection, now, "plan.made", request.requester, f"{request.action} previewed", incident=request.incident, action=request.action,
             run=request.run, step=request.step, plan=plan.digest if plan else None, gates=[gate.as_dict() for gate in decision.gates],
@@ -178,7 +194,10 @@ def _skip(home: Home, ledger: Ledger, step: Step, reason: str, because: str) -> 
         with ledger.transaction() as connection:
             now = ledger.now(connection)
             key = {"incident": request.incident, "step": request.step}
-            if reason == "not_applicable" and connection.execute(select(not_applicable).filter_by(**key)).first() is None:
+            if (
+                reason == "not_applicable"
+                and connection.execute(select(not_applicable).filter_by(**key)).first() is None
+            ):
                 connection.execute(insert(not_applicable).values(**key, because=because[:1000], at=now))
             audit.append(
                 connection, now, "action.skipped", request.requester, f"{request.action} skipped ({reason}): {because}",
@@ -187,7 +206,9 @@ def _skip(home: Home, ledger: Ledger, step: Step, reason: str, because: str) -> 
     return {"changed": False, "skipped": True, "skip_reason": reason, "msg": f"{reason}: {because}", "outcome": None}
 
 
-def _plan(home: Home, step: Step, spec: ActionSpec | None, effect: Effect) -> tuple[Change | None, Plan | None, str | None]:
+def _plan(
+    home: Home, step: Step, spec: ActionSpec | None, effect: Effect
+) -> tuple[Change | None, Plan | None, str | None]:
     """The plan of this step, or the sentence that says why there is none."""
     if step.request.problems or spec is None:
         return None, None, None
@@ -216,7 +237,9 @@ def _plan(home: Home, step: Step, spec: ActionSpec | None, effect: Effect) -> tu
     return change, plan, None
 
 
-def _decide(home: Home, ledger: Ledger, request: Request, plan: Plan | None, step: Step, measured: bool, text: str) -> Decision:
+def _decide(
+    home: Home, ledger: Ledger, request: Request, plan: Plan | None, step: Step, measured: bool, text: str
+) -> Decision:
     until = time.monotonic() + TURN_SECONDS
     while True:
         try:
@@ -239,7 +262,10 @@ def refusal(ledger: Ledger, request: Request, decision: Decision) -> ResponderEr
     for gate in decision.refusals:
         cleared = f" Cleared by {gate.clears_by}." if gate.clears_by else ""
         at = f" Clears by itself at {gate.clears_at}." if gate.clears_at else ""
-        lines.append(f"  {gate.name} {gate.status}: {gate.reason}.{cleared}{at}" + (f"\n    {gate.command}" if gate.command else ""))
+        lines.append(
+            f"  {gate.name} {gate.status}: {gate.reason}.{cleared}{at}"
+            + (f"\n    {gate.command}" if gate.command else "")
+        )
     bad_input = all(gate.name == "inputs" for gate in decision.refusals)
     kind = InputError if bad_input else Refused
     return kind("\n".join(lines), guard=decision.as_dict())
@@ -252,7 +278,12 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
         with ledger.transaction() as connection:
             now = ledger.now(connection)
             facts = stop.standing(
-                connection, now, home.policy.stop.file, environment=request.environment, service=request.service, record=True
+                connection,
+                now,
+                home.policy.stop.file,
+                environment=request.environment,
+                service=request.service,
+                record=True,
             )
             run = runs.get(connection, request.run)
             attempts.renew(connection, now, plan.target, decision.effect, home.policy.lease.seconds)
@@ -260,8 +291,22 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
         _end(home, ledger, decision, request, "not_done", error.message, outcome="not_improved")
         raise
     if facts:
-        _end(home, ledger, decision, request, "not_done", "an emergency stop was raised before the act", outcome="not_improved")
-        gate = Gate("stop", "failed", facts[0].reason, {"stops": [f.__dict__ for f in facts]}, command=f"responder lift {facts[0].id}")
+        _end(
+            home,
+            ledger,
+            decision,
+            request,
+            "not_done",
+            "an emergency stop was raised before the act",
+            outcome="not_improved",
+        )
+        gate = Gate(
+            "stop",
+            "failed",
+            facts[0].reason,
+            {"stops": [f.__dict__ for f in facts]},
+            command=f"responder lift {facts[0].id}",
+        )
         with ledger.transaction() as connection:
             record_refusal(connection, ledger.now(connection), request, [gate], plan)
         error_ = stop.report(request.incident, request.action, facts, audit.iso(now))
@@ -269,10 +314,14 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
         raise error_
     if run is not None and run.halted_because:
         _end(home, ledger, decision, request, "not_done", run.halted_because, outcome="not_improved")
-        raise Refused(f"this run was halted: {run.halted_because}.", guard={**decision.as_dict(), "decision": "refused"})
+        raise Refused(
+            f"this run was halted: {run.halted_because}.", guard={**decision.as_dict(), "decision": "refused"}
+        )
 
 
-def _end(home: Home, ledger: Ledger, decision: Decision, request: Request, state: str, reason: str, *, outcome: str) -> None:
+def _end(
+    home: Home, ledger: Ledger, decision: Decision, request: Request, state: str, reason: str, *, outcome: str
+) -> None:
     """Record an end without success, and latch the run where the outcome is not known."""
     assert decision.effect is not None and decision.attempt is not None
     with ledger.transaction() as connection:
@@ -297,7 +346,13 @@ def _settled(
             connection, now, "effect.done", request.requester, f"{request.action} on {plan.target} done", incident=request.incident,
             attempt=decision.attempt, host=request.host, observed=observed,
         )  # fmt: skip
-    result = {**_described(change, plan), "changed": True, "after": observed, "guard": decision.as_dict(), "outcome": None}
+    result = {
+        **_described(change, plan),
+        "changed": True,
+        "after": observed,
+        "guard": decision.as_dict(),
+        "outcome": None,
+    }
     if not step.last_host:
         return result
     if spec.containment:
@@ -317,7 +372,9 @@ def _settled(
     result["outcome"] = outcome
     if outcome == "unknown":
         raise OutcomeUnknown(
-            f"{request.action} ran and its outcome is unknown: {verdict.reason}.", cure=f"responder settle {plan.target}", **result
+            f"{request.action} ran and its outcome is unknown: {verdict.reason}.",
+            cure=f"responder settle {plan.target}",
+            **result,
         )
     return result
 
@@ -325,7 +382,12 @@ def _settled(
 def _stops(home: Home, ledger: Ledger, request: Request) -> tuple[StopFact, ...]:
     with ledger.transaction(reading=True) as connection:
         return stop.standing(
-            connection, ledger.now(connection), home.policy.stop.file, environment=request.environment, service=request.service, record=False
+            connection,
+            ledger.now(connection),
+            home.policy.stop.file,
+            environment=request.environment,
+            service=request.service,
+            record=False,
         )
 
 

@@ -35,7 +35,9 @@ def read_file(path: Path) -> Source:
         with os.scandir(path.parent) as folder:
             present = any(entry.name == path.name for entry in folder)
     except FileNotFoundError:
-        return Source("unreadable", f"the folder {path.parent} does not exist; create it, or name another file in policy.yml")
+        return Source(
+            "unreadable", f"the folder {path.parent} does not exist; create it, or name another file in policy.yml"
+        )
     except OSError as error:
         return Source("unreadable", f"the folder {path.parent} cannot be read: {error.strerror}")
     if not present:
@@ -51,23 +53,43 @@ def read_file(path: Path) -> Source:
 
 
 def raise_(
-    connection: Connection, now: float, holder: str, reason: str, *, environment: str | None = None, service: str | None = None, source: str = "ledger"
+    connection: Connection,
+    now: float,
+    holder: str,
+    reason: str,
+    *,
+    environment: str | None = None,
+    service: str | None = None,
+    source: str = "ledger",
 ) -> str:
     """Raise a stop for everything, an environment or a service; gives its name."""
     done = connection.execute(
         insert(stops).values(
-            holder=shown(holder, 64), reason=shown(reason, REASON_LIMIT), environment=environment, service=service, source=source, raised_at=now
+            holder=shown(holder, 64),
+            reason=shown(reason, REASON_LIMIT),
+            environment=environment,
+            service=service,
+            source=source,
+            raised_at=now,
         )
     )
     key = done.inserted_primary_key
     name = f"STOP-{key[0] if key else '?'}"
     audit.append(
-        connection, now, "stop.raised", holder, f"{name} covers {scope(environment, service)}: {reason}", notify="incident_commander", stop=name
+        connection,
+        now,
+        "stop.raised",
+        holder,
+        f"{name} covers {scope(environment, service)}: {reason}",
+        notify="incident_commander",
+        stop=name,
     )
     return name
 
 
-def standing(connection: Connection, now: float, file: Path, *, environment: str, service: str, record: bool) -> tuple[StopFact, ...]:
+def standing(
+    connection: Connection, now: float, file: Path, *, environment: str, service: str, record: bool
+) -> tuple[StopFact, ...]:
     """The stops that cover a service in an environment.
 
     With `record`, a stop file seen for the first time also becomes a stop in the ledger, so that deleting the file does not lift it.

@@ -13,11 +13,19 @@ from sre_responder.plan import Plan
 def playbook(plan: Plan, host: str) -> str:
     """The undo of a plan as a plain playbook; where there is nothing to undo it says so."""
     note = plan.undo_note or ("There is nothing to undo." if not plan.undo else "Restores the state before the action.")
-    head = f"# Undo of {plan.action} on {plan.target} (plan {plan.digest}).\n# {note}\n# ansible-playbook THIS_FILE\n---\n"
+    head = (
+        f"# Undo of {plan.action} on {plan.target} (plan {plan.digest}).\n# {note}\n# ansible-playbook THIS_FILE\n---\n"
+    )
     if not plan.undo:
         return head + "[]\n"
     place = {"connection": "local"} if host == "localhost" else {}
-    play = {"name": f"Undo {plan.action} on {plan.service}", "hosts": host, **place, "gather_facts": False, "tasks": plan.undo}
+    play = {
+        "name": f"Undo {plan.action} on {plan.service}",
+        "hosts": host,
+        **place,
+        "gather_facts": False,
+        "tasks": plan.undo,
+    }
     return head + yaml.safe_dump([play], sort_keys=False, width=120)
 
 

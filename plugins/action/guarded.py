@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
     location,
@@ -19,7 +20,6 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     run_identity,
     weaknesses,
 )
-
 from sre_responder import approval, home, names
 from sre_responder.actions import ACTIONS, short_name
 from sre_responder.effects import EFFECTS, Change
@@ -45,7 +45,9 @@ class HostModule:
             raise InputError(answer["msg"])
         keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
         host = self.task_vars.get("inventory_hostname", "localhost")
-        return Change(target=f"{host}:{answer['target']}", **{key: answer[key] for key in keys if answer.get(key) is not None})
+        return Change(
+            target=f"{host}:{answer['target']}", **{key: answer[key] for key in keys if answer.get(key) is not None}
+        )
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         answer = self._run({"_plan": plan, "_expect": change.before}, check=False)
@@ -113,7 +115,11 @@ class ActionModule(ActionBase):
         self._record_run(ledger, request, runbook)
         spec = ACTIONS.get(self.short)
         named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
-        effect: Any = HostModule(self, {**named, **arguments}, facts) if spec and spec.on_host else ControllerEffect(self.short, arguments)
+        effect: Any = (
+            HostModule(self, {**named, **arguments}, facts)
+            if spec and spec.on_host
+            else ControllerEffect(self.short, arguments)
+        )
         hosts = request.hosts
         step = Step(
             request, arguments, runbook, checking(self._task),
@@ -125,12 +131,22 @@ class ActionModule(ActionBase):
         return result
 
     def _request(
-        self, place: Home, given: dict[str, Any], facts: Mapping[str, Any], runbook: Runbook | None, file: Any, line: int
+        self,
+        place: Home,
+        given: dict[str, Any],
+        facts: Mapping[str, Any],
+        runbook: Runbook | None,
+        file: Any,
+        line: int,
     ) -> tuple[Request, dict[str, Any], dict[str, Any]]:
         """The request in plain values, the effect's arguments, and the guarded options; what is wrong is collected, not raised."""
         problems = [f"{file}:{line}: {problem}" for problem in weaknesses(self._task)]
         words: dict[str, str] = {}
-        for name, check in (("incident", names.incident), ("service", names.service), ("environment", names.environment)):
+        for name, check in (
+            ("incident", names.incident),
+            ("service", names.service),
+            ("environment", names.environment),
+        ):
             try:
                 words[name] = check(given.get(name, ""))
             except InputError as error:
@@ -166,7 +182,11 @@ class ActionModule(ActionBase):
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""
         spec = ACTIONS[self.short]
         module = importlib.import_module(f"ansible_collections.sre.responder.plugins.modules.{self.short}")
-        options = {name: option for name, option in module.ARGUMENT_SPEC.items() if not name.startswith("_") and name not in GUARDED_OPTIONS}
+        options = {
+            name: option
+            for name, option in module.ARGUMENT_SPEC.items()
+            if not name.startswith("_") and name not in GUARDED_OPTIONS
+        }
         unknown = set(given) - set(options) - set(GUARDED_OPTIONS)
         if unknown:
             raise InputError(
@@ -182,10 +202,15 @@ class ActionModule(ActionBase):
             if option.get("required") and not str(filled.get(name, "")).strip():
                 annotation = spec.annotations.get(name)
                 cure = f" or the annotation {annotation} of {service}" if annotation else ""
-                raise InputError(f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all.")
+                raise InputError(
+                    f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all."
+                )
         checked = ArgumentSpecValidator(options).validate(filled)
         if checked.error_messages:
-            raise InputError(f"{self.short}: {'; '.join(checked.error_messages)}.", cure=f"See ansible-doc sre.responder.{self.short}.")
+            raise InputError(
+                f"{self.short}: {'; '.join(checked.error_messages)}.",
+                cure=f"See ansible-doc sre.responder.{self.short}.",
+            )
         return dict(plain({name: value for name, value in checked.validated_parameters.items() if value is not None}))
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
@@ -197,4 +222,3 @@ class ActionModule(ActionBase):
                 incident=request.incident[:16], runbook=runbook.metadata.id if runbook else None,
                 service=request.service, environment=request.environment[:16],
             )  # fmt: skip
-

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 
+from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.errors import InputError
 from sre_responder.ledger import audit
 
@@ -32,5 +32,12 @@ def note(call: Call) -> dict[str, Any]:
         raise InputError("note needs the option text.", cure="Say what is to be remembered.")
     if not call.check:
         with call.ledger.transaction() as connection:
-            audit.append(connection, call.ledger.now(connection), "note.added", call.requester, text, incident=call.incident or None)
+            audit.append(
+                connection,
+                call.ledger.now(connection),
+                "note.added",
+                call.requester,
+                text,
+                incident=call.incident or None,
+            )
     return {"changed": not call.check}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 
+from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.actions import ACTIONS, short_name
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import InputError, ResponderError
@@ -42,7 +42,9 @@ def preflight(call: Call) -> dict[str, Any]:
     plan = None
     try:
         if action not in EFFECTS:
-            raise InputError(f"the state that {action} would change stands on a host; run the runbook with --check to see its plan.")
+            raise InputError(
+                f"the state that {action} would change stands on a host; run the runbook with --check to see its plan."
+            )
         change = EFFECTS[action].plan(arguments)
         plan = Plan(
             runbook=runbook.metadata.id if runbook else "none",

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
-
-import time
-
 from sre_responder.errors import OutcomeUnknown, Refused
 from sre_responder.evidence.http import sample
 from sre_responder.evidence.verdict import healthy_now
@@ -43,7 +42,14 @@ def verify(call: Call) -> dict[str, Any]:
         if verdict.state != "unknown" and not call.check:
             with call.ledger.transaction() as connection:
                 period = call.home.policy.loop.healthy_seconds
-                incidents.observe(connection, call.ledger.now(connection), name, verdict.state == "healthy", period, began=verdict.good_since)
+                incidents.observe(
+                    connection,
+                    call.ledger.now(connection),
+                    name,
+                    verdict.state == "healthy",
+                    period,
+                    began=verdict.good_since,
+                )
         if verdict.state == "unknown":
             raise OutcomeUnknown(f"the criterion could not be measured: {verdict.reason}.")
         if verdict.state != "healthy" or time.monotonic() >= until:

@@ -48,10 +48,14 @@ def plan(root: str, to: str, history: str | None = None) -> dict:
         before = past[: len(past) - past[::-1].index(now) - 1] if now in past else past
         earlier = [name for name in before if name != now and name in known]
         if not earlier:
-            raise ReleaseError(f"no release stands before {now} in {log}. Releases there: {', '.join(known) or 'none'}.")
+            raise ReleaseError(
+                f"no release stands before {now} in {log}. Releases there: {', '.join(known) or 'none'}."
+            )
         to = earlier[-1]
     if not _NAME.fullmatch(to) or to not in known:
-        raise ReleaseError(f"release '{to[:80]}' is not in {log} or has no folder. Releases there: {', '.join(known) or 'none'}.")
+        raise ReleaseError(
+            f"release '{to[:80]}' is not in {log} or has no folder. Releases there: {', '.join(known) or 'none'}."
+        )
     link = os.path.join(root, "current")
     undo = [
         {

@@ -56,7 +56,9 @@ ARGUMENT_SPEC = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    module.fail_json(msg="blast_radius runs through its action plugin only. Install the collection whole; nothing was changed.")
+    module.fail_json(
+        msg="blast_radius runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
 
 
 if __name__ == "__main__":

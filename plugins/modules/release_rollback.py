@@ -108,6 +108,7 @@ guard:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.sre.responder.plugins.module_utils._release import ReleaseError, plan, switch
 
 ARGUMENT_SPEC = {
@@ -135,7 +136,9 @@ def main() -> None:
         if not given["_plan"]:
             module.fail_json(msg="release_rollback acts only with a plan that the guard allowed; nothing was changed.")
         if given["_expect"] != planned["before"]:
-            module.fail_json(moved=True, msg=f"the current release is {planned['before']['release']}, not as the plan saw it.")
+            module.fail_json(
+                moved=True, msg=f"the current release is {planned['before']['release']}, not as the plan saw it."
+            )
         observed = switch(given["root"], planned["after"]["release"])
     except ReleaseError as error:
         module.fail_json(msg=str(error))

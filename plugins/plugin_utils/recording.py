@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
 
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
 from sre_responder import approval, home, names
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
@@ -39,7 +39,9 @@ class Call:
     runbook: Runbook | None
 
 
-def answer(action: ActionBase, task_vars: dict[str, Any] | None, do: Callable[[Call], dict[str, Any]], options: tuple[str, ...]) -> dict[str, Any]:
+def answer(
+    action: ActionBase, task_vars: dict[str, Any] | None, do: Callable[[Call], dict[str, Any]], options: tuple[str, ...]
+) -> dict[str, Any]:
     """Run `do` with the call; every deliberate error becomes a failed task with its code and cure."""
     try:
         return {"changed": False, "failed": False, **do(_call(action, options))}
@@ -52,7 +54,10 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
     given = plain(action._task.args)
     unknown = set(given) - set(options) - set(COMMON)
     if unknown:
-        raise InputError(f"unknown option {', '.join(sorted(map(names.shown, unknown)))}.", cure=f"Options: {', '.join((*COMMON[:3], *options))}.")
+        raise InputError(
+            f"unknown option {', '.join(sorted(map(names.shown, unknown)))}.",
+            cure=f"Options: {', '.join((*COMMON[:3], *options))}.",
+        )
     file = location(action._task)[0]
     run = run_identity()[0]
     return Call(

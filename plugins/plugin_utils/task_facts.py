@@ -52,7 +52,11 @@ def ancestors(task: Any) -> list[Any]:
 def weaknesses(task: Any) -> list[str]:
     """Every way in which this task is declared or called so that a refusal could be ignored or the action repeated."""
     found = []
-    if task.ignore_errors or any(getattr(node, "_ignore_errors", None) is True for node in ancestors(task)) or task.play.ignore_errors:
+    if (
+        task.ignore_errors
+        or any(getattr(node, "_ignore_errors", None) is True for node in ancestors(task))
+        or task.play.ignore_errors
+    ):
         found.append("ignore_errors: a refusal would be ignored")
     if task.ignore_unreachable or task.play.ignore_unreachable:
         found.append("ignore_unreachable: a host that failed would be ignored")

@@ -29,7 +29,11 @@ def main() -> None:
         app()
     except ResponderError as error:
         if "--json" in sys.argv:
-            print(json.dumps({"error": error.code, "message": error.message, "cure": error.cure, **error.details}, default=str))
+            print(
+                json.dumps(
+                    {"error": error.code, "message": error.message, "cure": error.cure, **error.details}, default=str
+                )
+            )
         error_console.print(error.message, style="bold", markup=False, highlight=False)
         if error.cure:
             error_console.print(error.cure, markup=False, highlight=False)

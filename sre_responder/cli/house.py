@@ -1,1 +1,203 @@
-def add_to(app): pass
+"""Commands of the house: init, doctor, policy, runbooks, lint, ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sre_responder import home as homes
+from sre_responder import policy, runbook, stop
+from sre_responder.cli.context import context
+from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.errors import InputError, ResponderError
+from sre_responder.ledger import Ledger
+from sre_responder.ledger.connection import REVISION
+from sre_responder.lint import Finding, findings
+
+policies = typer.Typer(no_args_is_help=True, help="The policy file.")
+ledgers = typer.Typer(no_args_is_help=True, help="The ledger.")
+books = typer.Typer(invoke_without_command=True, help="The runbooks that this home knows.")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("init")(init)
+    app.command("doctor")(doctor)
+    app.command("lint")(lint)
+    app.add_typer(policies, name="policy")
+    app.add_typer(books, name="runbooks")
+    app.add_typer(ledgers, name="ledger")
+
+
+def init(
+    profile: Annotated[str, typer.Option("--profile", help="homelab, team or production.")] = "production",
+) -> None:
+    """Write a commented home and an empty ledger; what exists is left as it is."""
+    if profile not in policy.PROFILES:
+        raise InputError(f"profile '{profile[:40]}' is not known.", cure=f"Use one of {', '.join(policy.PROFILES)}.")
+    home = homes.find()
+    written = homes.write(home.folder, profile)  # type: ignore[arg-type]
+    for path in written:
+        say(f"wrote {path}")
+    file = home.policy.stop.file
+    if not file.parent.is_dir():
+        try:
+            file.parent.mkdir(parents=True)
+            say(f"made {file.parent} for the emergency stop")
+        except OSError:
+            own = home.folder / "stop" / "EMERGENCY_STOP"
+            own.parent.mkdir(exist_ok=True)
+            path = home.folder / "policy.yml"
+            path.write_text(path.read_text(encoding="utf-8").replace(f"file: {file}", f"file: {own}"), encoding="utf-8")
+            say(f"{file.parent} cannot be made, so the stop file of this home is {own}")
+    Ledger(home.ledger_url).upgrade()
+    say(f"The ledger is {home.ledger_url}")
+
+
+def doctor(json: Json = False) -> None:
+    """What this home lacks; exit code 2 where something does."""
+    home = homes.find()
+
+    def ledger() -> None:
+        with Ledger(home.ledger_url).transaction(reading=True):
+            """Opening it checks that it exists, can be read and has this library's revision."""
+
+    def stop_file() -> None:
+        found = stop.read_file(home.policy.stop.file)
+        if found.state != "clear":
+            raise InputError(f"{found.state}: {found.reason}")
+
+    def registered() -> None:
+        stale = [entry.metadata.id for entry in home.runbooks if not entry.registered]
+        if stale:
+            raise InputError(
+                f"not registered as they are now: {', '.join(stale)}.",
+                cure=f"responder runbooks register {' '.join(stale)}",
+            )
+
+    def keygen() -> None:
+        if shutil.which("ssh-keygen") is None:
+            raise InputError("ssh-keygen is not installed.", cure="Install the package openssh-client.")
+
+    def people() -> None:
+        if home.policy.requires.approvals and not home.people.people:
+            raise InputError("people.yml names nobody, so nothing can be approved.", cure="Add people and their keys.")
+
+    def command() -> None:
+        others = [d.name for d in importlib.metadata.distributions() if d.name.lower() == "responder"]
+        if others:
+            raise InputError(
+                "another distribution called 'responder' is installed.", cure="Type sre-responder instead."
+            )
+
+    checks: dict[str, Callable[[], object]] = {
+        "policy": lambda: home.policy, "catalogue": lambda: home.catalogue, "people": people, "ledger": ledger, "stop file": stop_file,
+        "runbooks": registered, "ssh-keygen": keygen, "command": command,
+    }  # fmt: skip
+    rows = []
+    for name, check in checks.items():
+        try:
+            check()
+            rows.append({"check": name, "ok": True, "problem": "", "cure": ""})
+        except ResponderError as error:
+            rows.append({"check": name, "ok": False, "problem": error.message, "cure": error.cure})
+    if json:
+        print_json({"home": str(home.folder), "ledger": home.ledger_url, "checks": rows})
+    else:
+        console.print(f"home {home.folder}\nledger {home.ledger_url}", markup=False)
+        for row in rows:
+            console.print(
+                f"  {'ok' if row['ok'] else '--':<3} {row['check']:<10} {row['problem']} {row['cure']}".rstrip(),
+                markup=False,
+            )
+    raise typer.Exit(0 if all(row["ok"] for row in rows) else 2)
+
+
+@policies.command()
+def check() -> None:
+    """Errors of the policy with their lines."""
+    home = homes.find()
+    say(f"{home.folder / 'policy.yml'}: profile {home.policy.profile}, no errors.")
+
+
+@policies.command()
+def schema() -> None:
+    """The JSON Schema of the policy."""
+    print_json(policy.schema())
+
+
+@books.callback()
+def runbooks(command: typer.Context, json: Json = False) -> None:
+    """The runbooks, their digests, and whether they are registered as they are now."""
+    if command.invoked_subcommand is not None:
+        return
+    rows = [
+        {
+            "id": entry.metadata.id, "digest": entry.digest, "registered": entry.registered, "shipped": entry.shipped,
+            "failure_class": entry.metadata.failure_class, "folder": str(entry.folder), "summary": entry.metadata.summary,
+        }
+        for entry in homes.find().runbooks
+    ]  # fmt: skip
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        known = "registered" if row["registered"] else "NOT registered as it is now"
+        console.print(f"{row['id']}  {str(row['digest'])[:12]}  {known}\n  {row['summary']}", markup=False)
+
+
+@books.command("register")
+def register(
+    which: Annotated[list[str], typer.Argument(help="Ids of runbooks of this home, or folders to copy in.")],
+) -> None:
+    """Register runbooks by their digest as they are now; findings of the lint are errors."""
+    home = homes.find()
+    folders = []
+    for name in which:
+        folder = Path(name)
+        if (folder / runbook.PLAYBOOK).is_file():
+            own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
+            if own.resolve() != folder.resolve():
+                shutil.copytree(folder, own, dirs_exist_ok=True)
+            folders.append(own)
+        else:
+            folders.append(home.runbooks.named(name).folder)
+    problems = [finding for folder in folders for finding in findings(folder)]
+    if problems:
+        raise InputError(
+            "\n".join(_line(finding) for finding in problems), cure="Correct the lines named; nothing was registered."
+        )
+    say(f"wrote {runbook.register(home.folder, folders)}")
+
+
+@ledgers.command()
+def upgrade() -> None:
+    """Make the ledger, or bring it to this library's revision."""
+    here = context()
+    here.ledger.upgrade()
+    say(f"{here.home.ledger_url} is at revision {REVISION}")
+
+
+def lint(
+    paths: Annotated[list[Path], typer.Argument(help="Playbooks, or folders of runbooks.")], json: Json = False
+) -> None:
+    """What weakens a guard; exit code 2 where something does."""
+    found = [finding for path in paths for finding in findings(path)]
+    if json:
+        print_json([dataclasses.asdict(finding) for finding in found])
+    else:
+        for finding in found:
+            console.print(_line(finding), markup=False)
+        if not found:
+            say("Nothing weakens a guard.")
+    raise typer.Exit(2 if found else 0)
+
+
+def _line(finding: Finding) -> str:
+    row = dataclasses.asdict(finding)
+    return f"{row['file']}:{row['line']}: {row['rule']}: {row['message']}. {row['cure']}"

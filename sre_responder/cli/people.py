@@ -18,7 +18,9 @@ from sre_responder.names import shown
 from sre_responder.people import Person
 
 Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]
-Name = Annotated[str | None, typer.Option("--as", help="Who you are in people.yml; default is the person of this login.")]
+Name = Annotated[
+    str | None, typer.Option("--as", help="Who you are in people.yml; default is the person of this login.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for terminals that cannot be asked.")]
 
 
@@ -56,7 +58,13 @@ def deny(
 
 
 def _decide(
-    prefixes: list[str], key: Path | None, name: str | None, yes: bool, note: str, json: bool, decision: Literal["grant", "deny"]
+    prefixes: list[str],
+    key: Path | None,
+    name: str | None,
+    yes: bool,
+    note: str,
+    json: bool,
+    decision: Literal["grant", "deny"],
 ) -> None:
     here = context()
     person, signing_key, done = _person(here, name), key or approval.default_key(), []
@@ -111,7 +119,10 @@ def approvals(json: Json = False) -> None:
         print_json(found)
         return
     for one in found:
-        console.print(f"{one['incident']}  {one['action']} on {one['target']}, {one['age_s']} s ago\n  {one['command']}", markup=False)
+        console.print(
+            f"{one['incident']}  {one['action']} on {one['target']}, {one['age_s']} s ago\n  {one['command']}",
+            markup=False,
+        )
     if not found:
         say("Nothing waits.")
 
@@ -125,7 +136,10 @@ def attest(
 ) -> None:
     """Sign that this runbook, as it is now, was tried elsewhere."""
     here = context()
-    _tell(sign_off.attest(here.home, here.ledger, runbook, _person(here, name), key or approval.default_key(), evidence), json)
+    _tell(
+        sign_off.attest(here.home, here.ledger, runbook, _person(here, name), key or approval.default_key(), evidence),
+        json,
+    )
 
 
 def acknowledge(
@@ -136,7 +150,9 @@ def acknowledge(
 ) -> None:
     """Allow one supervised trial of a closed-off remedy."""
     here = context()
-    _tell(sign_off.acknowledge(here.home, here.ledger, breaker, _person(here, name), key or approval.default_key()), json)
+    _tell(
+        sign_off.acknowledge(here.home, here.ledger, breaker, _person(here, name), key or approval.default_key()), json
+    )
 
 
 def lift(
@@ -149,7 +165,9 @@ def lift(
     here = context()
     signed = here.home.policy.requires.commander_lifts_stop
     person = _person(here, name) if signed else None
-    _tell(sign_off.lift(here.home, here.ledger, stop, person, (key or approval.default_key()) if signed else None), json)
+    _tell(
+        sign_off.lift(here.home, here.ledger, stop, person, (key or approval.default_key()) if signed else None), json
+    )
 
 
 def _tell(result: dict[str, Any], json: bool) -> None:
@@ -157,5 +175,3 @@ def _tell(result: dict[str, Any], json: bool) -> None:
         print_json(result)
     else:
         say(", ".join(f"{name}: {value}" for name, value in result.items()))
-
-

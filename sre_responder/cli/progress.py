@@ -33,7 +33,9 @@ class Progress:
         self.began = time.monotonic()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     def entry(self, entry: Entry) -> None:
@@ -41,7 +43,8 @@ class Progress:
         data, action = entry.data, str(entry.data.get("action", ""))
         rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
         if entry.type == "action.started":
-            passed = sum(value.startswith("passed") for value in data.get("gates", {}).values())
+            gates = data.get("gates", {}).values()
+            passed = sum(value.startswith("passed") for value in gates)
             self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get('gates', {}))} gates passed")
         elif entry.type == "action.ended":
             mark, style = _MARKS.get(str(data.get("outcome")), (" ", ""))
@@ -61,5 +64,7 @@ class Progress:
     def _line(self, mark: str, style: str, rung: str, text: str) -> None:
         seconds = time.monotonic() - self.began
         head = f"[dim]{seconds:5.1f}s[/] [{style or 'none'}]{mark}[/] {rung} "
-        for number, line in enumerate(textwrap.wrap(text, max(error_console.width - 17, 40), break_long_words=False, break_on_hyphens=False)):
+        for number, line in enumerate(
+            textwrap.wrap(text, max(error_console.width - 17, 40), break_long_words=False, break_on_hyphens=False)
+        ):
             error_console.print((head if not number else " " * 16) + escape(line), soft_wrap=True)

@@ -63,7 +63,10 @@ def list_(json: Json = False) -> None:
         print_json(rows)
         return
     for row in rows:
-        console.print(f"{row['id']}  {row['status']:<7} {row['severity']}  {row['service']} in {row['environment']}: {row['title']}", markup=False)
+        console.print(
+            f"{row['id']}  {row['status']:<7} {row['severity']}  {row['service']} in {row['environment']}: {row['title']}",
+            markup=False,
+        )
 
 
 @incident.command()
@@ -90,7 +93,14 @@ def note(number: Number, text: Annotated[str, typer.Argument(help="The words to 
     with here.ledger.transaction() as connection:
         if incidents.get(connection, names.incident(number)) is None:
             raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
-        record.append(connection, here.ledger.now(connection), "note.added", approval.requester(here.home.people), text, incident=number)
+        record.append(
+            connection,
+            here.ledger.now(connection),
+            "note.added",
+            approval.requester(here.home.people),
+            text,
+            incident=number,
+        )
     say("Noted.")
 
 
@@ -104,7 +114,9 @@ def close(number: Number) -> None:
             raise InputError(f"incident {number} is not open.", cure="See `responder incident list`.")
         attempts.reap(connection, here.ledger.now(connection))
         found = handoff(connection, here.home, number)
-        standing = [f"{name}: {', '.join(found[name])}" for name in ("contained", "frozen", "held", "running") if found[name]]
+        standing = [
+            f"{name}: {', '.join(found[name])}" for name in ("contained", "frozen", "held", "running") if found[name]
+        ]
         if standing:
             raise Refused(f"{number} cannot be closed; {'; '.join(standing)}.", cure="responder status")
         incidents.close(connection, here.ledger.now(connection), number, approval.requester(here.home.people))
@@ -130,7 +142,9 @@ def _print(entries: list[record.Entry], json: bool) -> None:
 
 
 @audit.command("show")
-def show_audit(last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50, json: Json = False) -> None:
+def show_audit(
+    last: Annotated[int, typer.Option("--last", min=1, help="The newest so many.")] = 50, json: Json = False
+) -> None:
     """The newest entries of the record."""
     here = context()
     with here.ledger.transaction(reading=True) as connection:

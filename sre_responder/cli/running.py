@@ -56,7 +56,16 @@ def run(
 ) -> None:
     """Run one runbook: it climbs until the evidence says healed, a gate refuses, or it hands over."""
     here = context()
-    outcome = _climb(here, here.home.runbooks.named(runbook), incident, service, environment, confirm_production, check, seconds(wait))
+    outcome = _climb(
+        here,
+        here.home.runbooks.named(runbook),
+        incident,
+        service,
+        environment,
+        confirm_production,
+        check,
+        seconds(wait),
+    )
     _tell(outcome, json)
 
 
@@ -94,11 +103,20 @@ def _read(path: Path) -> str:
         with open(path, encoding="utf-8") as file:
             return file.read((1 << 20) + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"alert file {path} cannot be read: {error}.", cure="Give a file of JSON text, or -.") from error
+        raise InputError(
+            f"alert file {path} cannot be read: {error}.", cure="Give a file of JSON text, or -."
+        ) from error
 
 
 def _climb(
-    here: Context, runbook: Runbook, incident: str, service: str, environment: str, confirm: bool, check: bool, patience: float
+    here: Context,
+    runbook: Runbook,
+    incident: str,
+    service: str,
+    environment: str,
+    confirm: bool,
+    check: bool,
+    patience: float,
 ) -> Outcome:
     """Run, and while approvals are waited for, run again when they are given; a denial or the end of patience ends it."""
     names.incident(incident)
@@ -110,7 +128,11 @@ def _climb(
                 here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
                 confirm_production=confirm, check=check, on_entry=progress.entry,
             )  # fmt: skip
-        pending = [step["plan"] for step in outcome.steps if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}]
+        pending = [
+            step["plan"]
+            for step in outcome.steps
+            if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}
+        ]
         if outcome.exit_code != 3 or not pending or time.monotonic() >= until:
             return outcome
         say(f"Waiting for approval of plan {pending[-1][:12]}: responder approve {pending[-1][:12]}")
@@ -121,7 +143,11 @@ def _climb(
 def _approved(here: Context, plan: str, until: float) -> bool:
     while time.monotonic() < until:
         with here.ledger.transaction(reading=True) as connection:
-            kinds = {entry.type for entry in audit.entries(connection, type="approval.granted") if entry.data.get("plan") == plan}
+            kinds = {
+                entry.type
+                for entry in audit.entries(connection, type="approval.granted")
+                if entry.data.get("plan") == plan
+            }
             denied = any(entry.data.get("plan") == plan for entry in audit.entries(connection, type="approval.denied"))
         if kinds or denied:
             return not denied
@@ -155,13 +181,29 @@ def plan(
         confirm_production=confirm_production, check=True,
     )  # fmt: skip
     with here.ledger.transaction(reading=True) as connection:
-        previews = [entry.data for entry in audit.entries(connection, incident=incident, type="plan.made") if entry.data["run"] == outcome.run]
+        previews = [
+            entry.data
+            for entry in audit.entries(connection, incident=incident, type="plan.made")
+            if entry.data["run"] == outcome.run
+        ]
         waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
     steps = [_described(task, previews) for task in chosen.tasks]
     if json:
-        print_json({"runbook": runbook, "digest": chosen.digest, "radius": radius.as_dict(), "steps": steps, "waiting": waiting, "message": outcome.message})
+        print_json(
+            {
+                "runbook": runbook,
+                "digest": chosen.digest,
+                "radius": radius.as_dict(),
+                "steps": steps,
+                "waiting": waiting,
+                "message": outcome.message,
+            }
+        )
         return
-    console.print(f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {len(radius.downstream)} services downstream", markup=False)
+    console.print(
+        f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {len(radius.downstream)} services downstream",
+        markup=False,
+    )
     for step in steps:
         rung = f"rung {step['rung']}" if step["rung"] is not None else ""
         console.print(f"  line {step['line']:>3}  {step['class']:<12} {rung:<7} {step['name']}", markup=False)

@@ -28,7 +28,10 @@ from sre_responder.lab import sandbox as lab
 from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.respond import climb
 
-Folder = Annotated[Path | None, typer.Option("--folder", help="Where the lab lives; default is a folder of yours under the temporary one.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Where the lab lives; default is a folder of yours under the temporary one."),
+]
 commands = typer.Typer(no_args_is_help=True, help="The lab by hand: a small shop to break and to heal.")
 
 
@@ -147,8 +150,12 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
     _line(f"{number} is opened at {severity}; runbook {runbook.metadata.id}: {rungs}")
     if environment == "production":
         home_key = here.home / "keys" / "dana"
-        sign_off.attest(home, ledger, runbook.metadata.id, home.people.named("dana"), home_key, "the demo's own word, openly")
-        _line("Production asks for a tested procedure: demo operator dana attests this runbook (openly; nothing was measured yet)")
+        sign_off.attest(
+            home, ledger, runbook.metadata.id, home.people.named("dana"), home_key, "the demo's own word, openly"
+        )
+        _line(
+            "Production asks for a tested procedure: demo operator dana attests this runbook (openly; nothing was measured yet)"
+        )
     outcome, refusals = None, 0
     for _ in range(3):
         with Progress(runbook) as progress:
@@ -162,7 +169,9 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
             break
         plan = waits[-1]["plan"]
         _line(f"A person decides: responder approve {plan[:12]} --as iris")
-        sign_off.decide(home, ledger, plan, home.people.named("iris"), here.home / "keys" / "iris", "grant", "seen in the demo")
+        sign_off.decide(
+            home, ledger, plan, home.people.named("iris"), here.home / "keys" / "iris", "grant", "seen in the demo"
+        )
         _line("iris approved exactly this plan with her SSH key; the runbook runs again and goes on where it stood")
     assert outcome is not None
     verdict = audit.verify(ledger)
@@ -173,8 +182,17 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
     _timeline(entries)
     _line(f"{outcome.ending}: {outcome.message}. The shop's success rate is {lab.rate(here)}")
     _line(f"Record: {verdict.entries} entries, {'whole' if verdict.ok else verdict.reason}")
-    _line("From the failure: " + ", ".join(f"{label} {measured[key]} s" for label, key in
-          (("detected (MTTD)", "mttd_s"), ("acknowledged (MTTA)", "mtta_s"), ("healed (MTTR)", "mttr_s"))))
+    _line(
+        "From the failure: "
+        + ", ".join(
+            f"{label} {measured[key]} s"
+            for label, key in (
+                ("detected (MTTD)", "mttd_s"),
+                ("acknowledged (MTTA)", "mtta_s"),
+                ("healed (MTTR)", "mttr_s"),
+            )
+        )
+    )
     return {
         "fault": fault,
         "healed": outcome.exit_code == 0 and bool(healing),
@@ -198,7 +216,14 @@ def _recover(here: lab.Lab, home: Home, ledger: Ledger) -> None:
                 verdict = healthy_now(criterion, lambda c=criterion: sample(c, here.health_url), time.time, time.sleep)  # type: ignore[misc]
                 with ledger.transaction() as connection:
                     period = home.policy.loop.healthy_seconds
-                    incidents.observe(connection, ledger.now(connection), name, verdict.state == "healthy", period, began=verdict.good_since)
+                    incidents.observe(
+                        connection,
+                        ledger.now(connection),
+                        name,
+                        verdict.state == "healthy",
+                        period,
+                        began=verdict.good_since,
+                    )
                 if time.monotonic() > until:
                     break
         break
@@ -208,7 +233,10 @@ def _timeline(entries: list[audit.Entry]) -> None:
     _line("Timeline:")
     for entry in entries:
         error_console.print(
-            f"    [dim]{at(entry.at)}[/] {escape(entry.type):<18} {escape(entry.summary)}", no_wrap=True, overflow="ellipsis", crop=True
+            f"    [dim]{at(entry.at)}[/] {escape(entry.type):<18} {escape(entry.summary)}",
+            no_wrap=True,
+            overflow="ellipsis",
+            crop=True,
         )
 
 

@@ -48,15 +48,27 @@ def status(json: Json = False) -> None:
                 runs.end(connection, now, row.id, "died", "responder", f"the process of run {row.id} died")
         found: dict[str, list[dict[str, Any]]] = {
             "running": [
-                _row(f"{r.runbook or 'a playbook'} for {r.incident} on {r.machine} (pid {r.pid})", now, r.started_at, "responder stop REASON")
+                _row(
+                    f"{r.runbook or 'a playbook'} for {r.incident} on {r.machine} (pid {r.pid})",
+                    now,
+                    r.started_at,
+                    "responder stop REASON",
+                )
                 for r in runs.standing(connection)
             ],
             "waiting": [
-                _row(f"{plans.of(r).action} of {r.incident}", now, r.made_at, f"responder approve {r.digest[:12]}") for r in plans.waiting(connection)
+                _row(f"{plans.of(r).action} of {r.incident}", now, r.made_at, f"responder approve {r.digest[:12]}")
+                for r in plans.waiting(connection)
             ],
             "stopped": _stops(here, connection, now),
-            "frozen": [_row(f"{r.target}: {r.reason}", now, r.ended_at or now, f"responder settle '{r.target}'") for r in attempts.unknown(connection)],
-            "contained": [_row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}") for r in attempts.contained(connection)],
+            "frozen": [
+                _row(f"{r.target}: {r.reason}", now, r.ended_at or now, f"responder settle '{r.target}'")
+                for r in attempts.unknown(connection)
+            ],
+            "contained": [
+                _row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}")
+                for r in attempts.contained(connection)
+            ],
             "held": [_row(f"{r.target} by run {r.run}", now, r.taken_at, "its end") for r in attempts.held(connection)],
         }
     if json:
@@ -64,8 +76,8 @@ def status(json: Json = False) -> None:
         return
     for name, rows in found.items():
         console.print(f"{name}: {'nothing' if not rows else ''}", markup=False)
-        for row in rows:
-            console.print(f"  {row['what']}, for {row['age']}\n    {row['command']}", markup=False)
+        for one in rows:
+            console.print(f"  {one['what']}, for {one['age']}\n    {one['command']}", markup=False)
 
 
 def _row(what: str, now: float, since: float, command: str) -> dict[str, Any]:
@@ -73,7 +85,9 @@ def _row(what: str, now: float, since: float, command: str) -> dict[str, Any]:
 
 
 def _stops(here: Context, connection: Any, now: float) -> list[dict[str, Any]]:
-    rows = connection.execute(select(stops_table).where(stops_table.c.lifted_at.is_(None)).order_by(stops_table.c.id)).all()
+    rows = connection.execute(
+        select(stops_table).where(stops_table.c.lifted_at.is_(None)).order_by(stops_table.c.id)
+    ).all()
     nag = here.home.policy.stop.nag_after_minutes * 60
     found = []
     for r in rows:
@@ -82,7 +96,9 @@ def _stops(here: Context, connection: Any, now: float) -> list[dict[str, Any]]:
         found.append(_row(what, now, r.raised_at, f"responder lift STOP-{r.id}"))
     source = stopping.read_file(here.home.policy.stop.file)
     if source.state == "unreadable" or (source.state == "raised" and not any(r.source == "file" for r in rows)):
-        found.append(_row(f"the stop file covers everything: {source.reason}", now, now, f"look at {here.home.policy.stop.file}"))
+        found.append(
+            _row(f"the stop file covers everything: {source.reason}", now, now, f"look at {here.home.policy.stop.file}")
+        )
     return found
 
 
@@ -114,8 +130,14 @@ def stop(
         here.home.catalogue.service(service)
     who = approval.requester(here.home.people)
     with here.ledger.transaction() as connection:
-        name = stopping.raise_(connection, here.ledger.now(connection), who, reason, environment=environment, service=service)
-        covered = [r for r in runs.standing(connection) if environment in (None, r.environment) and service in (None, r.service)]
+        name = stopping.raise_(
+            connection, here.ledger.now(connection), who, reason, environment=environment, service=service
+        )
+        covered = [
+            r
+            for r in runs.standing(connection)
+            if environment in (None, r.environment) and service in (None, r.service)
+        ]
     ended, left = [], []
     for row in covered:
         proof = _end(row)
@@ -132,7 +154,9 @@ def stop(
     if json:
         print_json(result)
     else:
-        say(f"{name} stands. Ended: {', '.join(ended) or 'nothing was running'}. Not ended: {', '.join(left) or 'nothing'}. {result['seconds']} s.")
+        say(
+            f"{name} stands. Ended: {', '.join(ended) or 'nothing was running'}. Not ended: {', '.join(left) or 'nothing'}. {result['seconds']} s."
+        )
     raise typer.Exit(4 if left else 0)
 
 
@@ -150,22 +174,35 @@ def _end(row: Any) -> Proof | None:
     return Proof(tuple({*seen, *proof.ended}), proof.left)
 
 
-def settle(target: Annotated[str, typer.Argument(help="The frozen target, as `responder status` names it.")], json: Json = False) -> None:
+def settle(
+    target: Annotated[str, typer.Argument(help="The frozen target, as `responder status` names it.")],
+    json: Json = False,
+) -> None:
     """Find out by a read-only probe what an action of unknown outcome did, and unfreeze its target."""
     here = context()
     with here.ledger.transaction() as connection:
         attempts.reap(connection, here.ledger.now(connection))
         row = connection.execute(
-            select(effects_table).where(effects_table.c.target == target, effects_table.c.state == "unknown").order_by(effects_table.c.id.desc()).limit(1)
+            select(effects_table)
+            .where(effects_table.c.target == target, effects_table.c.state == "unknown")
+            .order_by(effects_table.c.id.desc())
+            .limit(1)
         ).one_or_none()
         if row is None:
             raise InputError(f"target '{names.shown(target)}' is not frozen.", cure="See `responder status`.")
         plan = plans.of(plans.find(connection, row.plan))
     happened = _probe(plan)
-    if happened is None and not typer.confirm("The probe cannot tell. Have you looked at the target and is it as it should be?", err=True):
-        raise OutcomeUnknown(f"the probe of {target} cannot tell whether {plan.action} happened.", cure="Look at the target, then settle again.")
+    if happened is None and not typer.confirm(
+        "The probe cannot tell. Have you looked at the target and is it as it should be?", err=True
+    ):
+        raise OutcomeUnknown(
+            f"the probe of {target} cannot tell whether {plan.action} happened.",
+            cure="Look at the target, then settle again.",
+        )
     who = approval.requester(here.home.people)
-    how = {True: "it happened", False: "it did not happen", None: f"{who} looked and says it is as it should be"}[happened]
+    how = {True: "it happened", False: "it did not happen", None: f"{who} looked and says it is as it should be"}[
+        happened
+    ]
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
         attempts.end_effect(connection, now, row.id, "done" if happened else "not_done", reason=how)
@@ -209,32 +246,70 @@ def undo(
     who = approval.requester(here.home.people)
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
-        rows = [r for r in attempts.effects_of(connection, attempt) if r.undone_at is None and r.state in ("done", "unknown")]
+        rows = [
+            r
+            for r in attempts.effects_of(connection, attempt)
+            if r.undone_at is None and r.state in ("done", "unknown")
+        ]
         if not rows:
             raise InputError(f"attempt {attempt} has nothing to undo.", cure="See `responder incident show INC`.")
         made = attempts.get(connection, attempt)
         if made.environment == "production" and not confirm_production:
             raise InputError("environment production needs an explicit confirmation.", cure="Add --confirm-production.")
-        facts = stopping.standing(connection, now, here.home.policy.stop.file, environment=made.environment, service=made.service, record=True)
+        facts = stopping.standing(
+            connection, now, here.home.policy.stop.file, environment=made.environment, service=made.service, record=True
+        )
         if not facts:
             for row in rows:
                 holder = attempts.holder(connection, row.target)
                 if holder is not None:
-                    raise Refused(f"attempt {holder.attempt} of {holder.who} holds {row.target}.", cure="responder status")
-            audit.append(connection, now, "undo.started", who, f"undo of attempt {attempt}: {made.action}", incident=made.incident, attempt=attempt)
+                    raise Refused(
+                        f"attempt {holder.attempt} of {holder.who} holds {row.target}.", cure="responder status"
+                    )
+            audit.append(
+                connection,
+                now,
+                "undo.started",
+                who,
+                f"undo of attempt {attempt}: {made.action}",
+                incident=made.incident,
+                attempt=attempt,
+            )
     if facts:
         raise stopping.report(made.incident, f"undo of attempt {attempt}", facts, audit.iso(now))
     for row in rows:
         capsule = here.home.state / "undo" / f"{row.plan}.yml"
-        inventory = next((p for p in (here.home.folder / "inventory", here.home.folder / "inventory.yml") if p.exists()), None)
-        command = [sys.executable, "-m", "ansible", "playbook", *(["-i", str(inventory)] if inventory else []), str(capsule)]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+        inventory = next(
+            (p for p in (here.home.folder / "inventory", here.home.folder / "inventory.yml") if p.exists()), None
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            *(["-i", str(inventory)] if inventory else []),
+            str(capsule),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=False
+        )
         if done.returncode:
-            raise OutcomeUnknown(f"the undo playbook {capsule} ended with {done.returncode}: {(done.stdout + done.stderr)[-400:]}", cure="Run it by hand.")
+            raise OutcomeUnknown(
+                f"the undo playbook {capsule} ended with {done.returncode}: {(done.stdout + done.stderr)[-400:]}",
+                cure="Run it by hand.",
+            )
         with here.ledger.transaction() as connection:
             now = here.ledger.now(connection)
             connection.execute(update(effects_table).where(effects_table.c.id == row.id).values(undone_at=now))
-            audit.append(connection, now, "undo.done", who, f"{made.action} on {row.target} undone", incident=made.incident, attempt=attempt)
+            audit.append(
+                connection,
+                now,
+                "undo.done",
+                who,
+                f"{made.action} on {row.target} undone",
+                incident=made.incident,
+                attempt=attempt,
+            )
     if json:
         print_json({"attempt": attempt, "undone": [row.target for row in rows]})
     else:
@@ -246,7 +321,10 @@ def contained(json: Json = False) -> None:
     here = context()
     with here.ledger.transaction(reading=True) as connection:
         now = here.ledger.now(connection)
-        found = [_row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}") for r in attempts.contained(connection)]
+        found = [
+            _row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}")
+            for r in attempts.contained(connection)
+        ]
     if json:
         print_json(found)
         return
@@ -254,5 +332,3 @@ def contained(json: Json = False) -> None:
         console.print(f"{row['what']}, for {row['age']}\n  {row['command']}", markup=False)
     if not found:
         say("Nothing is contained.")
-
-

@@ -13,13 +13,45 @@ import yaml
 from sre_responder.errors import InputError
 
 SHADOWS = frozenset(
-    "collections library module_utils action_plugins callback_plugins connection_plugins filter_plugins inventory_plugins "
-    "lookup_plugins strategy_plugins test_plugins vars_plugins cache_plugins become_plugins ansible.cfg".split()
+    [
+        "collections",
+        "library",
+        "module_utils",
+        "action_plugins",
+        "callback_plugins",
+        "connection_plugins",
+        "filter_plugins",
+        "inventory_plugins",
+        "lookup_plugins",
+        "strategy_plugins",
+        "test_plugins",
+        "vars_plugins",
+        "cache_plugins",
+        "become_plugins",
+        "ansible.cfg",
+    ]
 )
 """Names beside a play that would take the place of what is installed, the guard included."""
-_KEPT = ("HOME", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TERM", "TZ", "USER", "LOGNAME", "PGPASSFILE", "awx_user_name", "SUDO_USER", "PYTHONPATH")
+_KEPT = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "SSH_AUTH_SOCK",
+    "TERM",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "PGPASSFILE",
+    "AWX_USER_NAME",
+    "SUDO_USER",
+    "PYTHONPATH",
+)
 _LOCALHOST = {
-    "all": {"hosts": {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}}}
+    "all": {
+        "hosts": {
+            "localhost": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+        }
+    }
 }
 
 
@@ -69,7 +101,10 @@ def prepare(
     """
     shadows = sorted(path.name for path in runbook.iterdir() if path.name in SHADOWS)
     if shadows:
-        raise InputError(f"{runbook} holds {', '.join(shadows)}, which would shadow what is installed.", cure="Remove it from the folder.")
+        raise InputError(
+            f"{runbook} holds {', '.join(shadows)}, which would shadow what is installed.",
+            cure="Remove it from the folder.",
+        )
     folder.mkdir(parents=True, mode=0o700)
     shutil.copytree(runbook, folder / "project")
     (folder / "env").mkdir()

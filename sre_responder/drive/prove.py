@@ -82,7 +82,10 @@ def end_tree(pid: int, started: float, grace_s: float = 3.0) -> Proof:
     if not alive(pid, started):
         return Proof((), ())
     tree = [psutil.Process(pid), *descendants(pid)]
-    return _end(lambda: [*(p for p in tree if _living(p)), *(d for p in tree for d in descendants(p.pid) if d not in tree)], grace_s)
+    return _end(
+        lambda: [*(p for p in tree if _living(p)), *(d for p in tree for d in descendants(p.pid) if d not in tree)],
+        grace_s,
+    )
 
 
 def _end(find: Callable[[], list[psutil.Process]], grace_s: float) -> Proof:
@@ -121,6 +124,8 @@ def _living(process: psutil.Process) -> bool:
 def _info(process: psutil.Process) -> ProcessInfo:
     try:
         with process.oneshot():
-            return ProcessInfo(process.pid, process.create_time(), " ".join(process.cmdline())[:200], process.username())
+            return ProcessInfo(
+                process.pid, process.create_time(), " ".join(process.cmdline())[:200], process.username()
+            )
     except psutil.Error:
         return ProcessInfo(process.pid, 0.0, "", "")

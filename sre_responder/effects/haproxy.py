@@ -31,7 +31,9 @@ def _ask(arguments: Mapping[str, Any], command: str) -> str:
             while chunk := connection.recv(65536):
                 answer += chunk
     except OSError as error:
-        raise EffectFailed(f"'{command}' to HAProxy at {path} failed: {error}.", cure="Check socket, its level (admin) and rights.") from error
+        raise EffectFailed(
+            f"'{command}' to HAProxy at {path} failed: {error}.", cure="Check socket, its level (admin) and rights."
+        ) from error
     return answer.decode("utf-8", "replace")
 
 
@@ -46,14 +48,19 @@ def _servers(arguments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     found = {r["svname"]: r for r in rows if r["pxname"] == backend and r["svname"] not in ("FRONTEND", "BACKEND")}
     if not found:
         known = sorted({r["pxname"] for r in rows if r["svname"] == "BACKEND"})
-        raise InputError(f"backend '{backend}' has no servers; HAProxy knows: {', '.join(known) or 'none'}.", cure="Name one of these.")
+        raise InputError(
+            f"backend '{backend}' has no servers; HAProxy knows: {', '.join(known) or 'none'}.",
+            cure="Name one of these.",
+        )
     return found
 
 
 def _name(arguments: Mapping[str, Any], option: str) -> str:
     value = str(arguments.get(option, ""))
     if not _NAME.fullmatch(value):
-        raise InputError(f"{option} '{value[:80]}' is not a name of HAProxy.", cure="Use letters, digits and . _ : - only.")
+        raise InputError(
+            f"{option} '{value[:80]}' is not a name of HAProxy.", cure="Use letters, digits and . _ : - only."
+        )
     return value
 
 
@@ -66,7 +73,9 @@ def _usable(row: Mapping[str, str]) -> bool:
     return row["status"].upper().startswith(("UP", "NO CHECK"))
 
 
-def _change(arguments: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str], verb: str) -> Change:
+def _change(
+    arguments: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str], verb: str
+) -> Change:
     backend = _name(arguments, "backend")
     before = {name: _admin(row) for name, row in rows.items()}
     after = {**before, **wanted}
@@ -74,23 +83,37 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]],
         {
             "name": f"Set {backend}/{name} back to {before[name]}",
             "ansible.builtin.command": {
-                "argv": ["python3", "-c", _UNDO, str(arguments["socket"]), f"set server {backend}/{name} state {before[name]}"]
+                "argv": [
+                    "python3",
+                    "-c",
+                    _UNDO,
+                    str(arguments["socket"]),
+                    f"set server {backend}/{name} state {before[name]}",
+                ]
             },
             "changed_when": True,
         }
         for name in sorted(before, key=lambda name: before[name] != "ready")
         if before[name] != after[name]
     ]
-    left = [name for name, state in after.items() if state == "ready" and (_usable(rows[name]) or before[name] != "ready")]
+    left = [
+        name for name, state in after.items() if state == "ready" and (_usable(rows[name]) or before[name] != "ready")
+    ]
     return Change(
         target=f"haproxy:{arguments['socket']}:{backend}",
         before=before,
         after=after,
         undo=undo,
         undo_note="Sets every server back to the state that an admin had given it; the good ones first.",
-        evidence={name: {"status": row["status"], "sessions": row.get("scur"), "weight": row.get("weight")} for name, row in rows.items()},
+        evidence={
+            name: {"status": row["status"], "sessions": row.get("scur"), "weight": row.get("weight")}
+            for name, row in rows.items()
+        },
         capacity=len(left) / len(after) if verb == "drain" else None,
-        diff={"before": "".join(f"{n}: {s}\n" for n, s in before.items()), "after": "".join(f"{n}: {s}\n" for n, s in after.items())},
+        diff={
+            "before": "".join(f"{n}: {s}\n" for n, s in before.items()),
+            "after": "".join(f"{n}: {s}\n" for n, s in after.items()),
+        },
     )
 
 
@@ -107,19 +130,27 @@ def _plan_drain(arguments: Mapping[str, Any]) -> Change:
     _known(rows, server, "server")
     others = [name for name, row in rows.items() if name != server and _usable(row)]
     if state == "drain" and not others:
-        raise InputError(f"'{server}' is the last usable server of {arguments['backend']}; draining it is an outage.", cure="Enable another first.")
+        raise InputError(
+            f"'{server}' is the last usable server of {arguments['backend']}; draining it is an outage.",
+            cure="Enable another first.",
+        )
     return _change(arguments, rows, {server: state}, "drain")
 
 
 def _known(rows: Mapping[str, Any], name: str, option: str) -> None:
     if name not in rows:
-        raise InputError(f"{option} '{name}' is not a server of this backend; it has: {', '.join(rows)}.", cure="Name one of these.")
+        raise InputError(
+            f"{option} '{name}' is not a server of this backend; it has: {', '.join(rows)}.", cure="Name one of these."
+        )
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     now = {name: _admin(row) for name, row in _servers(arguments).items()}
     if now != change.before:
-        raise StateMoved(f"the servers are no longer as the plan saw them: {now}, not {change.before}.", cure="Run again for a new plan.")
+        raise StateMoved(
+            f"the servers are no longer as the plan saw them: {now}, not {change.before}.",
+            cure="Run again for a new plan.",
+        )
     wanted = {name: state for name, state in change.after.items() if change.before[name] != state}
     for name in sorted(wanted, key=lambda name: wanted[name] != "ready"):  # enable the good before draining the bad
         answer = _ask(arguments, f"set server {arguments['backend']}/{name} state {wanted[name]}").strip()
@@ -136,7 +167,9 @@ def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
         if _admin(row) == state and (state != "ready" or _usable(row)):
             return
         if time.monotonic() > until:
-            raise EffectFailed(f"{name} was set to {state} and reads {row['status']}.", cure="Look at the server itself.")
+            raise EffectFailed(
+                f"{name} was set to {state} and reads {row['status']}.", cure="Look at the server itself."
+            )
         time.sleep(0.05)
 
 

@@ -18,7 +18,11 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     url, method = _url(arguments), _method(arguments)
     try:
         answer = httpx.head(url, timeout=float(arguments.get("timeout_s", 5)), follow_redirects=False)
-        evidence: dict[str, Any] = {"status": answer.status_code, "age_s": answer.headers.get("age"), "cache": answer.headers.get("x-cache")}
+        evidence: dict[str, Any] = {
+            "status": answer.status_code,
+            "age_s": answer.headers.get("age"),
+            "cache": answer.headers.get("x-cache"),
+        }
     except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise InputError(f"no cache answers at {url}: {error}.", cure="Check url and that the cache runs.") from error
     except httpx.HTTPError as error:
@@ -41,7 +45,8 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
         raise EffectFailed(f"{method} {url} failed: {error}.") from error
     if answer.status_code not in _GONE:
         raise EffectFailed(
-            f"{method} {url} was answered {answer.status_code}; nothing was purged.", cure="Allow this address to purge in the cache's rules."
+            f"{method} {url} was answered {answer.status_code}; nothing was purged.",
+            cure="Allow this address to purge in the cache's rules.",
         )
     return {"url": url, "kept": False, "status": answer.status_code}
 
@@ -50,7 +55,9 @@ def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["url"])
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "*" in url:
-        raise InputError(f"url '{url[:200]}' is not an http address of one object.", cure="Write http://host:port/path, no wildcard.")
+        raise InputError(
+            f"url '{url[:200]}' is not an http address of one object.", cure="Write http://host:port/path, no wildcard."
+        )
     return url
 
 

@@ -34,7 +34,9 @@ def _transport(url: str) -> Any:
 def _server(arguments: Mapping[str, Any]) -> Any:
     url = str(arguments["server"])
     if not url.startswith(("unix:///", "http://")):
-        raise InputError(f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port.")
+        raise InputError(
+            f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port."
+        )
     proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_transport(url))
     return proxy.supervisor
 
@@ -44,10 +46,13 @@ def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
     try:
         known = {entry["name"]: entry for entry in server.getAllProcessInfo()}
     except (OSError, xmlrpc.client.Error) as error:
-        raise InputError(f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs.") from error
+        raise InputError(
+            f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs."
+        ) from error
     if program not in known:
         raise InputError(
-            f"program '{program[:80]}' does not exist; supervisord at {url} knows: {', '.join(sorted(known)) or 'none'}.", cure="Name one of these."
+            f"program '{program[:80]}' does not exist; supervisord at {url} knows: {', '.join(sorted(known)) or 'none'}.",
+            cure="Name one of these.",
         )
     return dict(known[program])
 
@@ -63,16 +68,26 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         before=_identity(info),
         after={"state": "RUNNING", "started": f"after {info['start']}"},
         undo_note="Nothing to undo: a restart keeps no earlier state.",
-        evidence={"uptime_s": info["now"] - info["start"], "exitstatus": info["exitstatus"], "spawnerr": info["spawnerr"]},
+        evidence={
+            "uptime_s": info["now"] - info["start"],
+            "exitstatus": info["exitstatus"],
+            "spawnerr": info["spawnerr"],
+        },
         busy=f"supervisord has {arguments['program']} in {info['statename']}" if info["statename"] in _MOVING else None,
-        diff={"before": f"{arguments['program']} pid {info['pid']} {info['statename']}\n", "after": f"{arguments['program']} RUNNING, new pid\n"},
+        diff={
+            "before": f"{arguments['program']} pid {info['pid']} {info['statename']}\n",
+            "after": f"{arguments['program']} RUNNING, new pid\n",
+        },
     )
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     info, program = _info(arguments), str(arguments["program"])
     if _identity(info) != change.before:
-        raise StateMoved(f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.", cure="Run again for a new plan.")
+        raise StateMoved(
+            f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.",
+            cure="Run again for a new plan.",
+        )
     server, group = _server(arguments), f"{info['group']}:{program}"
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
     try:
@@ -82,7 +97,9 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
         server.startProcess(group, False)
     except (OSError, xmlrpc.client.Error) as error:
         raise EffectFailed(f"restarting {program} at {arguments['server']} failed: {error}.") from error
-    now = _wait(arguments, until, lambda now: now["statename"] == "RUNNING" and now["pid"] != change.before["pid"], "start")
+    now = _wait(
+        arguments, until, lambda now: now["statename"] == "RUNNING" and now["pid"] != change.before["pid"], "start"
+    )
     return _identity(now)
 
 
@@ -92,7 +109,9 @@ def _wait(arguments: Mapping[str, Any], until: float, reached: Any, word: str) -
         if reached(info):
             return info
         if time.monotonic() > until or (word == "start" and info["statename"] == "FATAL"):
-            raise EffectFailed(f"{arguments['program']} did not {word}: {info['statename']} {info['spawnerr']}.", cure="Read its log.")
+            raise EffectFailed(
+                f"{arguments['program']} did not {word}: {info['statename']} {info['spawnerr']}.", cure="Read its log."
+            )
         time.sleep(0.05)
 
 

@@ -31,9 +31,11 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
     """Ask the probe once. A service that answers wrongly is measured and bad; one that cannot be asked is not measured."""
     at, began = time.time(), time.monotonic()
     try:
-        with httpx.stream("GET", url, timeout=criterion.timeout_s, follow_redirects=False) if client is None else client.stream(
-            "GET", url, timeout=criterion.timeout_s
-        ) as response:
+        with (
+            httpx.stream("GET", url, timeout=criterion.timeout_s, follow_redirects=False)
+            if client is None
+            else client.stream("GET", url, timeout=criterion.timeout_s) as response
+        ):
             body = b""
             for chunk in response.iter_bytes():
                 body += chunk
@@ -43,9 +45,13 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
         return Sample(at, None, f"{url} cannot be asked: {type(error).__name__} {error}".strip())
     latency = (time.monotonic() - began) * 1000
     if response.status_code != criterion.status:
-        return Sample(at, False, f"status {response.status_code}, not {criterion.status}", response.status_code, latency)
+        return Sample(
+            at, False, f"status {response.status_code}, not {criterion.status}", response.status_code, latency
+        )
     if criterion.max_latency_ms is not None and latency > criterion.max_latency_ms:
-        return Sample(at, False, f"{latency:.0f} ms, more than {criterion.max_latency_ms:g}", response.status_code, latency)
+        return Sample(
+            at, False, f"{latency:.0f} ms, more than {criterion.max_latency_ms:g}", response.status_code, latency
+        )
     if criterion.expect is None:
         return Sample(at, True, f"status {response.status_code}", response.status_code, latency)
     try:
@@ -53,6 +59,19 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
     except (ValueError, jmespath.exceptions.JMESPathError) as error:
         return Sample(at, None, f"the answer of {url} cannot be judged: {error}", response.status_code, latency)
     if not isinstance(value, bool):
-        return Sample(at, None, f"{criterion.expect} gave {value!r}, neither true nor false", response.status_code, latency, value)
-    facts = ", ".join(f"{name} {item}" for name, item in document.items() if name in criterion.expect) if isinstance(document, dict) else ""
-    return Sample(at, value, f"{criterion.expect.replace('`', '')} is {str(value).lower()}" + (f" ({facts})" if facts else ""), response.status_code, latency, value)
+        return Sample(
+            at, None, f"{criterion.expect} gave {value!r}, neither true nor false", response.status_code, latency, value
+        )
+    facts = (
+        ", ".join(f"{name} {item}" for name, item in document.items() if name in criterion.expect)
+        if isinstance(document, dict)
+        else ""
+    )
+    return Sample(
+        at,
+        value,
+        f"{criterion.expect.replace('`', '')} is {str(value).lower()}" + (f" ({facts})" if facts else ""),
+        response.status_code,
+        latency,
+        value,
+    )

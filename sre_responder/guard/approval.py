@@ -30,7 +30,11 @@ def approval(s: Snapshot) -> Gate:
     why = causes(s)
     if not why:
         granted = s.production and standing(s)
-        return Gate("approval", "passed", "standing approval of this runbook's digest" if granted else "no approval is needed here")
+        return Gate(
+            "approval",
+            "passed",
+            "standing approval of this runbook's digest" if granted else "no approval is needed here",
+        )
     if not s.policy.requires.approvals:
         return Gate("approval", "skipped", f"this policy asks nobody ({', '.join(why)})")
     needed, grants = s.approvals_needed, s.grants

@@ -9,7 +9,9 @@ def budget(s: Snapshot) -> Gate:
     if s.incident is None and not s.policy.requires.tickets:
         return Gate("budget", "skipped", "without tickets there is no severity to take a limit from")
     if s.limits is None:
-        return Gate("budget", "unknown", "the incident has no severity, so its limit is not known", clears_by="an operator")
+        return Gate(
+            "budget", "unknown", "the incident has no severity, so its limit is not known", clears_by="an operator"
+        )
     limit = s.limits.automatic_actions
     used = sum(attempt.automatic for attempt in s.lineage)
     severity = s.incident.severity if s.incident else None
@@ -19,7 +21,9 @@ def budget(s: Snapshot) -> Gate:
     if used < limit:
         return Gate("budget", "passed", f"{used} of {limit} automatic actions used", evidence)
     if s.approved:
-        return Gate("budget", "passed", f"{used} of {limit} automatic actions used; this one a person approved", evidence)
+        return Gate(
+            "budget", "passed", f"{used} of {limit} automatic actions used; this one a person approved", evidence
+        )
     return Gate(
         "budget",
         "failed",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from sre_responder import approval, stop
 from sre_responder.actions import ACTIONS
 from sre_responder.errors import InputError, Refused
-from sre_responder.guard import evaluate, loop, rollback
+from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
 from sre_responder.guard.snapshot import Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
@@ -60,7 +60,9 @@ def facts(runbook: Runbook | None) -> RunbookFacts | None:
     """A runbook as the gates see it."""
     if runbook is None:
         return None
-    steps = tuple(Step(task.digest, task.action, ACTIONS[task.action].rung, task.name) for task in runbook.steps if task.action)
+    steps = tuple(
+        Step(task.digest, task.action, ACTIONS[task.action].rung, task.name) for task in runbook.steps if task.action
+    )
     meta = runbook.metadata
     return RunbookFacts(meta.id, runbook.digest, runbook.registered, meta.failure_class, meta.contain_first, steps)
 
@@ -103,7 +105,9 @@ def look(
             acknowledged[breaker] = found[0].signed_at
     since = incidents.recovered_at(connection, name)
     run = runs.get(connection, request.run)
-    seen = select(audit_table.c.id).where(audit_table.c.incident == request.incident, audit_table.c.type == "scope.identified")
+    seen = select(audit_table.c.id).where(
+        audit_table.c.incident == request.incident, audit_table.c.type == "scope.identified"
+    )
     held = select(effects.c.id).where(
         effects.c.contains.is_(True), effects.c.state == "done", effects.c.undone_at.is_(None),
         effects.c.attempt.in_([a.id for a in attempts.of_incident(connection, request.incident)]),
@@ -116,7 +120,9 @@ def look(
         spec=ACTIONS.get(request.action),
         plan=plan,
         symptom=name,
-        stops=stop.standing(connection, now, policy.stop.file, environment=request.environment, service=request.service, record=record),
+        stops=stop.standing(
+            connection, now, policy.stop.file, environment=request.environment, service=request.service, record=record
+        ),
         incident=incidents.fact(connection, request.incident),
         runbook=known,
         attempts=tuple(a for a in attempts.of_symptom(connection, name, since) if a.id != joined),
@@ -138,7 +144,9 @@ def look(
     )
 
 
-def preview(home: Home, ledger: Ledger, request: Request, plan: Plan | None, runbook: Runbook | None, *, measured: bool) -> Decision:
+def preview(
+    home: Home, ledger: Ledger, request: Request, plan: Plan | None, runbook: Runbook | None, *, measured: bool
+) -> Decision:
     """The gates as they stand now, without reserving or recording anything."""
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
@@ -147,7 +155,14 @@ def preview(home: Home, ledger: Ledger, request: Request, plan: Plan | None, run
 
 
 def decide(
-    home: Home, ledger: Ledger, request: Request, plan: Plan | None, runbook: Runbook | None, *, measured: bool, undo: str = ""
+    home: Home,
+    ledger: Ledger,
+    request: Request,
+    plan: Plan | None,
+    runbook: Runbook | None,
+    *,
+    measured: bool,
+    undo: str = "",
 ) -> Decision:
     """Evaluate every gate and, if none blocks, reserve attempt, approvals and lease and write the intent: all or nothing."""
     with ledger.transaction() as connection:
@@ -159,7 +174,9 @@ def decide(
         picture = look(connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined)
         gates = evaluate(picture)
         if unfit:
-            gates = tuple(Gate("target", "failed", unfit, clears_by="an operator") if g.name == "target" else g for g in gates)
+            gates = tuple(
+                Gate("target", "failed", unfit, clears_by="an operator") if g.name == "target" else g for g in gates
+            )
         refused = [gate for gate in gates if gate.blocks]
         if plan:
             plans.save(connection, now, plan, request.incident, gates, request.requester, undo, _approvable(refused))
@@ -210,7 +227,9 @@ def _unfit_to_join(connection: Connection, attempt: int | None, host: str) -> st
     return None
 
 
-def record_refusal(connection: Connection, now: float, request: Request, gates: Sequence[Gate], plan: Plan | None) -> None:
+def record_refusal(
+    connection: Connection, now: float, request: Request, gates: Sequence[Gate], plan: Plan | None
+) -> None:
     """A refusal goes to the record, to the incident commander, and latches the run."""
     refused = [gate for gate in gates if gate.blocks]
     stopped = refused and refused[0].name == "stop"
@@ -220,7 +239,6 @@ def record_refusal(connection: Connection, now: float, request: Request, gates: 
         action=request.action, plan=plan.digest if plan else None, service=request.service, environment=request.environment,
         run=request.run, stopped=bool(stopped), gates=[gate.as_dict() for gate in refused],
     )  # fmt: skip
-    runs.halt(connection, now, request.run, f"{request.action} was refused ({', '.join(gate.name for gate in refused)})")
-
-
-__all__ = ["Decision", "OtherHostAtWork", "decide", "facts", "look", "loop", "preview", "rollback", "symptom"]
+    runs.halt(
+        connection, now, request.run, f"{request.action} was refused ({', '.join(gate.name for gate in refused)})"
+    )

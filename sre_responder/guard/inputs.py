@@ -14,5 +14,7 @@ def inputs(s: Snapshot) -> Gate:
     if s.plan is None and not problems:
         problems.append("there is no plan: the state of the target could not be read")
     if problems:
-        return Gate("inputs", "failed", "; ".join(problems), {"problems": problems}, clears_by="whoever wrote the input")
+        return Gate(
+            "inputs", "failed", "; ".join(problems), {"problems": problems}, clears_by="whoever wrote the input"
+        )
     return Gate("inputs", "passed", "all names are known and every argument is valid")

@@ -30,9 +30,16 @@ def loop(s: Snapshot) -> Gate:
     tries = [attempt.started_at for attempt in s.attempts if attempt.action == s.request.action]
     window = limits.window_minutes * 60
     closed = closed_off_at(tries, limits.attempts, window)
-    evidence = {"attempts": len(tries), "limit": limits.attempts, "window_minutes": limits.window_minutes, "breaker": name}
+    evidence = {
+        "attempts": len(tries),
+        "limit": limits.attempts,
+        "window_minutes": limits.window_minutes,
+        "breaker": name,
+    }
     if closed is None:
-        return Gate("loop", "passed", f"{len(tries)} earlier attempts at this remedy since the symptom was healthy", evidence)
+        return Gate(
+            "loop", "passed", f"{len(tries)} earlier attempts at this remedy since the symptom was healthy", evidence
+        )
     allowed = s.acknowledged.get(name)
     if allowed is not None and not any(at >= allowed for at in tries):
         return Gate("loop", "passed", "one supervised trial was allowed by a person", evidence)

@@ -7,7 +7,12 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 def radius(s: Snapshot) -> Gate:
     if s.radius is None:
-        return Gate("radius", "unknown", "the service is not in the catalogue, so its radius is not known", clears_by="an operator")
+        return Gate(
+            "radius",
+            "unknown",
+            "the service is not in the catalogue, so its radius is not known",
+            clears_by="an operator",
+        )
     limits = s.policy.radius
     acted_on = {attempt.service for attempt in s.incident_attempts} | {s.request.service}
     most = s.limits.services if s.limits else None
@@ -22,11 +27,21 @@ def radius(s: Snapshot) -> Gate:
     if most is not None and len(acted_on) > most:
         problems.append(f"this incident would act on {len(acted_on)} services, its severity allows {most}")
     if limits.downstream is not None and len(s.radius.downstream) > limits.downstream:
-        problems.append(f"{len(s.radius.downstream)} services depend on this one, the policy allows {limits.downstream}")
+        problems.append(
+            f"{len(s.radius.downstream)} services depend on this one, the policy allows {limits.downstream}"
+        )
     if capacity is not None and capacity < limits.capacity_left:
         problems.append(f"{capacity:.0%} of capacity would be left, the policy asks for {limits.capacity_left:.0%}")
     if len(s.repairs_nearby) > limits.repairs_nearby:
         problems.append(f"repairs run within two hops: {', '.join(s.repairs_nearby)}")
     if problems:
-        return Gate("radius", "failed", "; ".join(problems), evidence, clears_by="the end of the repairs nearby, or a policy change")
-    return Gate("radius", "passed", f"acts on {s.request.service}; {len(s.radius.downstream)} services downstream", evidence)
+        return Gate(
+            "radius",
+            "failed",
+            "; ".join(problems),
+            evidence,
+            clears_by="the end of the repairs nearby, or a policy change",
+        )
+    return Gate(
+        "radius", "passed", f"acts on {s.request.service}; {len(s.radius.downstream)} services downstream", evidence
+    )

@@ -21,13 +21,35 @@ def rollback(s: Snapshot) -> Gate:
     since = [attempt for attempt in s.rollbacks if allowed is None or attempt.started_at >= allowed]
     failed = len(list(takewhile(lambda attempt: attempt.outcome != "improved", reversed(s.rollbacks))))
     recent = [attempt for attempt in s.rollbacks if s.now - attempt.started_at < limits.window_minutes * 60]
-    evidence = {"failed_in_a_row": failed, "in_window": len(recent), "window_minutes": limits.window_minutes, "breaker": name}
+    evidence = {
+        "failed_in_a_row": failed,
+        "in_window": len(recent),
+        "window_minutes": limits.window_minutes,
+        "breaker": name,
+    }
     row = failed >= limits.failed_in_a_row
     many = len(recent) >= limits.within_window
     if not row and not many:
-        return Gate("rollback", "passed", f"{failed} failed in a row, {len(recent)} in {limits.window_minutes} minutes", evidence)
+        return Gate(
+            "rollback",
+            "passed",
+            f"{failed} failed in a row, {len(recent)} in {limits.window_minutes} minutes",
+            evidence,
+        )
     if allowed is not None and not since:
         return Gate("rollback", "passed", "one supervised trial was allowed by a person", evidence)
-    reason = f"{failed} rollbacks failed in a row" if row else f"{len(recent)} rollbacks ran in {limits.window_minutes} minutes"
+    reason = (
+        f"{failed} rollbacks failed in a row"
+        if row
+        else f"{len(recent)} rollbacks ran in {limits.window_minutes} minutes"
+    )
     clears_at = None if row else iso(recent[-limits.within_window].started_at + limits.window_minutes * 60)
-    return Gate("rollback", "failed", reason, evidence, "an incident commander who allows one trial", clears_at, f"responder acknowledge {name}")
+    return Gate(
+        "rollback",
+        "failed",
+        reason,
+        evidence,
+        "an incident commander who allows one trial",
+        clears_at,
+        f"responder acknowledge {name}",
+    )

@@ -8,7 +8,13 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 def runbook(s: Snapshot) -> Gate:
     facts = s.runbook
     if s.halted:
-        return Gate("runbook", "failed", f"this run was halted: {s.halted}", clears_by="an operator", command="run the runbook again")
+        return Gate(
+            "runbook",
+            "failed",
+            f"this run was halted: {s.halted}",
+            clears_by="an operator",
+            command="run the runbook again",
+        )
     if facts is None:
         return Gate(
             "runbook",
@@ -20,7 +26,11 @@ def runbook(s: Snapshot) -> Gate:
     evidence = {"runbook": facts.id, "digest": facts.digest}
     if not facts.registered:
         reason = f"runbook {facts.id} is not registered as it is now (digest {facts.digest[:12]})"
-        return Gate("runbook", "failed", reason, evidence, "an operator", command=f"responder runbooks register {facts.id}")
+        return Gate(
+            "runbook", "failed", reason, evidence, "an operator", command=f"responder runbooks register {facts.id}"
+        )
     if s.request.step not in {step.digest for step in facts.steps}:
-        return Gate("runbook", "failed", f"this task is not a declared step of runbook {facts.id}", evidence, "an operator")
+        return Gate(
+            "runbook", "failed", f"this task is not a declared step of runbook {facts.id}", evidence, "an operator"
+        )
     return Gate("runbook", "passed", f"a declared step of {facts.id}, digest {facts.digest[:12]}", evidence)

@@ -17,5 +17,7 @@ def target(s: Snapshot) -> Gate:
         reason = f"attempt {s.holder.attempt} of {s.holder.who} holds this target"
         return Gate("target", "failed", reason, evidence, "the end of that attempt", command="responder status")
     if s.plan.busy:
-        return Gate("target", "failed", f"someone else is at work here: {s.plan.busy}", evidence, "the end of that work")
+        return Gate(
+            "target", "failed", f"someone else is at work here: {s.plan.busy}", evidence, "the end of that work"
+        )
     return Gate("target", "passed", "nobody else holds this target", evidence)

@@ -60,13 +60,20 @@ class Webhook(BaseModel):
 def parse(text: str) -> Webhook:
     """The alerts of a payload; InputError names the place that is wrong."""
     if len(text.encode("utf-8", "replace")) > BYTES_LIMIT:
-        raise InputError("the alert is larger than 1 MiB.", cure="Lower Alertmanager's group size, or shorten annotations.")
+        raise InputError(
+            "the alert is larger than 1 MiB.", cure="Lower Alertmanager's group size, or shorten annotations."
+        )
     try:
         return Webhook.model_validate(json.loads(text))
     except json.JSONDecodeError as error:
-        raise InputError(f"the alert is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.", cure="Send Alertmanager's webhook.") from error
+        raise InputError(
+            f"the alert is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
+            cure="Send Alertmanager's webhook.",
+        ) from error
     except RecursionError as error:
         raise InputError("the alert is nested too deeply.", cure="Send Alertmanager's webhook.") from error
     except ValidationError as error:
         rows = [f"{'.'.join(map(str, p['loc'])) or 'payload'}: {p['msg']}" for p in error.errors()[:5]]
-        raise InputError(f"the alert is not an Alertmanager webhook: {shown('; '.join(rows), 500)}.", cure="Send version 4.") from error
+        raise InputError(
+            f"the alert is not an Alertmanager webhook: {shown('; '.join(rows), 500)}.", cure="Send version 4."
+        ) from error

@@ -16,10 +16,19 @@ def seconds(entries: Iterable[Entry], began: float | None) -> dict[str, float | 
     for entry in entries:
         healed = entry.type == "action.ended" and entry.data.get("outcome") == "improved"
         healed = healed or (entry.type == "action.skipped" and entry.data.get("reason") == "healthy")
-        name = "mttd_s" if entry.type == "incident.opened" else "mtta_s" if entry.type == "run.started" else "mttr_s" if healed else None
+        name = (
+            "mttd_s"
+            if entry.type == "incident.opened"
+            else "mtta_s"
+            if entry.type == "run.started"
+            else "mttr_s"
+            if healed
+            else None
+        )
         if name == "mttr_s" or (name and name not in first):
             first.setdefault(name, entry.seconds)
     start = began if began is not None else first.get("mttd_s")
     return {
-        name: round(first[name] - start, 2) if name in first and start is not None else None for name in ("mttd_s", "mtta_s", "mttr_s")
+        name: round(first[name] - start, 2) if name in first and start is not None else None
+        for name in ("mttd_s", "mtta_s", "mttr_s")
     }

@@ -33,11 +33,20 @@ def write(lab: Lab) -> str:
     services = [_component(*row) for row in _services(lab)]
     (lab.home / "catalogue.yml").write_text(yaml.safe_dump_all(services, sort_keys=False), encoding="utf-8")
     people = [{"name": name, "principal": f"{name}@shop.test", "roles": roles} for name, roles in PEOPLE.items()]
-    _write(lab, "people.yml", "# Demo people. Their keys lie in keys/, openly: never do this elsewhere.", {"people": people})
+    _write(
+        lab,
+        "people.yml",
+        "# Demo people. Their keys lie in keys/, openly: never do this elsewhere.",
+        {"people": people},
+    )
     rows = []
     for name in PEOPLE:
         key = lab.home / "keys" / name
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
         rows.append(f'{name}@shop.test namespaces="sre-responder" {key.with_suffix(".pub").read_text()}')
     (lab.home / "allowed_signers").write_text("".join(rows), encoding="utf-8")
     runbook.register(lab.home, [entry.folder for entry in runbook.registry(lab.home)])
@@ -76,7 +85,12 @@ def _component(name: str, tier: str, needs: list[str], annotations: dict[str, st
         "apiVersion": "backstage.io/v1alpha1",
         "kind": "Component",
         "metadata": {"name": name, "annotations": {"responder/tier": tier, **annotations}},
-        "spec": {"type": "service", "lifecycle": "production", "owner": "shop", "dependsOn": [f"component:{one}" for one in needs]},
+        "spec": {
+            "type": "service",
+            "lifecycle": "production",
+            "owner": "shop",
+            "dependsOn": [f"component:{one}" for one in needs],
+        },
     }
 
 

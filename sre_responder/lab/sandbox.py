@@ -203,7 +203,9 @@ def await_rate(lab: Lab, good: Any, seconds: float) -> float | None:
         if good(now):
             return now
         time.sleep(0.05)
-    raise EffectFailed(f"the shop's success rate is {rate(lab)} after {seconds:g} s.", cure=f"Read {lab.folder / 'log'}.")
+    raise EffectFailed(
+        f"the shop's success rate is {rate(lab)} after {seconds:g} s.", cure=f"Read {lab.folder / 'log'}."
+    )
 
 
 def await_alert(lab: Lab, fault: str, seconds: float = 20) -> Path:
@@ -239,7 +241,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _supervisor(lab: Lab) -> Any:
-    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, serverurl=lab.supervisor))
+    proxy = xmlrpc.client.ServerProxy(
+        "http://127.0.0.1", transport=SupervisorTransport(None, None, serverurl=lab.supervisor)
+    )
     return proxy.supervisor
 
 

@@ -29,7 +29,9 @@ def of_symptom(connection: Connection, symptom: str, since: float) -> tuple[Atte
     """Attempts for a symptom that began after `since`, oldest first."""
     return _facts(
         connection,
-        select(attempts).where(attempts.c.symptom == symptom, attempts.c.started_at > since).order_by(attempts.c.started_at),
+        select(attempts)
+        .where(attempts.c.symptom == symptom, attempts.c.started_at > since)
+        .order_by(attempts.c.started_at),
     )
 
 
@@ -53,7 +55,11 @@ def proven(connection: Connection, digest: str, failure_class: str) -> Row[Any] 
     """An attempt that improved things under this very runbook for this class of failure."""
     return connection.execute(
         select(attempts)
-        .where(attempts.c.runbook_digest == digest, attempts.c.outcome == "improved", attempts.c.failure_class == failure_class)
+        .where(
+            attempts.c.runbook_digest == digest,
+            attempts.c.outcome == "improved",
+            attempts.c.failure_class == failure_class,
+        )
         .limit(1)
     ).one_or_none()
 
@@ -73,7 +79,9 @@ def holder(connection: Connection, target: str, *, but: int | None = None) -> Ho
     if row is None or row.attempt == but:
         return None
     who = json.loads(row.holder)
-    return Holder(row.attempt, row.run, f"run {row.run} on {who['machine']} (pid {who['pid']})", row.taken_at, row.expires_at)
+    return Holder(
+        row.attempt, row.run, f"run {row.run} on {who['machine']} (pid {who['pid']})", row.taken_at, row.expires_at
+    )
 
 
 def frozen(connection: Connection, target: str) -> int | None:
@@ -90,27 +98,63 @@ def services_under_repair(connection: Connection, services: Sequence[str]) -> tu
 
 
 def reserve(
-    connection: Connection, now: float, request: Request, plan: Plan, *, symptom: str, rung: int, failure_class: str, automatic: bool, joined: int | None
+    connection: Connection,
+    now: float,
+    request: Request,
+    plan: Plan,
+    *,
+    symptom: str,
+    rung: int,
+    failure_class: str,
+    automatic: bool,
+    joined: int | None,
 ) -> int:
     """Count the attempt, or join the one that this task made on another host."""
     if joined is not None:
         return joined
     done = connection.execute(
         insert(attempts).values(
-            plan=plan.digest, incident=request.incident, symptom=symptom, service=request.service, environment=request.environment,
-            action=request.action, rung=rung, runbook=plan.runbook, runbook_digest=plan.runbook_digest, failure_class=failure_class,
-            run=request.run, task=request.task, hosts=canonical(list(request.hosts)), automatic=automatic, started_at=now,
+            plan=plan.digest,
+            incident=request.incident,
+            symptom=symptom,
+            service=request.service,
+            environment=request.environment,
+            action=request.action,
+            rung=rung,
+            runbook=plan.runbook,
+            runbook_digest=plan.runbook_digest,
+            failure_class=failure_class,
+            run=request.run,
+            task=request.task,
+            hosts=canonical(list(request.hosts)),
+            automatic=automatic,
+            started_at=now,
         )
     )
     assert done.inserted_primary_key is not None
     return int(done.inserted_primary_key[0])
 
 
-def intend(connection: Connection, now: float, attempt: int, request: Request, plan: Plan, *, contains: bool, lease_seconds: float) -> tuple[int, int]:
+def intend(
+    connection: Connection,
+    now: float,
+    attempt: int,
+    request: Request,
+    plan: Plan,
+    *,
+    contains: bool,
+    lease_seconds: float,
+) -> tuple[int, int]:
     """Write the intent and take the lease; gives the effect's number and the fencing token."""
     done = connection.execute(
         insert(effects).values(
-            attempt=attempt, plan=plan.digest, host=request.host, target=plan.target, state="intended", contains=contains, intended_at=now
+            attempt=attempt,
+            plan=plan.digest,
+            host=request.host,
+            target=plan.target,
+            state="intended",
+            contains=contains,
+            intended_at=now,
         )
     )
     assert done.inserted_primary_key is not None
@@ -118,9 +162,14 @@ def intend(connection: Connection, now: float, attempt: int, request: Request, p
     token = int(done.inserted_primary_key[0])
     connection.execute(
         insert(leases).values(
-            target=plan.target, attempt=attempt, service=request.service, run=request.run, token=token,
+            target=plan.target,
+            attempt=attempt,
+            service=request.service,
+            run=request.run,
+            token=token,
             holder=canonical({"machine": MACHINE, "pid": process.pid, "started": process.create_time()}),
-            taken_at=now, expires_at=now + lease_seconds,
+            taken_at=now,
+            expires_at=now + lease_seconds,
         )
     )
     return token, token
@@ -136,7 +185,14 @@ def renew(connection: Connection, now: float, target: str, token: int, lease_sec
 
 
 def end_effect(
-    connection: Connection, now: float, effect: int, state: str, *, observed: Any = None, reason: str = "", hold: bool = False
+    connection: Connection,
+    now: float,
+    effect: int,
+    state: str,
+    *,
+    observed: Any = None,
+    reason: str = "",
+    hold: bool = False,
 ) -> None:
     """Record what became of one host: done, failed, not_done or unknown. Only an open effect can end.
 
@@ -155,7 +211,9 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     """Record the outcome of an attempt as the evidence gave it."""
     row = get(connection, attempt)
     connection.execute(delete(leases).where(leases.c.attempt == attempt))
-    connection.execute(update(attempts).where(attempts.c.id == attempt).values(outcome=outcome, ended_at=now, reason=reason[:1000]))
+    connection.execute(
+        update(attempts).where(attempts.c.id == attempt).values(outcome=outcome, ended_at=now, reason=reason[:1000])
+    )
     audit.append(
         connection, now, "action.ended", actor, f"{row.action} on {row.service}: {outcome.replace('_', ' ')} ({reason})", incident=row.incident,
         notify="incident_commander" if outcome == "unknown" else None, attempt=attempt, outcome=outcome, action=row.action, rung=row.rung,
@@ -193,7 +251,9 @@ def unknown(connection: Connection) -> Sequence[Row[Any]]:
 def contained(connection: Connection) -> Sequence[Row[Any]]:
     """Containment that was done and not undone."""
     return connection.execute(
-        select(effects).where(effects.c.contains.is_(True), effects.c.undone_at.is_(None), effects.c.state == "done").order_by(effects.c.id)
+        select(effects)
+        .where(effects.c.contains.is_(True), effects.c.undone_at.is_(None), effects.c.state == "done")
+        .order_by(effects.c.id)
     ).all()
 
 
@@ -206,10 +266,12 @@ def reap(connection: Connection, now: float, is_alive: Callable[[str, int, float
 
     A lease that only ran out is left: the clock is no proof.
     """
-    dead = {row.attempt: f"process {who['pid']} on {who['machine']} died before the outcome was known"
-            for row in held(connection)
-            for who in [json.loads(row.holder)]
-            if is_alive(who["machine"], who["pid"], who["started"]) is False}
+    dead = {
+        row.attempt: f"process {who['pid']} on {who['machine']} died before the outcome was known"
+        for row in held(connection)
+        for who in [json.loads(row.holder)]
+        if is_alive(who["machine"], who["pid"], who["started"]) is False
+    }
     leased = {row.attempt for row in held(connection)}
     for row in connection.execute(
         select(attempts.c.id, runs.c.machine, runs.c.pid, runs.c.pid_started)

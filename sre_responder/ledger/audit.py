@@ -46,7 +46,9 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
-def digest(id: int, at: str, incident: str | None, type: str, actor: str, summary: str, data: str, prev_hash: str) -> str:
+def digest(
+    id: int, at: str, incident: str | None, type: str, actor: str, summary: str, data: str, prev_hash: str
+) -> str:
     """The hash of one entry: over all its fields and the hash before it."""
     return hashlib.sha256(canonical([id, at, incident, type, actor, summary, data, prev_hash]).encode()).hexdigest()
 
@@ -72,13 +74,27 @@ def append(
     connection.execute(audit.insert().values(**dict(zip(names, fields, strict=True)), hash=hashed))
     connection.execute(update(chain).values(id=head.id + 1, hash=hashed, at=now))
     if notify:
-        outbox.put(connection, now, id=head.id + 1, at=at, incident=incident, type=type, summary=summary, data=json.loads(text), audience=notify)
+        outbox.put(
+            connection,
+            now,
+            id=head.id + 1,
+            at=at,
+            incident=incident,
+            type=type,
+            summary=summary,
+            data=json.loads(text),
+            audience=notify,
+        )
     return int(head.id + 1)
 
 
 def _cut(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= TEXT_LIMIT else f"{value[:TEXT_LIMIT]}… ({len(value)} characters, cut at {TEXT_LIMIT})"
+        return (
+            value
+            if len(value) <= TEXT_LIMIT
+            else f"{value[:TEXT_LIMIT]}… ({len(value)} characters, cut at {TEXT_LIMIT})"
+        )
     if isinstance(value, dict):
         return {str(key): _cut(item) for key, item in value.items()}
     return [_cut(item) for item in value] if isinstance(value, list | tuple) else value
@@ -89,7 +105,9 @@ def last(connection: Connection) -> int:
     return int(connection.execute(select(chain.c.id)).scalar_one())
 
 
-def entries(connection: Connection, *, incident: str | None = None, type: str | None = None, after: int = 0) -> Iterator[Entry]:
+def entries(
+    connection: Connection, *, incident: str | None = None, type: str | None = None, after: int = 0
+) -> Iterator[Entry]:
     """The entries in order, all or of one incident or type, from behind entry `after`."""
     query = select(audit).where(audit.c.id > after).order_by(audit.c.id)
     if incident is not None:
@@ -97,7 +115,17 @@ def entries(connection: Connection, *, incident: str | None = None, type: str | 
     if type is not None:
         query = query.where(audit.c.type == type)
     for row in connection.execute(query.execution_options(yield_per=1000)):
-        yield Entry(row.id, row.at, row.incident, row.type, row.actor, row.summary, json.loads(row.data), row.prev_hash, row.hash)
+        yield Entry(
+            row.id,
+            row.at,
+            row.incident,
+            row.type,
+            row.actor,
+            row.summary,
+            json.loads(row.data),
+            row.prev_hash,
+            row.hash,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +148,9 @@ def verify(ledger: Ledger) -> Verdict:
                 return Verdict(False, expected - 1, expected, f"entry {expected} is missing")
             if row.prev_hash != before:
                 return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
-            if row.hash != digest(row.id, row.at, row.incident, row.type, row.actor, row.summary, row.data, row.prev_hash):
+            if row.hash != digest(
+                row.id, row.at, row.incident, row.type, row.actor, row.summary, row.data, row.prev_hash
+            ):
                 return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
             before, expected = row.hash, expected + 1
     if head is None or (head.id, head.hash) != (expected - 1, before):

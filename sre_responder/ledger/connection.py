@@ -27,7 +27,10 @@ class Ledger:
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-                raise InputError(f"RESPONDER_LEDGER names '{parsed.get_backend_name()}'.", cure="Use sqlite:/// or postgresql+psycopg://.")
+                raise InputError(
+                    f"RESPONDER_LEDGER names '{parsed.get_backend_name()}'.",
+                    cure="Use sqlite:/// or postgresql+psycopg://.",
+                )
             self.engine = create_engine(parsed, poolclass=NullPool)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise InputError(
@@ -72,7 +75,11 @@ class Ledger:
     def now(self, connection: Connection) -> float:
         """The time of the ledger: never earlier than its last entry, so that a clock set back revives nothing."""
         last = connection.execute(select(schema.chain.c.at)).scalar()
-        clock = self.clock() if self.sqlite else float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        clock = (
+            self.clock()
+            if self.sqlite
+            else float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+        )
         return max(clock, last or 0.0)
 
     def _check_revision(self, connection: Connection) -> None:
@@ -97,7 +104,9 @@ class Ledger:
             command.upgrade(config, "head")
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", error)).splitlines()[0]
-            raise LedgerUnavailable(f"the ledger {self.engine.url.render_as_string()} cannot be made: {cause}.") from error
+            raise LedgerUnavailable(
+                f"the ledger {self.engine.url.render_as_string()} cannot be made: {cause}."
+            ) from error
 
 
 def _prepare_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Row, func, insert, select, update
 from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from sre_responder.errors import InputError
 from sre_responder.guard.snapshot import Incident
@@ -37,7 +38,9 @@ def open_(
             return id, False
     elif fingerprint is not None:
         joined = joined.where(
-            incidents.c.service == service, incidents.c.environment == environment, incidents.c.fingerprint == fingerprint
+            incidents.c.service == service,
+            incidents.c.environment == environment,
+            incidents.c.fingerprint == fingerprint,
         )
         existing = connection.execute(joined).scalar()
         if existing:
@@ -46,8 +49,15 @@ def open_(
     number = id or f"INC-{int(last[4:]) + 1 if last else 1:05d}"
     connection.execute(
         insert(incidents).values(
-            id=number, service=service, environment=environment, severity=severity, title=shown(title), status="open",
-            fingerprint=fingerprint, started_at=started_at, opened_at=now,
+            id=number,
+            service=service,
+            environment=environment,
+            severity=severity,
+            title=shown(title),
+            status="open",
+            fingerprint=fingerprint,
+            started_at=started_at,
+            opened_at=now,
         )
     )
     audit.append(
@@ -74,7 +84,15 @@ def close(connection: Connection, now: float, id: str, actor: str) -> None:
     audit.append(connection, now, "incident.closed", actor, f"{id} closed", incident=id)
 
 
-def observe(connection: Connection, now: float, symptom: str, healthy: bool, healthy_seconds: float, *, began: float | None = None) -> None:
+def observe(
+    connection: Connection,
+    now: float,
+    symptom: str,
+    healthy: bool,
+    healthy_seconds: float,
+    *,
+    began: float | None = None,
+) -> None:
     """Record one measurement of a symptom's health; a long enough healthy period starts its counts anew.
 
     `began` is when the first of its good samples was taken. Two measurements further apart than the period itself do not make one period: nobody saw what was between.
@@ -85,7 +103,9 @@ def observe(connection: Connection, now: float, symptom: str, healthy: bool, hea
         connection.execute(insert(symptoms).values(symptom=symptom))
     joined = row is not None and row.last_healthy is not None and began - row.last_healthy <= max(healthy_seconds, 1)
     since = None if not healthy else row.healthy_since if row is not None and joined else began
-    recovered = now if since is not None and now - since >= healthy_seconds else row.recovered_at if row is not None else None
+    recovered = (
+        now if since is not None and now - since >= healthy_seconds else row.recovered_at if row is not None else None
+    )
     connection.execute(
         update(symptoms)
         .where(symptoms.c.symptom == symptom)

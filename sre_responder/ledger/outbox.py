@@ -48,7 +48,12 @@ def deliver(
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id == row.id)
-                .values(delivered_to=canonical(taken), tries=row.tries + 1, next_at=now + wait, done_at=now if done else None)
+                .values(
+                    delivered_to=canonical(taken),
+                    tries=row.tries + 1,
+                    next_at=now + wait,
+                    done_at=now if done else None,
+                )
             )
     return waiting(ledger)
 

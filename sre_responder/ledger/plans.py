@@ -19,14 +19,28 @@ from sre_responder.plan import Plan, canonical
 Verify = Callable[[Statement, str], Person]
 
 
-def save(connection: Connection, now: float, plan: Plan, incident: str, gates: Sequence[Gate], requester: str, undo: str, waiting: bool) -> None:
+def save(
+    connection: Connection,
+    now: float,
+    plan: Plan,
+    incident: str,
+    gates: Sequence[Gate],
+    requester: str,
+    undo: str,
+    waiting: bool,
+) -> None:
     """Keep a plan, so that it can be shown and approved; a plan made again keeps its first requester."""
     values = {"gates": canonical([gate.as_dict() for gate in gates]), "waiting": waiting, "made_at": now}
     done = connection.execute(update(plans).where(plans.c.digest == plan.digest).values(incident=incident, **values))
     if not done.rowcount:
         connection.execute(
             insert(plans).values(
-                digest=plan.digest, incident=incident, document=plan.model_dump_json(), requester=requester, undo=undo, **values
+                digest=plan.digest,
+                incident=incident,
+                document=plan.model_dump_json(),
+                requester=requester,
+                undo=undo,
+                **values,
             )
         )
 
@@ -34,7 +48,9 @@ def save(connection: Connection, now: float, plan: Plan, incident: str, gates: S
 def find(connection: Connection, prefix: str) -> Row[Any]:
     """The one plan whose digest begins so."""
     if not (8 <= len(prefix) <= 64 and all(c in "0123456789abcdef" for c in prefix)):
-        raise InputError(f"plan '{prefix[:80]}' is not a plan's digest.", cure="Give at least 8 of its hexadecimal digits.")
+        raise InputError(
+            f"plan '{prefix[:80]}' is not a plan's digest.", cure="Give at least 8 of its hexadecimal digits."
+        )
     rows = connection.execute(select(plans).where(plans.c.digest.between(prefix, prefix + "g"))).all()
     if len(rows) != 1:
         raise InputError(f"{len(rows)} plans begin with {prefix}.", cure="See `responder approvals`.")
@@ -45,7 +61,9 @@ def of(row: Row[Any]) -> Plan:
     """The plan of a row; its digest is checked, so that a changed document is never shown as the approved one."""
     plan = Plan.model_validate_json(row.document)
     if plan.digest != row.digest:
-        raise Refused(f"plan {row.digest[:12]} in the ledger is not what its digest says.", cure="Run the runbook again.")
+        raise Refused(
+            f"plan {row.digest[:12]} in the ledger is not what its digest says.", cure="Run the runbook again."
+        )
     return plan
 
 
@@ -63,8 +81,14 @@ def add_approval(connection: Connection, statement: Statement, signature: str) -
     try:
         connection.execute(
             insert(approvals).values(
-                plan=statement.subject, decision=statement.decision, person=statement.person, statement=statement.text,
-                signature=signature, nonce=statement.nonce, expires_at=statement.expires_at, signed_at=statement.signed_at,
+                plan=statement.subject,
+                decision=statement.decision,
+                person=statement.person,
+                statement=statement.text,
+                signature=signature,
+                nonce=statement.nonce,
+                expires_at=statement.expires_at,
+                signed_at=statement.signed_at,
             )
         )
     except IntegrityError as error:
@@ -82,7 +106,15 @@ def approvals_of(connection: Connection, digest: str, verify: Verify) -> tuple[A
             continue
         if statement.kind == "approval" and statement.subject == digest:
             found.append(
-                Approval(row.id, person.name, person.roles, statement.decision, statement.signed_at, statement.expires_at, row.used_by is not None)
+                Approval(
+                    row.id,
+                    person.name,
+                    person.roles,
+                    statement.decision,
+                    statement.signed_at,
+                    statement.expires_at,
+                    row.used_by is not None,
+                )
             )
     return tuple(found)
 
@@ -98,8 +130,14 @@ def add_signature(connection: Connection, statement: Statement, signature: str, 
     try:
         connection.execute(
             insert(signatures).values(
-                nonce=statement.nonce, kind=statement.kind, subject=statement.subject, person=statement.person,
-                statement=statement.text, signature=signature, evidence=canonical(evidence), signed_at=statement.signed_at,
+                nonce=statement.nonce,
+                kind=statement.kind,
+                subject=statement.subject,
+                person=statement.person,
+                statement=statement.text,
+                signature=signature,
+                evidence=canonical(evidence),
+                signed_at=statement.signed_at,
             )
         )
     except IntegrityError as error:
@@ -109,7 +147,9 @@ def add_signature(connection: Connection, statement: Statement, signature: str, 
 def signed(connection: Connection, kind: str, subject: str, verify: Verify) -> tuple[Statement, dict[str, Any]] | None:
     """The newest statement of that kind about a subject whose signature holds now, with its evidence."""
     rows = connection.execute(
-        select(signatures).where(signatures.c.kind == kind, signatures.c.subject == subject).order_by(signatures.c.signed_at.desc())
+        select(signatures)
+        .where(signatures.c.kind == kind, signatures.c.subject == subject)
+        .order_by(signatures.c.signed_at.desc())
     )
     for row in rows:
         try:

@@ -47,12 +47,28 @@ def begin(
     process = psutil.Process(pid or os.getpid())
     connection.execute(
         insert(runs).values(
-            id=id, incident=incident, runbook=runbook, service=service, environment=environment, machine=MACHINE, pid=process.pid,
-            pid_started=process.create_time(), driven=driven, requester=requester, folder=folder, started_at=now,
+            id=id,
+            incident=incident,
+            runbook=runbook,
+            service=service,
+            environment=environment,
+            machine=MACHINE,
+            pid=process.pid,
+            pid_started=process.create_time(),
+            driven=driven,
+            requester=requester,
+            folder=folder,
+            started_at=now,
         )
     )
     audit.append(
-        connection, now, "run.started", requester, f"run {id} of {runbook or 'a playbook'} started on {MACHINE}", incident=incident, run=id
+        connection,
+        now,
+        "run.started",
+        requester,
+        f"run {id} of {runbook or 'a playbook'} started on {MACHINE}",
+        incident=incident,
+        run=id,
     )
 
 
@@ -68,11 +84,15 @@ def standing(connection: Connection) -> Sequence[Row[Any]]:
 def end(connection: Connection, now: float, id: str, ending: str, actor: str, summary: str, **data: Any) -> None:
     """Record how a run ended; only the first ending counts."""
     row = get(connection, id)
-    done = connection.execute(update(runs).where(runs.c.id == id, runs.c.ended_at.is_(None)).values(ended_at=now, ending=ending))
+    done = connection.execute(
+        update(runs).where(runs.c.id == id, runs.c.ended_at.is_(None)).values(ended_at=now, ending=ending)
+    )
     if done.rowcount and row is not None:
         audit.append(connection, now, f"run.{ending}", actor, summary, incident=row.incident, run=id, **data)
 
 
 def halt(connection: Connection, now: float, id: str, because: str) -> None:
     """Latch a run: every later guarded step of it is refused, whatever the playbook does with the first refusal."""
-    connection.execute(update(runs).where(runs.c.id == id, runs.c.halted_because.is_(None)).values(halted_because=because[:500]))
+    connection.execute(
+        update(runs).where(runs.c.id == id, runs.c.halted_because.is_(None)).values(halted_because=because[:500])
+    )

@@ -62,7 +62,9 @@ def _send(message: Message, channel: Channel) -> None:
             with open(channel.path, "a", encoding="utf-8") as file:
                 file.write(message.model_dump_json() + "\n")
         case Webhook():
-            answer = httpx.post(channel.url, json=message.model_dump(), timeout=channel.timeout_s, follow_redirects=False)
+            answer = httpx.post(
+                channel.url, json=message.model_dump(), timeout=channel.timeout_s, follow_redirects=False
+            )
             if not answer.is_success:
                 raise httpx.HTTPError(f"{channel.url} answered {answer.status_code}")
         case Mail():
