@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -223,16 +225,14 @@ def _probe(plan: Plan) -> bool | None:
     old = Change(**{name: getattr(plan, name) for name in fields})
     if plan.action in EFFECTS:
         return EFFECTS[plan.action].happened(old, EFFECTS[plan.action].plan(plan.arguments))
-    arguments = {**plan.arguments, "incident": "INC-0000", "service": plan.service, "environment": plan.environment}
-    host = plan.target.partition(":")[0]
-    if host != "localhost":
+    if not plan.target.startswith("localhost:"):
         return None  # the host's own inventory is needed to reach it: a person looks
-    from ansible_collections.sre.responder.plugins.module_utils._release import ReleaseError, current
-
+    root = Path(str(plan.arguments["root"]))
     try:
-        release = current(str(arguments["root"]))
-    except ReleaseError:
+        link = root / os.readlink(root / "current")
+    except OSError:
         return None
+    release = link.name if link.parent.resolve() == (root / "releases").resolve() else None
     return True if release == plan.after["release"] else False if release == plan.before["release"] else None
 
 

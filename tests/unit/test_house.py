@@ -25,6 +25,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import sre_responder
 from sre_responder.actions import ACTIONS, READ_ONLY
+from sre_responder.lint import findings
 
 ROOT = Path(__file__).parents[2]
 HOUSE = "ansible_collections/sre/responder"
@@ -124,7 +125,10 @@ def test_every_dependency_has_a_lower_bound() -> None:
 def test_every_guarded_module_is_routed_through_the_guard() -> None:
     routed = {name: route["action_plugin"] for name, route in RUNTIME["plugin_routing"]["modules"].items()}
     assert routed == {name: "sre.responder.guarded" for name in ACTIONS}
-    assert RUNTIME["action_groups"]["guarded"] == sorted(ACTIONS)
+
+
+def test_defaults_of_the_group_reach_every_step_of_a_ladder() -> None:
+    assert RUNTIME["action_groups"]["guarded"] == sorted({*ACTIONS, *READ_ONLY} - {"open_incident"})
 
 
 def test_modules_are_the_guarded_actions_and_the_read_only_steps() -> None:
@@ -206,3 +210,10 @@ def test_plugins_state_their_licence() -> None:
         if path.name != "__init__.py" and "GPL-3.0-or-later" not in path.read_text()[:600]
     ]
     assert silent == []
+
+
+def test_runbook_in_the_readme_passes_lint(tmp_path: Path) -> None:
+    folder = tmp_path / "checkout-errors"
+    folder.mkdir()
+    (folder / "runbook.yml").write_text((ROOT / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
+    assert findings(folder) == ()
