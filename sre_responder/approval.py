@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+import pwd
 import secrets
 import subprocess
 import tempfile
@@ -137,9 +137,10 @@ def require_role(person: Person, role: Role, why: str) -> None:
 
 
 def requester(people: People) -> str:
-    """Who asks: the person behind the login of this process; AWX gives the name of its user."""
-    login = os.environ.get("AWX_USER_NAME") or os.environ.get("SUDO_USER") or getpass.getuser()
-    return people.identity(login)
+    """Who asks: the person behind the user of this process, or behind sudo. Never a name that the environment alone gives."""
+    uid = os.getuid()
+    behind = os.environ.get("SUDO_USER", "") if uid == 0 else ""
+    return people.identity(behind or pwd.getpwuid(uid).pw_name)
 
 
 def default_key() -> Path:

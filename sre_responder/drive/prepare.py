@@ -42,7 +42,6 @@ _KEPT = (
     "USER",
     "LOGNAME",
     "PGPASSFILE",
-    "AWX_USER_NAME",
     "SUDO_USER",
     "PYTHONPATH",
 )

@@ -1,0 +1,174 @@
+"""A small real world to attack: release folders on disk, a failing service, a home, a ledger, a registered runbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sre_responder import policy, runbook
+from sre_responder.home import Home, find
+from sre_responder.ledger import Ledger, audit, incidents
+
+Play = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """The attacked: `release` is read from the disk itself."""
+
+    root: Path
+    home: Home
+    ledger: Ledger
+    environ: dict[str, str]
+
+    @property
+    def release(self) -> str:
+        return (self.root / "app" / "current").readlink().name
+
+    @property
+    def book(self) -> Path:
+        return self.home.folder / "runbooks" / "roll-back"
+
+    def write(self, change: Callable[[Play], None] = lambda play: None, *, register: bool = True) -> Path:
+        """Write the runbook with a weakness put in, and register it as it is, as a careless reviewer would."""
+        play = plain_play()
+        change(play)
+        self.book.mkdir(parents=True, exist_ok=True)
+        path = self.book / "runbook.yml"
+        path.write_text(yaml.safe_dump([play], sort_keys=False))
+        if register:
+            runbook.register(self.home.folder, [self.book])
+        return path
+
+    def play(self, *arguments: str, playbook: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run it with plain ansible-playbook, as anybody could."""
+        variables = {"incident": "INC-1234", "service": "checkout", "target": "staging"}
+        return subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible-playbook"),
+                "-e",
+                json.dumps(variables),
+                *arguments,
+                str(playbook or self.book / "runbook.yml"),
+            ],
+            env={**self.environ, **environ},
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+
+    def refusals(self) -> str:
+        """Every refusal on the record, as text."""
+        with self.ledger.transaction(reading=True) as connection:
+            return "\n".join(entry.summary for entry in audit.entries(connection, type="gate.blocked"))
+
+    def started(self) -> int:
+        """How many actions the record says were started."""
+        with self.ledger.transaction(reading=True) as connection:
+            return sum(1 for _ in audit.entries(connection, type="action.started"))
+
+
+def plain_play() -> Play:
+    names = {"incident": "{{ incident }}", "service": "{{ service }}", "environment": "{{ target }}"}
+    return {
+        "name": "Return to the previous release",
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "runbook": {
+                "id": "roll-back",
+                "failure_class": "bad-release",
+                "success": {"expect": "ok", "minimum_samples": 1, "interval_s": 0.05, "watch_s": 0.2},
+            },
+        },
+        "tasks": [
+            {"name": "Look", "sre.responder.diagnose": dict(names)},
+            {"name": "Roll back", "sre.responder.release_rollback": {**names, "to": "previous"}},
+        ],
+    }
+
+
+class _Failing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ok": false}')
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def world(root: Path, **changes: Any) -> Iterator[World]:
+    """A world in a folder; `changes` go into its policy."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Failing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        app, folder = root / "app", root / "home"
+        for release in ("1", "2"):
+            (app / "releases" / release).mkdir(parents=True)
+        (app / "current").symlink_to("releases/2")
+        (app / "deployments.log").write_text("2026-01-01T00:00:00Z 1\n2026-01-02T00:00:00Z 2\n")
+        (root / "stop").mkdir()
+        folder.mkdir()
+        stop_file = {"stop": {"file": str(root / "stop" / "EMERGENCY_STOP")}}
+        (folder / "policy.yml").write_text(yaml.safe_dump({"profile": "production", **stop_file, **changes}))
+        service = {
+            "apiVersion": "backstage.io/v1alpha1",
+            "kind": "Component",
+            "metadata": {
+                "name": "checkout",
+                "annotations": {
+                    "responder/probe-url": f"http://127.0.0.1:{server.server_port}/",
+                    "responder/release-root": str(app),
+                },
+            },
+            "spec": {"type": "service"},
+        }
+        (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
+        environ = {
+            "HOME": str(root),
+            "LANG": "C.UTF-8",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RESPONDER_HOME": str(folder),
+            "RESPONDER_LEDGER": f"sqlite:///{root / 'state' / 'ledger.db'}",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        assert policy.load(folder / "policy.yml").profile == "production"
+        home = find(environ)
+        ledger = Ledger(home.ledger_url)
+        ledger.upgrade()
+        with ledger.transaction() as connection:
+            incidents.open_(
+                connection,
+                ledger.now(connection),
+                id="INC-1234",
+                service="checkout",
+                environment="staging",
+                severity="SEV3",
+                title="bad",
+                actor="test",
+            )
+        here = World(root, home, ledger, environ)
+        here.write()
+        yield here
+    finally:
+        server.shutdown()
+        server.server_close()
