@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -218,3 +219,14 @@ def test_runbook_in_the_readme_passes_lint(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "runbook.yml").write_text((ROOT / "README.md").read_text().split("```yaml\n")[1].split("```")[0])
     assert findings(folder) == ()
+
+
+def test_links_between_pages_lead_to_files() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "runbooks").rglob("*.md")]
+    dead = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert dead == []
