@@ -73,10 +73,12 @@ def _services(lab: Lab) -> list[tuple[str, str, list[str], dict[str, str]]]:
         "responder/log-file": str(lab.folder / "log" / "checkout.log"),
         "responder/process": str(lab.release_roots["east"]),
     }
+    edge = {"responder/probe-url": lab.edge_url}
     return [
-        ("web", "edge", ["checkout"], {}),
+        ("web", "edge", ["shop-edge"], edge),
+        ("shop-edge", "edge", ["checkout"], edge),
         ("checkout", "middleware", ["inventory"], checkout),
-        ("inventory", "backend", [], {}),
+        ("inventory", "backend", [], {"responder/probe-url": lab.inventory_url}),
     ]
 
 

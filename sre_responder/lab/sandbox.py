@@ -1,35 +1,37 @@
-"""The lab's life: up, break, heal, status, down. Everything lives in one folder and ends by one mark."""
+"""The embedded shop's life: up, break, heal, status, down. Everything lives in one folder and ends by one mark."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import xmlrpc.client
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
-from supervisor.xmlrpc import SupervisorTransport
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sre_responder.drive.prove import MARK, end, processes_of
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.lab import home as lab_home
+from sre_responder.lab import programs, releases
 
 Fault = Literal["cache", "process", "release", "region"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 SEVERITIES: dict[Fault, str] = {"cache": "SEV3", "process": "SEV2", "release": "SEV2", "region": "SEV1"}
 RUNGS: dict[Fault, int] = {"cache": 1, "process": 2, "release": 3, "region": 4}
 START_SECONDS = 20
-SHOP = Path(__file__).parent / "shop"
+PATH_LIMIT = 80
+"""Characters of the folder's path: a Unix socket's path ends at 107, and supervisord adds its own."""
 
 
 class Lab(BaseModel):
@@ -45,11 +47,12 @@ class Lab(BaseModel):
     incident: str = ""
     edge_url: str
     cache_url: str
+    inventory_url: str
     health_url: str
     supervisor: str
     runtime_socket: str
     release_roots: dict[str, Path]
-    pid: int
+    alerts: Path
 
 
 def default_folder() -> Path:
@@ -62,75 +65,91 @@ def load(folder: Path) -> Lab:
     path = folder / "lab.json"
     if not path.is_file():
         raise InputError(f"no lab is up in {folder}.", cure="Run `responder lab up`.")
-    return Lab.model_validate_json(path.read_text())
+    try:
+        return Lab.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{path} cannot be read.", cure="Run `responder lab down`, then `responder lab up`."
+        ) from error
 
 
 def up(folder: Path) -> Lab:
     """Start the shop; a lab that died in that folder is cleaned up first, one that lives is refused."""
-    if len(str(folder)) > 80:
-        raise InputError(f"{folder} is too long for a Unix socket.", cure="Choose a shorter folder with --folder.")
-    if (folder / "mark").exists():
-        mark = (folder / "mark").read_text()
-        if (folder / "lab.json").exists() and processes_of(mark):
+    folder = folder.absolute()
+    if len(str(folder)) > PATH_LIMIT or not str(folder).isprintable() or ";" in str(folder):
+        raise InputError(f"{folder} cannot hold Unix sockets.", cure="Choose a short, plain folder with --folder.")
+    died = _mark(folder)
+    if died:
+        if _lives(folder, died):
             raise InputError(f"a lab is up in {folder} already.", cure="Run `responder lab down` first.")
-        end(mark)
+        end(died)
         shutil.rmtree(folder)
-    elif folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty and not a lab.", cure="Choose another folder with --folder.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mark = f"lab-{secrets.token_hex(6)}"
     (folder / "mark").write_text(mark)
+    try:
+        lab = _start(folder, mark)
+    except BaseException as error:
+        reason = programs.output(folder).read_text()[-500:] if programs.output(folder).exists() else ""
+        end(mark)
+        shutil.rmtree(folder)
+        if isinstance(error, EffectFailed):
+            raise EffectFailed(f"the lab did not start: {error.message} {reason}".strip()) from error
+        raise
+    return lab
+
+
+def _start(folder: Path, mark: str) -> Lab:
     for name in ("alerts", "log", "stop", "run"):
         (folder / name).mkdir()
     ports = dict(zip(("edge", "cache", "east", "west", "inventory", "load"), _free_ports(6), strict=True))
+    urls = {name: f"http://127.0.0.1:{port}/" for name, port in ports.items()}
     roots = {region: folder / region for region in ("east", "west")}
     for root in roots.values():
-        _deploy(root, "1.3.0", "good")
-        _deploy(root, "1.4.0", "good")
+        releases.deploy(root, releases.FIRST)
+        releases.deploy(root, releases.GOOD)
     supervisor, runtime = folder / "run" / "super.sock", folder / "run" / "edge.sock"
-    programs = {
+    lab = Lab(
+        id=mark,
+        folder=folder,
+        home=folder / "home",
+        ledger=f"sqlite:///{folder / 'state' / 'ledger.db'}",
+        edge_url=urls["edge"],
+        cache_url=urls["cache"],
+        inventory_url=urls["inventory"],
+        health_url=f"{urls['load']}health.json",
+        supervisor=f"unix://{supervisor}",
+        runtime_socket=str(runtime),
+        release_roots=roots,
+        alerts=folder / "alerts",
+    )
+    shop: dict[str, list[object]] = {
         "inventory": ["inventory.py", ports["inventory"]],
-        "checkout": ["app.py", ports["east"], roots["east"], f"http://127.0.0.1:{ports['inventory']}/"],
-        "checkout-west": ["app.py", ports["west"], roots["west"], f"http://127.0.0.1:{ports['inventory']}/"],
-        "cache": ["cache.py", ports["cache"], ports["east"], folder / "uplink-cut"],
+        "checkout": ["app.py", ports["east"], roots["east"], lab.inventory_url],
+        "checkout-west": ["app.py", ports["west"], roots["west"], lab.inventory_url],
+        "cache": ["cache.py", ports["cache"], ports["east"], _uplink_cut(lab)],
         "edge": ["edge.py", ports["edge"], runtime, f"east:{ports['cache']}:ready", f"west:{ports['west']}:drain"],
         "load": ["load.py", ports["load"], ports["edge"]],
-        "alerts": ["alerts.py", f"http://127.0.0.1:{ports['load']}/health.json", folder],
+        "alerts": ["alerts.py", lab.health_url, folder],
     }
-    (folder / "supervisord.conf").write_text(_configuration(folder, supervisor, programs))
-    environment = {**os.environ, MARK: mark, "PYTHONDONTWRITEBYTECODE": "1"}
-    with open(folder / "log" / "supervisord.out", "wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-n", "-c", str(folder / "supervisord.conf")],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=environment,
-        )  # fmt: skip
-    lab = Lab(
-        id=mark, folder=folder, home=folder / "home", ledger=f"sqlite:///{folder / 'state' / 'ledger.db'}",
-        edge_url=f"http://127.0.0.1:{ports['edge']}/", cache_url=f"http://127.0.0.1:{ports['cache']}/",
-        health_url=f"http://127.0.0.1:{ports['load']}/health.json", supervisor=f"unix://{supervisor}", runtime_socket=str(runtime),
-        release_roots=roots, pid=process.pid,
-    )  # fmt: skip
+    (folder / "supervisord.conf").write_text(programs.configuration(folder, supervisor, shop), encoding="utf-8")
+    starting = programs.start(folder, {MARK: mark})
     try:
-        lab = lab.model_copy(update={"incident": lab_home.write(lab)})
-        await_rate(lab, lambda rate: rate is not None and rate > 0.99, START_SECONDS)
-    except EffectFailed as error:
-        reason = (folder / "log" / "supervisord.out").read_text()[-500:]
-        raise EffectFailed(f"the lab did not start: {error.message} {reason}") from error
+        lab = lab.model_copy(update={"incident": lab_home.write(lab)})  # while the shop starts
     finally:
-        if not lab.incident or rate(lab) is None:
-            end(mark)
-    (folder / "lab.json").write_text(lab.model_dump_json(indent=2))
+        starting.wait(START_SECONDS)
+    await_rate(lab, _healthy, START_SECONDS)
+    (folder / "lab.json").write_text(lab.model_dump_json(indent=2), encoding="utf-8")
     return lab
 
 
 def down(folder: Path) -> list[str]:
     """End every process and remove every file; gives what is left, which should be nothing."""
-    mark = (folder / "mark").read_text() if (folder / "mark").exists() else None
+    folder = folder.absolute()
+    mark = _mark(folder)
     if mark is None:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not a lab.", cure="Name the lab's folder with --folder.")
         return []
-    left = [f"process {p.pid} {p.command}" for p in end(mark).left]
+    left = [f"process {process.pid} {process.command}" for process in end(mark).left]
     if not left:
         shutil.rmtree(folder)
     return left + ([str(folder)] if folder.exists() else [])
@@ -141,35 +160,62 @@ def break_(lab: Lab, fault: str, environment: str = "staging") -> dict[str, Any]
     if fault not in FAULTS:
         raise InputError(f"fault '{fault[:40]}' is not known.", cure=f"Use one of {', '.join(FAULTS)}.")
     record = {
-        "id": f"{fault}-{secrets.token_hex(3)}", "fault": fault, "severity": SEVERITIES[fault], "environment": environment, "at": time.time(),
-    }  # fmt: skip
-    (lab.folder / "fault.json").write_text(json.dumps(record))
-    match fault:
-        case "cache":
-            urllib.request.urlopen(urllib.request.Request(lab.cache_url, method="POST", data=b""), timeout=5).close()
-        case "process":
-            os.kill(_supervisor(lab).getProcessInfo("checkout")["pid"], signal.SIGUSR1)
-        case "release":
-            _deploy(lab.release_roots["east"], f"1.5.{secrets.randbelow(9000)}", "bad")
-            urllib.request.urlopen(urllib.request.Request(lab.cache_url, method="PURGE"), timeout=5).close()
-        case "region":
-            (lab.folder / "uplink-cut").touch()
+        "id": f"{fault}-{secrets.token_hex(3)}",
+        "fault": fault,
+        "severity": SEVERITIES[fault],
+        "environment": environment,
+        "at": time.time(),
+    }
+    draft = lab.folder / "fault.draft"
+    draft.write_text(json.dumps(record))
+    draft.replace(_fault(lab))
+    try:
+        match fault:
+            case "cache":
+                _cache(lab, "POST")
+            case "process":
+                os.kill(_running(lab, "checkout"), signal.SIGUSR1)
+            case "release":
+                releases.deploy(lab.release_roots["east"], f"1.5.{secrets.randbelow(9000)}", "bad")
+                _cache(lab, "PURGE")  # what was kept of the release before would hide the bad one
+            case "region":
+                _uplink_cut(lab).touch()
+    except OSError as error:
+        _fault(lab).unlink(missing_ok=True)
+        raise EffectFailed(f"the lab in {lab.folder} does not answer: {error}.", cure=_AGAIN) from error
     return record
 
 
 def heal(lab: Lab) -> None:
     """Put everything back as it was at the start, by hand: the way out of any experiment."""
-    (lab.folder / "uplink-cut").unlink(missing_ok=True)
-    (lab.folder / "fault.json").unlink(missing_ok=True)
-    root = lab.release_roots["east"]
-    if (root / "current").readlink().name != "1.4.0":
-        _deploy(root, "1.4.0", "good")
-    supervisor = _supervisor(lab)
-    for program in ("cache", "edge", "checkout"):
-        if supervisor.getProcessInfo(program)["statename"] == "RUNNING":
-            supervisor.stopProcess(program)
-        supervisor.startProcess(program)
-    await_rate(lab, lambda rate: rate is not None and rate > 0.99, START_SECONDS)
+    _uplink_cut(lab).unlink(missing_ok=True)
+    _fault(lab).unlink(missing_ok=True)
+    for root in lab.release_roots.values():
+        if releases.current(root) != releases.GOOD:
+            releases.deploy(root, releases.GOOD)
+    known = {entry["name"]: entry["statename"] for entry in _programs(lab)}
+    server = programs.ask(lab.supervisor)
+    for program, state in known.items():
+        if state == "RUNNING" and program in ("cache", "edge", "checkout"):
+            server.stopProcess(program)
+            state = "STOPPED"
+        if state != "RUNNING":
+            server.startProcess(program)
+    await_rate(lab, _healthy, START_SECONDS)
+
+
+def status(lab: Lab) -> dict[str, Any]:
+    """The lab as it is: fault, success rate, releases, and the programs that run."""
+    fault = _fault(lab)
+    found = _programs(lab)
+    return {
+        **lab.model_dump(mode="json"),
+        "fault": json.loads(fault.read_text()) if fault.exists() else None,
+        "success_rate": rate(lab),
+        "releases": {region: releases.current(root) for region, root in lab.release_roots.items()},
+        "programs": {entry["name"]: entry["statename"] for entry in found},
+        "pids": {entry["name"]: entry["pid"] for entry in found},
+    }
 
 
 def rate(lab: Lab) -> float | None:
@@ -182,20 +228,7 @@ def rate(lab: Lab) -> float | None:
     return None if value is None else float(value)
 
 
-def status(lab: Lab) -> dict[str, Any]:
-    """The lab as it is: fault, success rate, releases, and the programs that run."""
-    fault = lab.folder / "fault.json"
-    programs = {entry["name"]: entry["statename"] for entry in _supervisor(lab).getAllProcessInfo()}
-    return {
-        **lab.model_dump(mode="json"),
-        "fault": json.loads(fault.read_text()) if fault.exists() else None,
-        "success_rate": rate(lab),
-        "releases": {region: (root / "current").readlink().name for region, root in lab.release_roots.items()},
-        "programs": programs,
-    }
-
-
-def await_rate(lab: Lab, good: Any, seconds: float) -> float | None:
+def await_rate(lab: Lab, good: Callable[[float | None], bool], seconds: float) -> float | None:
     """Wait until the success rate satisfies `good`; EffectFailed where it does not in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -210,7 +243,7 @@ def await_rate(lab: Lab, good: Any, seconds: float) -> float | None:
 
 def await_alert(lab: Lab, fault: str, seconds: float = 20) -> Path:
     """The alert's file, once the alert has fired."""
-    path, until = lab.folder / "alerts" / f"{fault}.json", time.monotonic() + seconds
+    path, until = lab.alerts / f"{fault}.json", time.monotonic() + seconds
     while not path.exists():
         if time.monotonic() > until:
             raise EffectFailed(f"no alert fired in {seconds:g} s.", cure=f"Read {lab.folder / 'log'}.")
@@ -218,45 +251,75 @@ def await_alert(lab: Lab, fault: str, seconds: float = 20) -> Path:
     return path
 
 
-def _deploy(root: Path, version: str, behaviour: str) -> None:
-    """Deploy a release as any tool of this kind does: folder, link, one line in the history."""
-    folder = root / "releases" / version
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "release.json").write_text(json.dumps({"version": version, "behaviour": behaviour}))
-    draft = root / ".current"
-    draft.symlink_to(Path("releases") / version)
-    draft.replace(root / "current")
-    with open(root / "deployments.log", "a", encoding="utf-8") as history:
-        history.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {version}\n")
+_AGAIN = "Run `responder lab up`: it cleans up first."
+
+
+def _healthy(rate: float | None) -> bool:
+    return rate is not None and rate > 0.99
+
+
+def _mark(folder: Path) -> str | None:
+    """The mark of the lab in this folder; None where the folder is free. Anything else there is left alone."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or folder.stat().st_uid != os.getuid())):
+        raise InputError(f"{folder} is not a folder of yours.", cure="Choose another with --folder.")
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    try:
+        mark = (folder / "mark").read_text()
+    except (OSError, UnicodeDecodeError):
+        mark = ""
+    if not re.fullmatch(r"lab-[0-9a-f]{12}", mark):
+        raise InputError(f"{folder} is not empty and not a lab.", cure="Choose another folder with --folder.")
+    return mark
+
+
+def _lives(folder: Path, mark: str) -> bool:
+    """Whether that lab's own supervisord runs; processes that it left behind are no lab."""
+    try:
+        pid = int(programs.pid_file(folder).read_text())
+    except (OSError, ValueError):
+        return False
+    return (folder / "lab.json").exists() and any(process.pid == pid for process in processes_of(mark))
+
+
+def _programs(lab: Lab) -> list[dict[str, Any]]:
+    try:
+        return list(programs.ask(lab.supervisor).getAllProcessInfo())
+    except (OSError, xmlrpc.client.Error) as error:
+        raise EffectFailed(f"the lab in {lab.folder} has died: {error}.", cure=_AGAIN) from error
+
+
+def _running(lab: Lab, program: str) -> int:
+    """The process of a program that runs: 0 or -1 in its place would signal far more than that."""
+    pid = next((entry["pid"] for entry in _programs(lab) if entry["name"] == program), 0)
+    if pid <= 1:
+        raise EffectFailed(f"{program} does not run.", cure="Run `responder lab heal`.")
+    return int(pid)
+
+
+def _cache(lab: Lab, method: str) -> None:
+    request = urllib.request.Request(lab.cache_url, method=method, data=b"" if method == "POST" else None)
+    try:
+        urllib.request.urlopen(request, timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != 404:  # which says that nothing was kept
+            raise
+
+
+def _fault(lab: Lab) -> Path:
+    return lab.folder / "fault.json"
+
+
+def _uplink_cut(lab: Lab) -> Path:
+    return lab.folder / "uplink-cut"
 
 
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
+    ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
         one.close()
     return ports
-
-
-def _supervisor(lab: Lab) -> Any:
-    proxy = xmlrpc.client.ServerProxy(
-        "http://127.0.0.1", transport=SupervisorTransport(None, None, serverurl=lab.supervisor)
-    )
-    return proxy.supervisor
-
-
-def _configuration(folder: Path, supervisor: Path, programs: dict[str, list[Any]]) -> str:
-    blocks = [
-        f"[supervisord]\nlogfile={folder}/log/supervisord.log\npidfile={folder}/run/supervisord.pid\nnodaemon=true\n",
-        f"[unix_http_server]\nfile={supervisor}\nchmod=0700\n",
-        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
-    ]
-    for name, words in programs.items():
-        line = " ".join([sys.executable, "-E", "-S", str(SHOP / words[0]), *map(str, words[1:])])
-        blocks.append(
-            f"[program:{name}]\ncommand={line}\nautorestart=true\nstartsecs=0\nstopwaitsecs=3\n"
-            f"stdout_logfile={folder}/log/{name}.log\nredirect_stderr=true\n"
-        )
-    return "\n".join(blocks)

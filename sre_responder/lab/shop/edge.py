@@ -1,35 +1,32 @@
-"""The edge: sends each request to a ready region, and takes the runtime commands of HAProxy that the effect needs."""
+"""The edge: sends each request to a usable region, and takes HAProxy's runtime commands on a Unix socket."""
 
 from __future__ import annotations
 
 import http.client
-import itertools
-import os
 import socketserver
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-BACKEND = "checkout"
-states: dict[str, str] = {}
-ports: dict[str, int] = {}
-turn = itertools.count()
+from haproxy import Backend, Server  # type: ignore[import-not-found] # a script: its neighbour is found beside it
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        ready = [name for name, state in states.items() if state == "ready"]
-        status, body = 503, b"{}"
-        if ready:
-            region = http.client.HTTPConnection("127.0.0.1", ports[ready[next(turn) % len(ready)]], timeout=2)
+        status, body = 503, b"no region is usable\n"
+        server = backend.choose()
+        if server:
+            region = http.client.HTTPConnection("127.0.0.1", server.port, timeout=2)
             try:
                 region.request("GET", self.path)
                 answer = region.getresponse()
                 status, body = answer.status, answer.read()
-            except (OSError, http.client.HTTPException):
-                status = 502
+            except (OSError, http.client.HTTPException) as error:
+                status, body = 502, f"{server.name} did not answer: {error!r}\n".encode()
             finally:
                 region.close()
+                backend.done(server, status)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -40,38 +37,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Runtime(socketserver.StreamRequestHandler):
-    """`show stat` and `set server BACKEND/NAME state STATE`, answered as HAProxy 2.6 answers them."""
+    """One line, one answer, and the connection ends: HAProxy's way when it is not asked to prompt."""
 
     def handle(self) -> None:
-        words = self.rfile.readline().decode().split()
-        self.wfile.write((answer(words) + "\n").encode())
-
-
-def answer(words: list[str]) -> str:
-    if words == ["show", "stat"]:
-        status = {"ready": "no check", "drain": "DRAIN", "maint": "MAINT"}
-        rows = [f"{BACKEND},{name},{status[state]},1,0," for name, state in states.items()]
-        return "\n".join(["# pxname,svname,status,weight,scur,", *rows, f"{BACKEND},BACKEND,UP,{len(states)},0,", ""])
-    if words[:2] == ["set", "server"] and len(words) == 5 and words[3] == "state":
-        backend, _, name = words[2].partition("/")
-        if backend != BACKEND:
-            return "No such backend.\n"
-        if name not in states:
-            return "No such server.\n"
-        if words[4] not in ("ready", "drain", "maint"):
-            return "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"
-        states[name] = words[4]
-        return ""
-    return "Unknown command.\n"
+        self.wfile.write(backend.answer(self.rfile.readline(16384).decode("utf-8", "replace").rstrip("\n")).encode())
 
 
 if __name__ == "__main__":
-    port, path = int(sys.argv[1]), sys.argv[2]
-    for given in sys.argv[3:]:
-        name, number, state = given.split(":")
-        ports[name], states[name] = int(number), state
-    if os.path.exists(path):
-        os.unlink(path)
+    port, path, *regions = sys.argv[1:]
+    servers = [given.split(":") for given in regions]
+    backend = Backend([Server(name, int(number), state) for name, number, state in servers])
+    Path(path).unlink(missing_ok=True)  # left by an edge that was restarted
     runtime = socketserver.ThreadingUnixStreamServer(path, Runtime)
     threading.Thread(target=runtime.serve_forever, daemon=True).start()
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
