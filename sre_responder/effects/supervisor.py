@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
@@ -16,8 +17,9 @@ _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10
 
 
-def _transport(url: str) -> Any:
-    """supervisor's own transport over a socket or TCP, with a deadline on every call."""
+@contextmanager
+def supervisord(url: str) -> Iterator[Any]:
+    """supervisord's interface at an address, over supervisor's own transport with a deadline on every call."""
     transport = SupervisorTransport("", "", serverurl=url)
     connect = transport._get_connection
 
@@ -28,23 +30,26 @@ def _transport(url: str) -> Any:
         return connection
 
     transport._get_connection = connect_in_time
-    return transport
+    try:
+        yield xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    finally:
+        transport.close()
 
 
-def _server(arguments: Mapping[str, Any]) -> Any:
+def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["server"])
     if not url.startswith(("unix:///", "http://")):
         raise InputError(
             f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port."
         )
-    proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_transport(url))
-    return proxy.supervisor
+    return url
 
 
 def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    server, program, url = _server(arguments), str(arguments["program"]), arguments["server"]
+    program, url = str(arguments["program"]), _url(arguments)
     try:
-        known = {entry["name"]: entry for entry in server.getAllProcessInfo()}
+        with supervisord(url) as server:
+            known = {entry["name"]: entry for entry in server.getAllProcessInfo()}
     except (OSError, xmlrpc.client.Error) as error:
         raise InputError(
             f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs."
@@ -88,13 +93,14 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
             f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.",
             cure="Run again for a new plan.",
         )
-    server, group = _server(arguments), f"{info['group']}:{program}"
+    group = f"{info['group']}:{program}"
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
     try:
-        if info["statename"] == "RUNNING":
-            server.stopProcess(group, False)
-            _wait(arguments, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
-        server.startProcess(group, False)
+        with supervisord(_url(arguments)) as server:
+            if info["statename"] == "RUNNING":
+                server.stopProcess(group, False)
+                _wait(arguments, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
+            server.startProcess(group, False)
     except (OSError, xmlrpc.client.Error) as error:
         raise EffectFailed(f"restarting {program} at {arguments['server']} failed: {error}.") from error
     now = _wait(

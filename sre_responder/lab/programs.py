@@ -6,12 +6,8 @@ import os
 import shlex
 import subprocess
 import sys
-import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from supervisor.xmlrpc import SupervisorTransport
 
 SHOP = Path(__file__).parent / "shop"
 
@@ -60,11 +56,6 @@ def output(folder: Path) -> Path:
 
 def pid_file(folder: Path) -> Path:
     return folder / "run" / "supervisord.pid"
-
-
-def ask(server: str) -> Any:
-    """supervisord's own interface, as `ask(server).getAllProcessInfo()`."""
-    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, server)).supervisor
 
 
 def _plain(value: object) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sre_responder.drive.prove import MARK, end, processes_of
+from sre_responder.effects.supervisor import supervisord
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.lab import home as lab_home
 from sre_responder.lab import programs, releases
@@ -194,13 +195,13 @@ def heal(lab: Lab) -> None:
         if releases.current(root) != releases.GOOD:
             releases.deploy(root, releases.GOOD)
     known = {entry["name"]: entry["statename"] for entry in _programs(lab)}
-    server = programs.ask(lab.supervisor)
-    for program, state in known.items():
-        if state == "RUNNING" and program in ("cache", "edge", "checkout"):
-            server.stopProcess(program)
-            state = "STOPPED"
-        if state != "RUNNING":
-            server.startProcess(program)
+    with supervisord(lab.supervisor) as server:
+        for program, state in known.items():
+            if state == "RUNNING" and program in ("cache", "edge", "checkout"):
+                server.stopProcess(program)
+                state = "STOPPED"
+            if state != "RUNNING":
+                server.startProcess(program)
     await_rate(lab, _healthy, START_SECONDS)
 
 
@@ -284,7 +285,8 @@ def _lives(folder: Path, mark: str) -> bool:
 
 def _programs(lab: Lab) -> list[dict[str, Any]]:
     try:
-        return list(programs.ask(lab.supervisor).getAllProcessInfo())
+        with supervisord(lab.supervisor) as server:
+            return list(server.getAllProcessInfo())
     except (OSError, xmlrpc.client.Error) as error:
         raise EffectFailed(f"the lab in {lab.folder} has died: {error}.", cure=_AGAIN) from error
 
@@ -316,10 +318,11 @@ def _uplink_cut(lab: Lab) -> Path:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Free ports below the range from which outgoing connections take theirs, so that none is taken meanwhile."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 20000 + secrets.randbelow(12000)
+        with socket.socket() as probe:
+            if port not in found and probe.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(port)
+    return found

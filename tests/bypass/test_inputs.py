@@ -131,7 +131,9 @@ def _raise(world: Any, how: str) -> None:
             path.parent.rmdir()
 
 
-@pytest.mark.parametrize("how", ["raised", "empty", "a dangling link", "a folder", "a pipe that nobody writes", "no folder"])
+@pytest.mark.parametrize(
+    "how", ["raised", "empty", "a dangling link", "a folder", "a pipe that nobody writes", "no folder"]
+)
 def test_whatever_the_stop_file_is_but_absent_stops(world: Any, how: str) -> None:
     _raise(world, how)
     done = world.play()
@@ -199,7 +201,10 @@ def test_a_new_incident_number_does_not_reset_attempts(world: Any) -> None:
 def test_two_processes_that_race_for_one_target_act_once(world: Any) -> None:
     command = [str(Path(world.environ["PATH"].split(":")[0]) / "ansible-playbook"), "-e",
                json.dumps({"incident": "INC-1234", "service": "checkout", "target": "staging"}), str(world.book / "runbook.yml")]  # fmt: skip
-    runs = [subprocess.Popen(command, env=world.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    runs = [
+        subprocess.Popen(command, env=world.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
     for run in runs:
         run.wait(60)
     assert (world.release, world.started()) == ("1", 1)
