@@ -284,11 +284,14 @@ def _lives(folder: Path, mark: str) -> bool:
 
 
 def _programs(lab: Lab) -> list[dict[str, Any]]:
+    died = EffectFailed(f"the lab in {lab.folder} has died.", cure=_AGAIN)
+    if not _lives(lab.folder, lab.id):
+        raise died
     try:
         with supervisord(lab.supervisor) as server:
             return list(server.getAllProcessInfo())
     except (OSError, xmlrpc.client.Error) as error:
-        raise EffectFailed(f"the lab in {lab.folder} has died: {error}.", cure=_AGAIN) from error
+        raise died from error
 
 
 def _running(lab: Lab, program: str) -> int:

@@ -137,11 +137,11 @@ def test_its_home_is_a_home_like_any_other(lab: Lab) -> None:
 
 
 def test_everything_listens_on_loopback_alone(lab: Lab) -> None:
+    ours = {process.pid for process in processes_of(lab.id)}
     found = [
         connection.laddr.ip
-        for process in processes_of(lab.id)
-        for connection in psutil.Process(process.pid).net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
+        for connection in psutil.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in ours
     ]
     assert len(found) == 6
     assert set(found) == {"127.0.0.1"}
