@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -202,6 +202,7 @@ def heal(lab: Lab) -> None:
                 state = "STOPPED"
             if state != "RUNNING":
                 server.startProcess(program)
+    _await_answers([lab.cache_url, lab.edge_url], START_SECONDS)  # else the rate is still that of before
     await_rate(lab, _healthy, START_SECONDS)
 
 
@@ -310,6 +311,21 @@ def _cache(lab: Lab, method: str) -> None:
         error.close()
         if error.code != 404:  # which says that nothing was kept
             raise
+
+
+def _await_answers(urls: Sequence[str], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    for url in urls:
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=2).close()
+                break
+            except OSError as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
+                if time.monotonic() > until:
+                    raise EffectFailed(f"{url} does not answer after {seconds:g} s: {error}.") from error
+                time.sleep(0.02)
 
 
 def _fault(lab: Lab) -> Path:
