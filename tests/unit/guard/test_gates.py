@@ -1,0 +1,253 @@
+"""Every gate over a snapshot: when it passes, blocks, cannot tell, or is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sre_responder.actions import ACTIONS
+from sre_responder.catalogue import Radius
+from sre_responder.guard import GATES, evaluate
+from sre_responder.guard.loop import closed_off_at
+from sre_responder.guard.snapshot import (
+    Approval,
+    Attempt,
+    Holder,
+    Incident,
+    Request,
+    RunbookFacts,
+    Snapshot,
+    Step,
+    StopFact,
+)
+from sre_responder.plan import Plan
+from sre_responder.policy import PROFILES, Policy
+
+NOW = 1_000_000.0
+DIGEST = "d" * 64
+PLAN = Plan(
+    runbook="r", runbook_digest=DIGEST, action="release_rollback", arguments={"to": "1"}, service="checkout",
+    environment="staging", target="release:/app", before={"release": "2"}, after={"release": "1"},
+)  # fmt: skip
+STEPS = (
+    Step("purge", "http_cache_purge", 1, "purge"),
+    Step("restart", "supervisor_restart", 2, "restart"),
+    Step("back", "release_rollback", 3, "back"),
+)
+
+
+def attempt(id: int = 1, **changes: Any) -> Attempt:
+    values: dict[str, Any] = {
+        "incident": "INC-1234", "symptom": "s", "service": "checkout", "action": "release_rollback", "rung": 3,
+        "automatic": True, "started_at": NOW - 60, "outcome": "not_improved",
+    }  # fmt: skip
+    return Attempt(id=id, **{**values, **changes})
+
+
+def approval(id: int = 1, **changes: Any) -> Approval:
+    values: dict[str, Any] = {
+        "person": "iris", "roles": ("operator",), "decision": "grant", "signed_at": NOW - 5, "expires_at": NOW + 60, "used": False,
+    }  # fmt: skip
+    return Approval(id=id, **{**values, **changes})
+
+
+TRIED = (
+    attempt(8, action="http_cache_purge", rung=1, symptom="s"),
+    attempt(9, action="supervisor_restart", rung=2, symptom="s"),
+)
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    """A rollback in staging that every gate passes; `environment` and `policy` are short for what they stand in."""
+    environment = changes.pop("environment", "staging")
+    request = Request(
+        action="release_rollback", incident="INC-1234", service="checkout", environment=environment, confirm_production=True,
+        run="run", task="task", step="back", host="localhost", hosts=("localhost",), requester="dana",
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "now": NOW,
+        "policy": policy("production"),
+        "request": request,
+        "spec": ACTIONS["release_rollback"],
+        "plan": PLAN,
+        "symptom": "s",
+        "incident": Incident("INC-1234", "checkout", environment, "SEV4", "open"),
+        "runbook": RunbookFacts("r", DIGEST, True, "bad", False, STEPS),
+        "attempts": TRIED,
+        "scope_identified": True,
+        "radius": Radius("checkout", ("web",), ("web",)),
+    }
+    return Snapshot(**{**values, **changes})
+
+
+def policy(profile: str, **changes: Any) -> Policy:
+    return Policy.model_validate({"profile": profile, **PROFILES[profile], **changes})  # type: ignore[index]
+
+
+def severity(level: str | None, environment: str = "staging") -> Incident:
+    return Incident("INC-1234", "checkout", environment, level, "open")
+
+
+def request(**changes: Any) -> Request:
+    return replace(snapshot().request, **changes)
+
+
+HOMELAB = policy("homelab")
+GRANTED = policy("production", approvals={"standing": {DIGEST: [3]}})
+FOUR = tuple(attempt(n) for n in range(4))
+STANDING_STOP = (StopFact("STOP-1", "iris", "x", "everything", NOW),)
+CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
+    "no stop stands": ("stop", "passed", snapshot),
+    "a stop stands": ("stop", "failed", lambda: snapshot(stops=STANDING_STOP)),
+    "valid names": ("inputs", "passed", snapshot),
+    "a bad name": ("inputs", "failed", lambda: snapshot(request=request(problems=("incident",)))),
+    "an action off the allowlist": ("inputs", "failed", lambda: snapshot(spec=None)),
+    "production without its confirmation": (
+        "inputs", "failed", lambda: snapshot(request=request(environment="production", confirm_production=False)),
+    ),
+    "a target that could not be read": ("inputs", "failed", lambda: snapshot(plan=None)),
+    "an open incident": ("ticket", "passed", snapshot),
+    "no incident": ("ticket", "failed", lambda: snapshot(incident=None)),
+    "a closed incident": ("ticket", "failed", lambda: snapshot(incident=replace(severity("SEV1"), status="closed"))),
+    "an incident without severity": ("ticket", "failed", lambda: snapshot(incident=severity(None))),
+    "an incident of another environment": ("ticket", "failed", lambda: snapshot(incident=severity("SEV1", "dev"))),
+    "a homelab has no tickets": ("ticket", "skipped", lambda: snapshot(policy=HOMELAB, incident=None)),
+    "a declared step": ("runbook", "passed", snapshot),
+    "no runbook": ("runbook", "failed", lambda: snapshot(runbook=None)),
+    "an unregistered digest": ("runbook", "failed", lambda: snapshot(runbook=replace(snapshot().runbook, registered=False))),  # type: ignore[type-var]
+    "a task that is not declared": ("runbook", "failed", lambda: snapshot(request=request(step="other"))),
+    "a run that was halted": ("runbook", "failed", lambda: snapshot(halted="refused")),
+    "the first attempt": ("loop", "passed", snapshot),
+    "the second attempt within the window": ("loop", "passed", lambda: snapshot(attempts=(attempt(),))),
+    "a third attempt within the window": ("loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)))),
+    "closed off, and an hour later": (
+        "loop", "failed", lambda: snapshot(attempts=(attempt(1, started_at=NOW - 4000), attempt(2, started_at=NOW - 3900))),
+    ),
+    "attempts further apart than the window": (
+        "loop", "passed", lambda: snapshot(attempts=(attempt(1, started_at=NOW - 2000), attempt(2, started_at=NOW - 1))),
+    ),
+    "attempts in the future, the clock was set back": (
+        "loop", "failed", lambda: snapshot(attempts=(attempt(1, started_at=NOW + 50), attempt(2, started_at=NOW + 60))),
+    ),
+    "one trial was allowed": (
+        "loop", "passed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback": NOW - 1}),
+    ),
+    "the allowed trial was used": (
+        "loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback": NOW - 61}),
+    ),
+    "actions left": ("budget", "passed", lambda: snapshot(incident=severity("SEV3"), attempts=())),
+    "no limit at SEV4": ("budget", "passed", lambda: snapshot(attempts=FOUR)),
+    "two actions used at SEV2": ("budget", "failed", lambda: snapshot(incident=severity("SEV2"))),
+    "two actions used at SEV2, approved": ("budget", "passed", lambda: snapshot(incident=severity("SEV2"), approvals=(approval(),))),
+    "actions of another incident, same symptom": (
+        "budget", "failed", lambda: snapshot(incident=severity("SEV2"), attempts=(attempt(1, incident="INC-1"), attempt(2, incident="INC-1"))),
+    ),
+    "a budget without severity": ("budget", "unknown", lambda: snapshot(incident=severity(None))),
+    "a budget without tickets": ("budget", "skipped", lambda: snapshot(policy=HOMELAB, incident=None)),
+    "staging asks nobody": ("approval", "passed", snapshot),
+    "production asks": ("approval", "failed", lambda: snapshot(environment="production")),
+    "production, approved": ("approval", "passed", lambda: snapshot(environment="production", approvals=(approval(),))),
+    "production, expired": ("approval", "failed", lambda: snapshot(environment="production", approvals=(approval(expires_at=NOW),))),
+    "production, used": ("approval", "failed", lambda: snapshot(environment="production", approvals=(approval(used=True),))),
+    "production, one denies": (
+        "approval", "failed", lambda: snapshot(environment="production", approvals=(approval(), approval(2, person="eve", decision="deny"))),
+    ),
+    "production, signed in the future": (
+        "approval", "failed", lambda: snapshot(environment="production", approvals=(approval(signed_at=NOW + 3600),)),
+    ),
+    "production, two needed and one person twice": (
+        "approval",
+        "failed",
+        lambda: snapshot(
+            environment="production", policy=policy("production", approvals={"needed": {"SEV4": 2}}), approvals=(approval(1), approval(2))
+        ),
+    ),
+    "a standing grant by digest": ("approval", "passed", lambda: snapshot(environment="production", policy=GRANTED)),
+    "a criterion that cannot be measured": ("approval", "failed", lambda: snapshot(measured=False)),
+    "a homelab asks nobody": ("approval", "skipped", lambda: snapshot(environment="production", policy=HOMELAB)),
+    "after two failures at SEV2": ("approval", "failed", lambda: snapshot(incident=severity("SEV2"))),
+    "staging is where one tests": ("tested", "passed", snapshot),
+    "production, never tried": ("tested", "failed", lambda: snapshot(environment="production")),
+    "production, measured": ("tested", "passed", lambda: snapshot(environment="production", proven="attempt 1")),
+    "production, attested": ("tested", "passed", lambda: snapshot(environment="production", attested="dana")),
+    "production, no runbook": ("tested", "unknown", lambda: snapshot(environment="production", runbook=None)),
+    "a team does not ask for tests": ("tested", "skipped", lambda: snapshot(environment="production", policy=policy("team"))),
+    "scope known": ("containment", "passed", snapshot),
+    "scope not known": ("containment", "failed", lambda: snapshot(scope_identified=False)),
+    "containment asked for and not done": (
+        "containment", "failed", lambda: snapshot(runbook=replace(snapshot().runbook, contain_first=True)),  # type: ignore[type-var]
+    ),
+    "containment itself": ("containment", "passed", lambda: snapshot(spec=ACTIONS["haproxy_drain"], scope_identified=False)),
+    "a homelab needs no scope": ("containment", "skipped", lambda: snapshot(policy=HOMELAB, scope_identified=False)),
+    "one service": ("radius", "passed", snapshot),
+    "a second service at SEV3": (
+        "radius", "failed", lambda: snapshot(incident=severity("SEV3"), incident_attempts=(attempt(service="web"),)),
+    ),
+    "too little capacity left": ("radius", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"capacity": 0.2}))),
+    "a repair within two hops": ("radius", "failed", lambda: snapshot(repairs_nearby=("web",))),
+    "a service that is not in the catalogue": ("radius", "unknown", lambda: snapshot(radius=None)),
+    "lower rungs tried": ("progression", "passed", snapshot),
+    "lower rungs not tried": ("progression", "failed", lambda: snapshot(attempts=())),
+    "a lower rung that is not applicable": (
+        "progression", "passed", lambda: snapshot(attempts=TRIED[:1], not_applicable=frozenset({"restart"})),
+    ),
+    "a lower rung of unknown outcome": ("progression", "failed", lambda: snapshot(attempts=(TRIED[0], replace(TRIED[1], outcome="unknown")))),
+    "rungs of no runbook": ("progression", "unknown", lambda: snapshot(runbook=None)),
+    "no rollback before": ("rollback", "passed", snapshot),
+    "not a rollback": ("rollback", "passed", lambda: snapshot(spec=ACTIONS["supervisor_restart"], rollbacks=FOUR)),
+    "two failed in a row": ("rollback", "failed", lambda: snapshot(rollbacks=(attempt(1), attempt(2)))),
+    "two failed, long ago": (
+        "rollback", "failed", lambda: snapshot(rollbacks=(attempt(1, started_at=1.0), attempt(2, started_at=2.0))),
+    ),
+    "three in the window": ("rollback", "failed", lambda: snapshot(rollbacks=tuple(attempt(n, outcome="improved") for n in range(3)))),
+    "one trial of rollbacks allowed": (
+        "rollback", "passed", lambda: snapshot(rollbacks=(attempt(1), attempt(2)), acknowledged={"rollbacks:staging": NOW - 1}),
+    ),
+    "a free target": ("target", "passed", snapshot),
+    "a held target": ("target", "failed", lambda: snapshot(holder=Holder(1, "run", "x", NOW - 9, NOW + 9))),
+    "a lease that ran out is still held": ("target", "failed", lambda: snapshot(holder=Holder(1, "run", "x", NOW - 99, NOW - 9))),
+    "a frozen target": ("target", "failed", lambda: snapshot(frozen=4)),
+    "a rollout in progress": ("target", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"busy": "STARTING"}))),
+    "a target that is not known": ("target", "unknown", lambda: snapshot(plan=None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gate(case: str) -> None:
+    name, status, build = CASES[case]
+    found = {gate.name: gate for gate in (check(build()) for check in GATES)}[name]
+    assert (found.status, bool(found.reason)) == (status, True), found.reason
+
+
+def test_every_gate_has_its_cases() -> None:
+    assert {check.__name__ for check in GATES} == {name for name, _, _ in CASES.values()}
+    assert len(GATES) == 13
+
+
+def test_all_gates_are_evaluated_so_that_every_reason_is_seen_at_once() -> None:
+    blocked = [
+        gate.name for gate in evaluate(snapshot(environment="production", incident=None, attempts=())) if gate.blocks
+    ]
+    assert blocked == ["ticket", "budget", "approval", "tested", "progression"]
+
+
+def test_a_stop_alone_cuts_short() -> None:
+    assert [gate.name for gate in evaluate(snapshot(stops=STANDING_STOP))] == ["stop"]
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=20), st.integers(1, 4), st.floats(1, 1e4))
+def test_closed_off_exactly_when_so_many_stand_within_one_window(times: list[float], limit: int, window: float) -> None:
+    expected = any(sum(start <= t < start + window for t in times) >= limit for start in times)
+    close = any(abs(abs(a - b) - window) < 1e-6 for a in times for b in times)  # rounding at the very edge
+    assert close or (closed_off_at(times, limit, window) is not None) == expected
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=20), st.floats(0, 1e6))
+def test_another_attempt_never_opens_what_was_closed_off(times: list[float], more: float) -> None:
+    if closed_off_at(times, 2, 900) is not None:
+        assert closed_off_at([*times, more], 2, 900) is not None

@@ -1,0 +1,188 @@
+"""The ledger: the chain, the clock, the race, the queries."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, text
+
+from sre_responder.errors import InputError, LedgerUnavailable
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    made.upgrade()
+    with made.transaction() as connection:
+        for number in range(5):
+            audit.append(
+                connection, float(number), "note.added", "dana", f"note {number}", incident="INC-1234", n=number
+            )
+    return made
+
+
+def tampered(ledger: Ledger, *statements: str) -> audit.Verdict:
+    with closing(sqlite3.connect(str(ledger.path), isolation_level=None)) as raw:
+        raw.execute("DROP TRIGGER audit_no_update")
+        raw.execute("DROP TRIGGER audit_no_delete")
+        for statement in statements:
+            raw.execute(statement)
+    return audit.verify(ledger)
+
+
+def test_a_whole_chain_verifies(ledger: Ledger) -> None:
+    assert audit.verify(ledger) == audit.Verdict(True, 5)
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken_at"),
+    [
+        ("UPDATE audit SET summary = 'note X' WHERE id = 3", 3),
+        ("UPDATE audit SET at = at || ' ' WHERE id = 1", 1),
+        ("UPDATE audit SET data = '{\"n\":9}' WHERE id = 5", 5),
+        ("DELETE FROM audit WHERE id = 2", 2),
+        ("DELETE FROM audit WHERE id = 5", 5),
+        ("DELETE FROM audit", 1),
+        ("INSERT INTO audit SELECT 6, at, incident, type, actor, summary, data, hash, hash FROM audit WHERE id = 5", 6),
+        ("UPDATE audit SET id = CASE id WHEN 2 THEN 99 ELSE id END", 2),
+        ("DELETE FROM chain", 6),
+    ],
+)
+def test_every_tampering_is_found_at_its_first_broken_link(ledger: Ledger, statement: str, broken_at: int) -> None:
+    verdict = tampered(ledger, statement)
+    assert (verdict.ok, verdict.broken_at) == (False, broken_at)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET summary = ''", "DELETE FROM audit"])
+def test_the_record_can_only_grow(ledger: Ledger, statement: str) -> None:
+    with pytest.raises(LedgerUnavailable, match="append-only"), ledger.transaction() as connection:
+        connection.execute(text(statement))
+    assert audit.verify(ledger).ok
+
+
+def test_a_clock_set_back_does_not_set_the_ledger_back(tmp_path: Path) -> None:
+    now = [1000.0]
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=lambda: now[0])
+    ledger.upgrade()
+    with ledger.transaction() as connection:
+        audit.append(connection, ledger.now(connection), "note.added", "x", "y")
+    now[0] = 10.0
+    with ledger.transaction() as connection:
+        assert ledger.now(connection) == 1000.0
+
+
+def test_a_missing_ledger_is_never_made_silently(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'none.db'}")
+    with pytest.raises(LedgerUnavailable, match="does not exist"), ledger.transaction():
+        raise AssertionError("opened")
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite+nosuch:///x"])
+def test_a_url_that_is_no_ledger_is_bad_input(url: str) -> None:
+    with pytest.raises(InputError, match="RESPONDER_LEDGER"):
+        Ledger(url)
+
+
+def test_texts_are_cut_and_escaped_in_the_record(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        audit.append(connection, 9.0, "note.added", "x", "\x1b[31m" + "a" * 5000)
+    with ledger.transaction(reading=True) as connection:
+        [entry] = list(audit.entries(connection, after=5))
+    assert entry.summary.startswith("\\x1b[31m") and "cut at 2000" in entry.summary
+
+
+def _claim(url: str, gate: multiprocessing.synchronize.Barrier, won: multiprocessing.Queue[int]) -> None:
+    """Take the one lease if nobody holds it, as a decision does."""
+    ledger = Ledger(url)
+    gate.wait()
+    with ledger.transaction() as connection:
+        if attempts.holder(connection, "target") is None:
+            connection.execute(
+                text(
+                    "INSERT INTO leases VALUES ('target', 1, 's', 'r', 1, '{\"machine\":\"m\",\"pid\":1,\"started\":1}', 0, 0)"
+                )
+            )
+            won.put(1)
+
+
+def test_of_processes_that_race_for_the_last_attempt_one_wins(ledger: Ledger) -> None:
+    context = multiprocessing.get_context("spawn")
+    gate, won = context.Barrier(4), context.Queue()
+    racers = [context.Process(target=_claim, args=(ledger.url, gate, won)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(30)
+        assert racer.exitcode == 0
+    assert won.get(timeout=5) == 1
+    assert won.empty()
+    won.close()
+    won.join_thread()
+
+
+@pytest.fixture
+def queries(ledger: Ledger) -> Iterator[list[tuple[str, object]]]:
+    seen: list[tuple[str, object]] = []
+
+    def keep(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(ledger.engine, "before_cursor_execute", keep)
+    yield seen
+    event.remove(ledger.engine, "before_cursor_execute", keep)
+
+
+def test_no_query_of_a_decision_scans_what_grows_with_history(
+    ledger: Ledger, queries: list[tuple[str, object]]
+) -> None:
+    def nobody(*_: object) -> None:
+        raise InputError("no signature is looked at here")
+
+    with ledger.transaction() as connection:
+        ledger.now(connection)
+        incidents.fact(connection, "INC-1234")
+        incidents.recovered_at(connection, "s")
+        attempts.of_symptom(connection, "s", 0)
+        attempts.of_incident(connection, "INC-1234")
+        attempts.rollbacks(connection, "production")
+        attempts.proven(connection, "d", "f")
+        attempts.of_task(connection, "r", "t")
+        attempts.effects_of(connection, 1)
+        attempts.frozen(connection, "t")
+        attempts.holder(connection, "t")
+        attempts.contained(connection)
+        attempts.reap(connection, 1.0)
+        plans.approvals_of(connection, "d" * 64, nobody)  # type: ignore[arg-type]
+        plans.signed(connection, "attest", "d", nobody)  # type: ignore[arg-type]
+        plans.waiting(connection)
+        runs.get(connection, "r")
+        runs.standing(connection)
+        audit.append(connection, 1.0, "note.added", "x", "y")
+    grows = {"audit", "attempts", "effects", "plans", "approvals", "signatures", "incidents", "runs", "outbox"}
+    with closing(sqlite3.connect(str(ledger.path))) as raw:
+        for statement, parameters in list(queries):
+            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE")):
+                for row in raw.execute("EXPLAIN QUERY PLAN " + statement, parameters):  # type: ignore[arg-type]
+                    words = str(row[3]).split()
+                    assert not (words[0] == "SCAN" and words[1] in grows and "USING" not in words), (row[3], statement)
+
+
+def test_counts_start_anew_only_after_a_measured_healthy_period(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        incidents.observe(connection, 100, "s", True, 60)
+        incidents.observe(connection, 300, "s", True, 60)  # nobody looked between: not one period
+        assert incidents.recovered_at(connection, "s") == 0
+        incidents.observe(connection, 350, "s", True, 60)
+        incidents.observe(connection, 355, "s", False, 60)
+        incidents.observe(connection, 400, "s", True, 60)
+        assert incidents.recovered_at(connection, "s") == 0
+        incidents.observe(connection, 455, "s", True, 60)
+        incidents.observe(connection, 461, "s", True, 60)
+        assert incidents.recovered_at(connection, "s") == 461

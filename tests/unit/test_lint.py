@@ -1,0 +1,54 @@
+"""What weakens a guard is found by file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sre_responder.lint import classify, findings
+from sre_responder.runbook import SHIPPED, Runbook
+
+HEAD = "- hosts: localhost\n  tasks:\n    - sre.responder.diagnose:\n"
+STEP = "    - name: restart\n      sre.responder.supervisor_restart:\n"
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in SHIPPED.glob("*/runbook.yml")), ids=lambda path: path.name
+)
+def test_the_shipped_runbooks_weaken_nothing(folder: Path) -> None:
+    assert findings(folder) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "line"),
+    [
+        (HEAD + STEP + "      ignore_errors: true\n", "ignore_errors", 4),
+        (HEAD + STEP + "      when: x\n", "when", 4),
+        (HEAD + STEP + "      with_items: [1]\n", "loop", 4),
+        (HEAD + STEP + "    - sre.responder.http_cache_purge:\n", "order", 6),
+        (HEAD + "    - ansible.builtin.service: {name: x, state: restarted}\n", "unguarded", 4),
+        (HEAD + "    - ansible.builtin.command: reboot\n", "undetermined", 4),
+        (HEAD + "    - ansible.builtin.pause:\n", "pause", 4),
+        (HEAD + "    - block:\n        - sre.responder.supervisor_restart:\n      rescue: []\n", "rescue", 5),
+        ("- hosts: localhost\n  tasks:\n" + STEP, "scope", 3),
+        ("- hosts: localhost\n  strategy: free\n  tasks: []\n", "strategy", 1),
+        ("- hosts: localhost\n  vars_prompt: [{name: x}]\n  tasks: []\n", "vars_prompt", 1),
+    ],
+)
+def test_a_weakness_is_named_with_its_line(tmp_path: Path, text: str, rule: str, line: int) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(text)
+    assert (rule, line) in {(finding.rule, finding.line) for finding in findings(path)}
+
+
+def test_a_plugin_folder_beside_the_play_is_found(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD)
+    assert [finding.rule for finding in findings(path)] == ["shadow"]
+
+
+def test_every_task_of_the_ladder_is_classed() -> None:
+    classes = [classify(task) for task in Runbook(SHIPPED / "service-errors", None, True).tasks]
+    assert classes == ["reads", "mutates", "mutates", "mutates", "mutates", "reads"]
