@@ -70,6 +70,15 @@ ACTIONS: Mapping[str, ActionSpec] = {
     )
 }
 
+UNDO = ActionSpec("undo", 0, "undo playbook", undoable=False)
+"""The step back to the state before an attempt. Only `responder undo` takes it; no module and no task can."""
+
+
+def spec_of(action: str) -> ActionSpec | None:
+    """What the guard must know of an action; None where it is not on the allowlist."""
+    return UNDO if action == UNDO.name else ACTIONS.get(action)
+
+
 COLLECTION = "sre.responder"
 READ_ONLY = frozenset({"open_incident", "note", "handoff", "preflight", "blast_radius", "diagnose", "verify"})
 """Steps that record or read; they run under a stop too."""

@@ -66,6 +66,11 @@ class Home:
                 draft.unlink()
         return path.read_bytes()
 
+    @property
+    def inventory(self) -> Path | None:
+        """Where the hosts of on-host actions stand; without it there is only this machine."""
+        return next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
+
     def _existing(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():

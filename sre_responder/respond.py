@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +18,7 @@ from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
 from sre_responder.notify.deliver import deliver
 from sre_responder.runbook import Runbook
-
-HALT_GRACE_SECONDS = 5
-"""How long a run may go on after a refusal before it counts as ignored, and is ended."""
+from sre_responder.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ def climb(
         raise InputError("environment production needs an explicit confirmation.", cure="Add --confirm-production.")
     id, requester = f"run-{secrets.token_hex(6)}", approval.requester(home.people)
     folder = home.state / "runs" / id
-    inventory = next((p for p in (home.folder / "inventory", home.folder / "inventory.yml") if p.exists()), None)
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         attempts.reap(connection, now)
@@ -76,37 +72,23 @@ def climb(
         with ledger.transaction() as connection:
             runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")
         raise stop.report(incident, f"run {runbook.metadata.id}", facts, audit.iso(now))
-    environ = {"RESPONDER_RUN": id, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
+    environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
     prepared = prepare(
-        runbook.folder, folder,
+        id, runbook.folder, folder,
         {"incident": incident, "service": service, "target": environment, "confirm_production": confirm_production},
-        inventory, {**os.environ, **environ}, check=check,
+        home.inventory, environ, check=check,
     )  # fmt: skip
     follower = _Follower(ledger, incident, seen, on_entry)
-    halted_at: list[float] = []
+    watch = Watch(home, ledger, id, environment, service)
 
-    def watch() -> str | None:
+    def watch_and_tell() -> str | None:
         follower.catch_up()
-        with ledger.transaction(reading=True) as connection:
-            if stop.standing(
-                connection,
-                ledger.now(connection),
-                home.policy.stop.file,
-                environment=environment,
-                service=service,
-                record=False,
-            ):
-                return "stopped"
-            row = runs.get(connection, id)
-        if row is not None and row.halted_because:
-            halted_at.append(time.monotonic())
-            if time.monotonic() - halted_at[0] > HALT_GRACE_SECONDS:
-                return "halted"
-        return None
+        return watch()
 
-    ended = run(prepared, watch=watch, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60)
-    follower.catch_up()
-    return _conclude(home, ledger, runbook, id, incident, requester, ended, follower.entries, check)
+    ended = run(
+        prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
+    )
+    return _conclude(home, ledger, runbook, id, incident, requester, ended, follower, check)
 
 
 class _Follower:
@@ -133,14 +115,18 @@ def _conclude(
     incident: str,
     requester: str,
     ended: Ended,
-    entries: list[audit.Entry],
+    follower: _Follower,
     check: bool,
 ) -> Outcome:
     """The exit code and the closing entry, from the record rather than from Ansible's return code."""
-    steps = tuple(_step(entry) for entry in entries if entry.type in ("action.ended", "action.skipped", "gate.blocked"))
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         attempts.reap(connection, now)
+        attempts.abandon(connection, now, id)
+    follower.catch_up()
+    told = ("action.ended", "action.skipped", "gate.blocked")
+    steps = tuple(_step(entry) for entry in follower.entries if entry.type in told)
+    with ledger.transaction(reading=True) as connection:
         mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
     refused = [step for step in steps if step["result"] == "refused"]
     left = tuple(f"{p.pid} {p.command}" for p in ended.left)
@@ -157,8 +143,10 @@ def _conclude(
         code, ending, message = (
             1,
             "deadline",
-            f"the run took longer than {home.policy.run_deadline_minutes:g} minutes and was ended",
+            "the run, or a rollback in it, took longer than the policy allows and was ended",
         )
+    elif steps and steps[-1]["result"] == "not_done":
+        code, ending, message = 3, "refused", steps[-1]["summary"]
     elif ended.rc != 0:
         code, ending, message = 1, "failed", f"Ansible ended with {ended.rc}; see {home.state / 'runs' / id}"
     elif check:

@@ -6,9 +6,10 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from sqlalchemy import Connection, insert, or_, select
 
@@ -114,14 +115,21 @@ def standing(
     return tuple(found)
 
 
+def to_stderr(line: str) -> None:
+    """Where the line of a blocked action goes, unless the caller has another way there."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def scope(environment: str | None, service: str | None) -> str:
     """The scope of a stop in words."""
     return " in ".join(part for part in (service, environment) if part) or "everything"
 
 
-def report(incident: str, action: str, facts: tuple[StopFact, ...], at: str, stream: TextIO | None = None) -> Stopped:
-    """Write the one JSON line of a blocked action to stderr, and give the error to raise."""
+def report(
+    incident: str, action: str, facts: tuple[StopFact, ...], at: str, tell: Callable[[str], None] = to_stderr
+) -> Stopped:
+    """Tell the one JSON line of a blocked action, and give the error to raise."""
     reason = "; ".join(f"{fact.id} by {fact.holder}: {fact.reason}" for fact in facts)
     line = {"timestamp": at, "incident_id": incident, "action_blocked": action, "reason": reason, "outcome": "blocked"}
-    print(json.dumps(line), file=stream or sys.stderr, flush=True)
+    tell(json.dumps(line))
     return Stopped(f"emergency stop: {reason}.", cure=f"responder lift {facts[0].id}")

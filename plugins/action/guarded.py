@@ -12,9 +12,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
+from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
+    driven,
     location,
     plain,
     run_identity,
@@ -27,6 +30,7 @@ from sre_responder.errors import EffectFailed, InputError, ResponderError, State
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, runs
+from sre_responder.notify.background import send_soon
 from sre_responder.runbook import Runbook, task_digest
 from sre_responder.step import Step, perform, resolve
 
@@ -36,21 +40,23 @@ GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "
 class HostModule:
     """An effect whose code runs on the host of the play, as an ordinary module."""
 
-    def __init__(self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> None:
-        self.action, self.arguments, self.task_vars = action, arguments, task_vars
+    def __init__(
+        self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any], deadline: int
+    ) -> None:
+        self.action, self.arguments, self.task_vars, self.deadline = action, arguments, task_vars, deadline
 
     def plan(self) -> Change:
         answer = self._run({}, check=True)
         if answer.get("failed"):
             raise InputError(answer["msg"])
         keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
-        host = self.task_vars.get("inventory_hostname", "localhost")
         return Change(
-            target=f"{host}:{answer['target']}", **{key: answer[key] for key in keys if answer.get(key) is not None}
+            target=f"{answer['node']}:{answer['target']}",
+            **{key: answer[key] for key in keys if answer.get(key) is not None},
         )
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
-        answer = self._run({"_plan": plan, "_expect": change.before}, check=False)
+        answer = self._run({"_plan": plan, "_expect": change.before, "_deadline": self.deadline}, check=False)
         if answer.get("moved"):
             raise StateMoved(answer["msg"])
         if answer.get("failed") or answer.get("unreachable"):
@@ -100,8 +106,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         facts = task_vars or {}
         try:
+            require_one_version()
             return self._guarded(facts)
         except ResponderError as error:
+            if not driven():
+                send_soon(home.find())
             result = {"code": error.code, "cure": error.cure, "exit_code": error.exit_code, **error.details}
             raise AnsibleActionFail(str(error), result=result) from error
 
@@ -116,16 +125,12 @@ class ActionModule(ActionBase):
         spec = ACTIONS.get(self.short)
         named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
         effect: Any = (
-            HostModule(self, {**named, **arguments}, facts)
+            HostModule(self, {**named, **arguments}, facts, place.policy.rollbacks.deadline_seconds)
             if spec and spec.on_host
             else ControllerEffect(self.short, arguments)
         )
-        hosts = request.hosts
-        step = Step(
-            request, arguments, runbook, checking(self._task),
-            applies=call["applies"], because=call["because"], last_host=not hosts or request.host == hosts[-1],
-        )  # fmt: skip
-        result = perform(place, ledger, step, effect)
+        step = Step(request, arguments, runbook, checking(self._task), applies=call["applies"], because=call["because"])
+        result = perform(place, ledger, step, effect, lambda line: Display().display(line, stderr=True))
         result["failed"] = False
         result.setdefault("changed", False)
         return result
@@ -169,7 +174,7 @@ class ActionModule(ActionBase):
             problems.append(str(error))
         ds = self._task.get_ds()
         run = run_identity()[0]
-        hosts = tuple(str(host) for host in facts.get("ansible_play_batch", ()))
+        hosts = tuple(str(host) for host in facts.get("ansible_play_hosts", ()))
         request = Request(
             action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
             task=str(self._task._uuid), step=task_digest(plain(ds)) if ds else "",

@@ -12,10 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.errors import OutcomeUnknown, Refused
-from sre_responder.evidence.http import sample
-from sre_responder.evidence.verdict import healthy_now
-from sre_responder.guard.decide import symptom
-from sre_responder.ledger import incidents
+from sre_responder.health import Health
 
 
 class ActionModule(ActionBase):
@@ -33,27 +30,12 @@ def verify(call: Call) -> dict[str, Any]:
     """Healthy throughout `wait_s` seconds, else the task fails and says what was measured."""
     if call.runbook is None:
         raise Refused("verify stands outside a runbook, so there is no criterion.", cure="Put it into a runbook.")
-    criterion = call.runbook.metadata.success
-    url = criterion.url or call.home.catalogue.service(call.service).annotations.get("responder/probe-url", "")
-    name = symptom(call.environment, call.service, call.runbook.metadata.failure_class)
+    health = Health(call.home, call.ledger, call.runbook, call.service, call.environment, record=not call.check)
     until = time.monotonic() + float(call.arguments.get("wait_s") or 0)
-    while True:
-        verdict = healthy_now(criterion, lambda: sample(criterion, url), time.time, time.sleep)
-        if verdict.state != "unknown" and not call.check:
-            with call.ledger.transaction() as connection:
-                period = call.home.policy.loop.healthy_seconds
-                incidents.observe(
-                    connection,
-                    call.ledger.now(connection),
-                    name,
-                    verdict.state == "healthy",
-                    period,
-                    began=verdict.good_since,
-                )
-        if verdict.state == "unknown":
-            raise OutcomeUnknown(f"the criterion could not be measured: {verdict.reason}.")
-        if verdict.state != "healthy" or time.monotonic() >= until:
-            break
+    while (verdict := health.now()).state == "healthy" and time.monotonic() < until:
+        continue  # measuring takes its time
+    if verdict.state == "unknown":
+        raise OutcomeUnknown(f"the criterion could not be measured: {verdict.reason}.")
     if verdict.state != "healthy":
         raise Refused(f"{call.service} is not healthy: {verdict.reason}.")
     return {"state": verdict.state, "reason": verdict.reason}

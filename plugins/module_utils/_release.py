@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 
@@ -64,7 +65,9 @@ def plan(root: str, to: str, history: str | None = None) -> dict:
         }
     ]
     return {
-        "target": f"release:{os.path.normpath(root)}",
+        # The machine's own name and the folder behind all links: what is locked and approved has one name.
+        "node": socket.gethostname(),
+        "target": f"release:{os.path.realpath(root)}",
         "before": {"release": now},
         "after": {"release": to},
         "undo": undo if to != now else [],

@@ -53,6 +53,9 @@ options:
   _expect:
     description: Set by the guard alone; a task that sets it is refused.
     type: dict
+  _deadline:
+    description: Set by the guard alone; seconds after which this ends itself on the host.
+    type: int
 """
 
 EXAMPLES = r"""
@@ -107,6 +110,8 @@ guard:
       elements: dict
 """
 
+import signal
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.sre.responder.plugins.module_utils._release import ReleaseError, plan, switch
@@ -123,12 +128,15 @@ ARGUMENT_SPEC = {
     "history": {"type": "path"},
     "_plan": {"type": "str"},
     "_expect": {"type": "dict"},
+    "_deadline": {"type": "int"},
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     given = module.params
+    if given["_deadline"]:
+        signal.alarm(given["_deadline"])  # also where the controller is gone by then
     try:
         planned = plan(given["root"], given["to"], given["history"])
         if module.check_mode:

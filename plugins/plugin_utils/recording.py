@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
 from sre_responder import approval, home, names
 from sre_responder.errors import InputError, ResponderError
@@ -50,6 +51,7 @@ def answer(
 
 
 def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
+    require_one_version()
     place = home.find()
     given = plain(action._task.args)
     unknown = set(given) - set(options) - set(COMMON)

@@ -15,8 +15,6 @@ from ansible import context
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
-REAL_COLLECTION = Path(__file__).resolve().parents[2]
-
 
 def plain(value: Any) -> Any:
     """Ansible's tagged strings, numbers and containers as Python's own."""
@@ -104,6 +102,11 @@ def location(task: Any) -> tuple[Path, int]:
     """File and line of a task as it was loaded."""
     path, colon, line = task.get_path().rpartition(":")
     return Path(path), int(line) if colon else 0
+
+
+def driven() -> bool:
+    """Whether `responder run` drives this play, and will deliver what it has to tell."""
+    return "RESPONDER_RUN" in os.environ
 
 
 def run_identity() -> tuple[str, psutil.Process]:

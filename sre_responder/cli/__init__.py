@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from sre_responder.cli import house, people, record, running, sandbox, state
+from sre_responder.cli import house, people, record, recovery, running, sandbox, state
 from sre_responder.cli.output import error_console
 from sre_responder.errors import ResponderError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (sandbox, running, record, people, state, house):
+for commands in (sandbox, running, record, people, state, recovery, house):
     commands.add_to(app)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.errors import InputError
-from sre_responder.incident.alert import parse
+from sre_responder.incident.alert import Alert, parse
 from sre_responder.ledger import audit, incidents, plans
 from sre_responder.lint import classify
 from sre_responder.respond import Outcome, climb
@@ -75,27 +77,59 @@ def respond(
     wait: Wait = "0s",
     json: Json = False,
 ) -> None:
-    """Read an alert, open or join its incident, pick the runbook that serves it, and run it."""
+    """Read an alert, open or join its incident, pick the runbook that serves it, and run it; once for each service."""
     here = context()
     found = parse(sys.stdin.read() if alert == "-" else _read(Path(alert)))
-    firing = [one for one in found.alerts if one.status == "firing"]
-    if not firing:
-        say("The alert is resolved; nothing to do.")
+    taken: dict[tuple[str, str, str], _Taken] = {}
+    for one in found.alerts:
+        if one.status == "firing":
+            new = _take(here, one)
+            taken.setdefault((new.runbook.metadata.id, new.service, new.environment), new)
+    if not taken:
+        say("Every alert is resolved; nothing to do.")
         if json:
             print_json({"ending": "resolved", "exit_code": 0})
         return
-    one = firing[0]
-    service = here.home.catalogue.service(one.label("service")).name
-    environment = names.environment(one.label("environment"))
-    runbook = here.home.runbooks.for_alert(one.as_jmespath())
-    severity = here.home.policy.severity(one.label("severity"))
+    outcomes = []
+    for new in taken.values():  # nothing was written before every alert of the payload was understood
+        number = _open(here, new)
+        outcomes.append(
+            _climb(here, new.runbook, number, new.service, new.environment, confirm_production, False, seconds(wait))
+        )
+    _tell(max(outcomes, key=lambda outcome: outcome.exit_code), json, outcomes)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """One alert as far as it was understood."""
+
+    alert: Alert
+    runbook: Runbook
+    service: str
+    environment: str
+    severity: str
+
+
+def _take(here: Context, one: Alert) -> _Taken:
+    return _Taken(
+        one,
+        here.home.runbooks.for_alert(one.as_jmespath()),
+        here.home.catalogue.service(one.label("service")).name,
+        names.environment(one.label("environment")),
+        here.home.policy.severity(one.label("severity")),
+    )
+
+
+def _open(here: Context, one: _Taken) -> str:
+    alert = one.alert
     with here.ledger.transaction() as connection:
         number, new = incidents.open_(
-            connection, here.ledger.now(connection), service=service, environment=environment, severity=severity, title=one.title,
-            actor="alert", fingerprint=one.fingerprint, started_at=one.starts_at.timestamp() if one.starts_at else None,
+            connection, here.ledger.now(connection), service=one.service, environment=one.environment, severity=one.severity,
+            title=alert.title, actor="alert", fingerprint=alert.fingerprint,
+            started_at=alert.starts_at.timestamp() if alert.starts_at else None,
         )  # fmt: skip
-    say(f"{number} {'opened' if new else 'joined'}: {names.shown(one.title)}")
-    _tell(_climb(here, runbook, number, service, environment, confirm_production, False, seconds(wait)), json)
+    say(f"{number} {'opened' if new else 'joined'}: {names.shown(alert.title)}")
+    return number
 
 
 def _read(path: Path) -> str:
@@ -128,36 +162,38 @@ def _climb(
                 here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
                 confirm_production=confirm, check=check, on_entry=progress.entry,
             )  # fmt: skip
-        pending = [
+        waiting = [
             step["plan"]
             for step in outcome.steps
             if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}
         ]
-        if outcome.exit_code != 3 or not pending or time.monotonic() >= until:
+        if outcome.exit_code != 3 or not waiting or time.monotonic() >= until:
             return outcome
-        say(f"Waiting for approval of plan {pending[-1][:12]}: responder approve {pending[-1][:12]}")
-        if not _approved(here, pending[-1], until):
+        short = waiting[-1][:12]
+        say(f"Waiting for approval of plan {short}: responder approve {short}")
+        if not _approved(here, waiting[-1], until):
             return outcome
 
 
 def _approved(here: Context, plan: str, until: float) -> bool:
+    """Wait until as many people approved a plan as its refusal asked for. A denial ends it, and so does the end of patience."""
     while time.monotonic() < until:
         with here.ledger.transaction(reading=True) as connection:
-            kinds = {
-                entry.type
-                for entry in audit.entries(connection, type="approval.granted")
-                if entry.data.get("plan") == plan
-            }
-            denied = any(entry.data.get("plan") == plan for entry in audit.entries(connection, type="approval.denied"))
-        if kinds or denied:
-            return not denied
+            asked = plans.find(connection, plan)
+            granted, denied = plans.decided(connection, plan)
+        if denied:
+            return False
+        if len(granted) >= plans.needed(asked):
+            return True
         time.sleep(0.5)
     return False
 
 
-def _tell(outcome: Outcome, json: bool) -> None:
+def _tell(outcome: Outcome, json: bool, all: Sequence[Outcome] = ()) -> None:
+    """The outcome, the worst where an alert led to several, and the exit code that it has."""
     if json:
-        print_json(outcome.as_dict())
+        runs = {"runs": [one.as_dict() for one in all]} if len(all) > 1 else {}
+        print_json({**outcome.as_dict(), **runs})
     else:
         console.print(f"{outcome.ending}: {outcome.message}", markup=False)
     raise typer.Exit(outcome.exit_code)

@@ -19,14 +19,13 @@ from sre_responder.cli.output import Json, error_console, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.cli.running import at
 from sre_responder.errors import EffectFailed
-from sre_responder.evidence.http import sample
-from sre_responder.evidence.verdict import healthy_now
-from sre_responder.guard.decide import symptom
+from sre_responder.health import Health
 from sre_responder.home import Home
 from sre_responder.incident import alert, times
 from sre_responder.lab import sandbox as lab
 from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.respond import climb
+from sre_responder.runbook import Runbook
 
 Folder = Annotated[
     Path | None,
@@ -112,7 +111,7 @@ def demo(
         home, ledger = homes.find(), Ledger(here.ledger)
         for number, name in enumerate(lab.FAULTS if all else (fault,)):
             if number:
-                _recover(here, home, ledger)
+                _recover(here, home, ledger, home.runbooks.named("service-errors"))
             results.append(_one(here, home, ledger, name))
     finally:
         left = lab.down(folder)
@@ -204,29 +203,13 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
     }
 
 
-def _recover(here: lab.Lab, home: Home, ledger: Ledger) -> None:
+def _recover(here: lab.Lab, home: Home, ledger: Ledger, runbook: Runbook) -> None:
     """Put the shop back and measure that it is healthy for the policy's period, so that counts start anew."""
     lab.heal(here)
-    for runbook in home.runbooks:
-        criterion = runbook.metadata.success
-        for environment in ("staging", "production"):
-            name = symptom(environment, here.service, runbook.metadata.failure_class)
-            until = time.monotonic() + home.policy.loop.healthy_seconds + 0.2
-            while True:
-                verdict = healthy_now(criterion, lambda c=criterion: sample(c, here.health_url), time.time, time.sleep)  # type: ignore[misc]
-                with ledger.transaction() as connection:
-                    period = home.policy.loop.healthy_seconds
-                    incidents.observe(
-                        connection,
-                        ledger.now(connection),
-                        name,
-                        verdict.state == "healthy",
-                        period,
-                        began=verdict.good_since,
-                    )
-                if time.monotonic() > until:
-                    break
-        break
+    for environment in ("staging", "production"):
+        until = time.monotonic() + home.policy.loop.healthy_seconds + 0.2
+        while time.monotonic() < until:
+            Health(home, ledger, runbook, here.service, environment).now()
 
 
 def _timeline(entries: list[audit.Entry]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from sre_responder.drive.prove import MARK
 from sre_responder.errors import InputError
 
 SHADOWS = frozenset(
@@ -86,6 +87,7 @@ class Prepared:
 
 
 def prepare(
+    run: str,
     runbook: Path,
     folder: Path,
     variables: Mapping[str, str | bool],
@@ -107,25 +109,31 @@ def prepare(
     folder.mkdir(parents=True, mode=0o700)
     shutil.copytree(runbook, folder / "project")
     (folder / "env").mkdir()
-    (folder / "inventory").mkdir()
     written = {name: _Unsafe(value) if isinstance(value, str) else value for name, value in variables.items()}
     (folder / "env" / "extravars").write_text(yaml.dump(written, Dumper=_Dumper), encoding="utf-8")
+    environment = surroundings(folder, run, inventory, environ)
+    return Prepared(run, folder, environment, "--check --diff" if check else "")
+
+
+def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Write inventory and settings into a run's folder; gives the whole environment that Ansible gets."""
+    (folder / "inventory").mkdir()
     if inventory is None:
         (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(_LOCALHOST), encoding="utf-8")
     elif inventory.is_dir():
         shutil.copytree(inventory, folder / "inventory", dirs_exist_ok=True)
     else:
         shutil.copy(inventory, folder / "inventory" / inventory.name)
-    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_"))}
-    home = folder / "ansible"
     settings = folder / "ansible.cfg"
     settings.write_text(_SETTINGS, encoding="utf-8")
-    environment = {
+    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_"))}
+    home = folder / "ansible"
+    return {
         **kept,
+        MARK: run,
         "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '/usr/bin:/bin')}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
         "ANSIBLE_CONFIG": str(settings),
     }
-    return Prepared(environment["RESPONDER_RUN"], folder, environment, "--check --diff" if check else "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sre_responder.effects import haproxy, http_cache, supervisor
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects import haproxy, http_cache, release, supervisor
+from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
 
 EFFECTS: Mapping[str, Effect] = {
     "haproxy_drain": haproxy.DRAIN,
@@ -14,5 +14,7 @@ EFFECTS: Mapping[str, Effect] = {
     "supervisor_restart": supervisor.RESTART,
 }
 """The actions whose effect runs in the controller's process."""
+PROBES: Mapping[str, HostProbe] = {"release_rollback": release.PROBE}
+"""The actions whose effect is a module that runs on a host."""
 
-__all__ = ["EFFECTS", "Change", "Effect"]
+__all__ = ["EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "by_state"]

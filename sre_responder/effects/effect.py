@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,37 @@ class Change:
         return self.before != self.after
 
 
-def _by_state(old: Change, now: Change) -> bool | None:
-    """Done where the predicted state is there, not done where the old one is, unknown otherwise."""
-    return True if now.before == old.after else False if now.before == old.before else None
+def here(path: str) -> str:
+    """A path of this machine as a target names it: with the machine, and behind all links, so that one thing has one name."""
+    return f"{socket.gethostname()}:{os.path.realpath(path)}"
+
+
+Became = Literal["done", "not_done", "cut_short"]
+"""What became of a change whose process died: made, never begun, or begun and not finished."""
+
+
+def by_state(old: Change, now: Mapping[str, Any]) -> Became | None:
+    """Made where the predicted state is there, not begun where the old one is; anything else does not tell."""
+    return "done" if now == old.after else "not_done" if now == old.before else None
 
 
 @dataclass(frozen=True)
 class Effect:
-    """`act` raises StateMoved where the state is no longer the plan's, EffectFailed where the platform refuses."""
+    """One way of changing the world. `act` raises StateMoved where the state is no longer the plan's, EffectFailed where the platform refuses.
+
+    `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
+    """
 
     plan: Callable[[Mapping[str, Any]], Change]
     act: Callable[[Mapping[str, Any], Change], dict[str, Any]]
-    happened: Callable[[Change, Change], bool | None] = _by_state
+    read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
+
+
+@dataclass(frozen=True)
+class HostProbe:
+    """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`."""
+
+    module: str
+    arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
+    understand: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

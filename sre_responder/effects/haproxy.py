@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect, by_state, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
@@ -100,7 +100,7 @@ def _change(
         name for name, state in after.items() if state == "ready" and (_usable(rows[name]) or before[name] != "ready")
     ]
     return Change(
-        target=f"haproxy:{arguments['socket']}:{backend}",
+        target=f"haproxy:{here(str(arguments['socket']))}:{backend}",
         before=before,
         after=after,
         undo=undo,
@@ -145,7 +145,7 @@ def _known(rows: Mapping[str, Any], name: str, option: str) -> None:
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    now = {name: _admin(row) for name, row in _servers(arguments).items()}
+    now = _read(arguments)
     if now != change.before:
         raise StateMoved(
             f"the servers are no longer as the plan saw them: {now}, not {change.before}.",
@@ -157,7 +157,7 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
         if answer:
             raise EffectFailed(f"HAProxy refused to set {name} to {wanted[name]}: {answer}.")
         _await(arguments, name, wanted[name])
-    return {name: _admin(row) for name, row in _servers(arguments).items()}
+    return _read(arguments)
 
 
 def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
@@ -173,5 +173,15 @@ def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
         time.sleep(0.05)
 
 
-FAILOVER = Effect(_plan_failover, _act)
-DRAIN = Effect(_plan_drain, _act)
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _admin(row) for name, row in _servers(arguments).items()}
+
+
+def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
+    """Servers are set one by one: where each is as before or as wanted, the change was cut short between them."""
+    half = set(now) == set(old.before) and all(now[name] in (old.before[name], old.after[name]) for name in now)
+    return by_state(old, now) or ("cut_short" if half else None)
+
+
+FAILOVER = Effect(_plan_failover, _act, _read, _became)
+DRAIN = Effect(_plan_drain, _act, _read, _became)

@@ -29,7 +29,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence = {"status": None, "reason": str(error)}  # a cache whose origin is gone can still be purged
     return Change(
         target=f"http_cache:{url}",
-        before={"url": url, "kept": True},
+        before=_read(arguments),
         after={"url": url, "kept": False},
         undo_note="Nothing to undo: the cache fills again from its origin.",
         evidence=evidence,
@@ -65,5 +65,9 @@ def _method(arguments: Mapping[str, Any]) -> str:
     return str(arguments.get("method", "purge")).upper()
 
 
-PURGE = Effect(_plan, _act, lambda old, now: None)
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"url": _url(arguments), "kept": True}
+
+
+PURGE = Effect(_plan, _act, _read, lambda old, now: None)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

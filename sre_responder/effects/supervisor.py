@@ -10,7 +10,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
@@ -67,9 +67,10 @@ def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
-    info = _info(arguments)
+    info, server = _info(arguments), str(arguments["server"])
+    place = here(server.removeprefix("unix://")) if server.startswith("unix://") else server.rstrip("/")
     return Change(
-        target=f"supervisor:{arguments['server']}:{arguments['program']}",
+        target=f"supervisor:{place}:{arguments['program']}",
         before=_identity(info),
         after={"state": "RUNNING", "started": f"after {info['start']}"},
         undo_note="Nothing to undo: a restart keeps no earlier state.",
@@ -121,10 +122,12 @@ def _wait(arguments: Mapping[str, Any], until: float, reached: Any, word: str) -
         time.sleep(0.05)
 
 
-def _happened(old: Change, now: Change) -> bool | None:
-    if now.before == old.before:
-        return False
-    return True if now.before["state"] == "RUNNING" and now.before["pid"] != old.before["pid"] else None
+def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
+    if now == old.before:
+        return "not_done"
+    if now["state"] in _MOVING:
+        return None
+    return "done" if now["state"] == "RUNNING" and now["pid"] != old.before["pid"] else "cut_short"
 
 
-RESTART = Effect(_plan, _act, _happened)
+RESTART = Effect(_plan, _act, lambda arguments: _identity(_info(arguments)), _became)

@@ -7,6 +7,8 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 def causes(s: Snapshot) -> list[str]:
     """Why this plan needs a person; empty where it does not."""
+    if s.request.undoes is not None:
+        return ["production"] if s.production else []
     found = []
     limits = s.limits
     failures = sum(attempt.outcome != "improved" and attempt.outcome is not None for attempt in s.lineage)

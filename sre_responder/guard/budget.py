@@ -6,6 +6,8 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 
 def budget(s: Snapshot) -> Gate:
+    if s.request.undoes is not None:
+        return Gate("budget", "passed", "an undo is asked for by a person")
     if s.incident is None and not s.policy.requires.tickets:
         return Gate("budget", "skipped", "without tickets there is no severity to take a limit from")
     if s.limits is None:

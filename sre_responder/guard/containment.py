@@ -7,7 +7,7 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 def containment(s: Snapshot) -> Gate:
     if not s.remediation:
-        return Gate("containment", "passed", "this action is containment itself")
+        return Gate("containment", "passed", "this action is no remedy: it contains, or takes a step back")
     if s.runbook and s.runbook.contain_first and not s.contained:
         return Gate(
             "containment",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from sre_responder import approval, stop
-from sre_responder.actions import ACTIONS
+from sre_responder.actions import ACTIONS, spec_of
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
@@ -81,8 +81,7 @@ def look(
 ) -> Snapshot:
     """The picture that the gates judge, read in the caller's transaction."""
     policy, known = home.policy, facts(runbook)
-    failure_class = known.failure_class if known else "none"
-    name = symptom(request.environment, request.service, failure_class)
+    name = symptom(request.environment, request.service, _failure_class(request, known))
 
     def verify(statement: approval.Statement, signature: str) -> Person:
         person = approval.verify(statement, signature, home.people)
@@ -117,7 +116,7 @@ def look(
         now=now,
         policy=policy,
         request=request,
-        spec=ACTIONS.get(request.action),
+        spec=spec_of(request.action),
         plan=plan,
         symptom=name,
         stops=stop.standing(
@@ -139,7 +138,7 @@ def look(
         radius=radius,
         repairs_nearby=attempts.services_under_repair(connection, radius.neighbours) if radius else (),
         holder=attempts.holder(connection, plan.target, but=joined) if plan else None,
-        frozen=attempts.frozen(connection, plan.target) if plan else None,
+        frozen=_frozen(connection, plan.target, request) if plan else None,
         halted=run.halted_because if run else None,
     )
 
@@ -170,7 +169,7 @@ def decide(
         attempts.reap(connection, now)
         earlier = attempts.of_task(connection, request.run, request.task)
         joined = earlier.id if earlier else None
-        unfit = _unfit_to_join(connection, joined, request.host)
+        unfit = _unfit_to_join(connection, request)
         picture = look(connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined)
         gates = evaluate(picture)
         if unfit:
@@ -179,20 +178,26 @@ def decide(
             )
         refused = [gate for gate in gates if gate.blocks]
         if plan:
-            plans.save(connection, now, plan, request.incident, gates, request.requester, undo, _approvable(refused))
+            # The latch of a run is cleared by running again; people are asked for what they alone can clear.
+            waits = _approvable(evaluate(replace(picture, halted=None)))
+            plans.save(connection, now, plan, request.incident, gates, request.requester, undo, waits)
         if refused or plan is None or picture.spec is None:
             record_refusal(connection, now, request, gates, plan)
+            if earlier is not None and earlier.outcome is None:
+                reason = f"{request.host} was refused, so the remedy is not complete"
+                attempts.end_attempt(connection, now, earlier.id, "not_improved", reason, request.requester)
             return Decision(False, gates, plan)
         asked = bool(causes(picture)) or any(g.name == "budget" and "approved" in g.reason for g in gates)
         used = picture.grants if asked else ()
         attempt = attempts.reserve(
             connection, now, request, plan, symptom=picture.symptom, rung=picture.spec.rung, joined=joined,
-            failure_class=picture.runbook.failure_class if picture.runbook else "none", automatic=not used,
+            failure_class=_failure_class(request, picture.runbook), automatic=not used and request.undoes is None,
         )  # fmt: skip
         plans.use_approvals(connection, used, attempt)
-        effect, _ = attempts.intend(
-            connection, now, attempt, request, plan, contains=picture.spec.containment, lease_seconds=policy_lease(home)
-        )
+        effect = attempts.intend(
+            connection, now, attempt, request, plan, contains=picture.spec.containment and request.undoes is None,
+            lease_seconds=home.policy.lease.seconds,
+        )  # fmt: skip
         audit.append(
             connection, now, "action.started", request.requester, f"{request.action} on {plan.target}", incident=request.incident,
             plan=plan.digest, attempt=attempt, action=request.action, rung=picture.spec.rung, host=request.host, target=plan.target,
@@ -203,22 +208,28 @@ def decide(
         return Decision(True, gates, plan, attempt, effect)
 
 
-def policy_lease(home: Home) -> float:
-    return home.policy.lease.seconds
+def _failure_class(request: Request, runbook: RunbookFacts | None) -> str:
+    """An undo counts for itself: it is no remedy, and it proves no runbook."""
+    return f"undo-{request.undoes}" if request.undoes else runbook.failure_class if runbook else "none"
 
 
-def _approvable(refused: Sequence[Gate]) -> bool:
+def _frozen(connection: Connection, target: str, request: Request) -> int | None:
+    """An unknown outcome freezes its target for everything but its own undo."""
+    attempt = attempts.frozen(connection, target)
+    return None if attempt == request.undoes else attempt
+
+
+def _approvable(gates: Sequence[Gate]) -> bool:
     """A plan waits for people where only they stand in its way."""
+    refused = [gate for gate in gates if gate.blocks]
     return bool(refused) and all(gate.name in ("approval", "budget") for gate in refused)
 
 
-def _unfit_to_join(connection: Connection, attempt: int | None, host: str) -> str | None:
+def _unfit_to_join(connection: Connection, request: Request) -> str | None:
     """Hosts of one attempt go one by one, each once, and a host that failed stops the rest."""
-    if attempt is None:
-        return None
-    rows = attempts.effects_of(connection, attempt)
-    if any(row.host == host for row in rows):
-        return f"this task already acted on {host} in this run; an action runs once"
+    rows = attempts.effects_of_task(connection, request.run, request.task)
+    if any(row.host == request.host for row in rows):
+        return f"this task already acted on {request.host} in this run; an action runs once"
     if any(row.state in ("failed", "unknown") for row in rows):
         failed = next(row for row in rows if row.state in ("failed", "unknown"))
         return f"host {failed.host} failed ({failed.reason}), so the other hosts are left as they are"

@@ -6,10 +6,10 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 
 def progression(s: Snapshot) -> Gate:
+    if s.spec is not None and s.spec.containment:
+        return Gate("progression", "passed", "containment and undo stand beside the ladder")
     if s.spec is None or s.runbook is None:
         return Gate("progression", "unknown", "without a registered runbook the rungs below are not known")
-    if s.spec.containment:
-        return Gate("progression", "passed", "containment comes before the ladder")
     tried = {attempt.action for attempt in s.attempts if attempt.outcome in ("improved", "not_improved")}
     below = [step for step in s.runbook.steps if 0 < step.rung < s.spec.rung]
     missing = [step for step in below if step.action not in tried and step.digest not in s.not_applicable]

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
-from sre_responder.guard.snapshot import Gate, Snapshot
+from sre_responder.guard.snapshot import Attempt, Gate, Snapshot
 from sre_responder.ledger.audit import iso
+from sre_responder.policy import Rollbacks
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How rollbacks in one environment stand: how many failed in a row, which ran within the window, and what blocks."""
+
+    failed: int
+    recent: tuple[Attempt, ...]
+    row: bool
+    many: bool
+
+    @property
+    def blocked(self) -> bool:
+        return self.row or self.many
+
+
+def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks) -> Standing:
+    """Count the latest rollbacks, oldest first, against the limits."""
+    failed = len(list(takewhile(lambda attempt: attempt.outcome != "improved", reversed(rollbacks))))
+    recent = tuple(attempt for attempt in rollbacks if now - attempt.started_at < limits.window_minutes * 60)
+    return Standing(failed, recent, failed >= limits.failed_in_a_row, len(recent) >= limits.within_window)
 
 
 def breaker(s: Snapshot) -> str:
@@ -17,39 +41,23 @@ def rollback(s: Snapshot) -> Gate:
     if s.spec is None or not s.spec.rollback:
         return Gate("rollback", "passed", "not a rollback")
     limits, name = s.policy.rollbacks, breaker(s)
-    allowed = s.acknowledged.get(name)
-    since = [attempt for attempt in s.rollbacks if allowed is None or attempt.started_at >= allowed]
-    failed = len(list(takewhile(lambda attempt: attempt.outcome != "improved", reversed(s.rollbacks))))
-    recent = [attempt for attempt in s.rollbacks if s.now - attempt.started_at < limits.window_minutes * 60]
+    now = standing(s.rollbacks, s.now, limits)
+    counted = f"{now.failed} failed in a row, {len(now.recent)} in {limits.window_minutes} minutes"
     evidence = {
-        "failed_in_a_row": failed,
-        "in_window": len(recent),
-        "window_minutes": limits.window_minutes,
-        "breaker": name,
-    }
-    row = failed >= limits.failed_in_a_row
-    many = len(recent) >= limits.within_window
-    if not row and not many:
-        return Gate(
-            "rollback",
-            "passed",
-            f"{failed} failed in a row, {len(recent)} in {limits.window_minutes} minutes",
-            evidence,
-        )
-    if allowed is not None and not since:
+        "failed_in_a_row": now.failed, "in_window": len(now.recent), "window_minutes": limits.window_minutes, "breaker": name
+    }  # fmt: skip
+    if not now.blocked:
+        return Gate("rollback", "passed", counted, evidence)
+    allowed = s.acknowledged.get(name)
+    if allowed is not None and not any(attempt.started_at >= allowed for attempt in s.rollbacks):
         return Gate("rollback", "passed", "one supervised trial was allowed by a person", evidence)
-    reason = (
-        f"{failed} rollbacks failed in a row"
-        if row
-        else f"{len(recent)} rollbacks ran in {limits.window_minutes} minutes"
-    )
-    clears_at = None if row else iso(recent[-limits.within_window].started_at + limits.window_minutes * 60)
+    opens = None if now.row else iso(now.recent[-limits.within_window].started_at + limits.window_minutes * 60)
     return Gate(
         "rollback",
         "failed",
-        reason,
+        f"rollbacks in {s.request.environment} are closed off: {counted}",
         evidence,
-        "an incident commander who allows one trial",
-        clears_at,
-        f"responder acknowledge {name}",
+        clears_by="an incident commander who allows one trial",
+        clears_at=opens,
+        command=f"responder acknowledge {name}",
     )

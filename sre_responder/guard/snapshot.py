@@ -51,6 +51,8 @@ class Request:
     hosts: tuple[str, ...]
     requester: str
     problems: tuple[str, ...] = ()
+    undoes: int | None = None
+    """The attempt whose before-state this restores: the step back that was declared with the step."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,6 @@ class Attempt:
     automatic: bool
     started_at: float
     outcome: str | None
-    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
 
 from sre_responder.errors import Refused
 from sre_responder.guard.snapshot import Attempt, Holder, Request
@@ -25,26 +25,27 @@ def _facts(connection: Connection, query: Select[Any]) -> tuple[Attempt, ...]:
     )
 
 
+MADE = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "not_done")
+"""An attempt that ended before its act (a stop, a target that moved) changed nothing and counts for nothing."""
+
+
 def of_symptom(connection: Connection, symptom: str, since: float) -> tuple[Attempt, ...]:
     """Attempts for a symptom that began after `since`, oldest first."""
-    return _facts(
-        connection,
-        select(attempts)
-        .where(attempts.c.symptom == symptom, attempts.c.started_at > since)
-        .order_by(attempts.c.started_at),
-    )
+    query = select(attempts).where(attempts.c.symptom == symptom, attempts.c.started_at > since, MADE)
+    return _facts(connection, query.order_by(attempts.c.started_at))
 
 
 def of_incident(connection: Connection, incident: str) -> tuple[Attempt, ...]:
     """Attempts of an incident, oldest first."""
-    return _facts(connection, select(attempts).where(attempts.c.incident == incident).order_by(attempts.c.started_at))
+    query = select(attempts).where(attempts.c.incident == incident, MADE)
+    return _facts(connection, query.order_by(attempts.c.started_at))
 
 
 def rollbacks(connection: Connection, environment: str, limit: int = 50) -> tuple[Attempt, ...]:
     """The latest rollbacks in an environment, oldest first."""
     newest = (
         select(attempts)
-        .where(attempts.c.environment == environment, attempts.c.rung == 3)
+        .where(attempts.c.environment == environment, attempts.c.rung == 3, MADE)
         .order_by(attempts.c.started_at.desc())
         .limit(limit)
     )
@@ -73,6 +74,26 @@ def effects_of(connection: Connection, attempt: int) -> Sequence[Row[Any]]:
     return connection.execute(select(effects).where(effects.c.attempt == attempt).order_by(effects.c.id)).all()
 
 
+def effects_of_task(connection: Connection, run: str, task: str) -> Sequence[Row[Any]]:
+    """What became of each host that a task of a run has come to so far."""
+    return connection.execute(select(effects).where(effects.c.run == run, effects.c.task == task)).all()
+
+
+def carried_out(connection: Connection, attempt: int) -> bool:
+    """Whether the remedy was really tried: on every host that it was meant for, or until one of them failed."""
+    row = get(connection, attempt)
+    states = {effect.host: effect.state for effect in effects_of_task(connection, row.run, row.task)}
+    return "failed" in states.values() or all(
+        states.get(host) in ("done", "unchanged") for host in json.loads(row.hosts) or states
+    )
+
+
+def complete(connection: Connection, request: Request) -> int | None:
+    """The open attempt of this task once every one of its hosts was dealt with: whose evidence is due now."""
+    row = of_task(connection, request.run, request.task)
+    return row.id if row is not None and row.outcome is None and carried_out(connection, row.id) else None
+
+
 def holder(connection: Connection, target: str, *, but: int | None = None) -> Holder | None:
     """Who holds a target, other than attempt `but`."""
     row = connection.execute(select(leases).where(leases.c.target == target)).one_or_none()
@@ -87,7 +108,9 @@ def holder(connection: Connection, target: str, *, but: int | None = None) -> Ho
 def frozen(connection: Connection, target: str) -> int | None:
     """The attempt whose unknown outcome freezes a target."""
     return connection.execute(
-        select(effects.c.attempt).where(effects.c.target == target, effects.c.state == "unknown").limit(1)
+        select(effects.c.attempt)
+        .where(effects.c.target == target, effects.c.state == "unknown", effects.c.undone_at.is_(None))
+        .limit(1)
     ).scalar()
 
 
@@ -144,17 +167,11 @@ def intend(
     *,
     contains: bool,
     lease_seconds: float,
-) -> tuple[int, int]:
-    """Write the intent and take the lease; gives the effect's number and the fencing token."""
+) -> int:
+    """Write the intent and take the lease; gives the effect's number, which is the fencing token too."""
     done = connection.execute(
         insert(effects).values(
-            attempt=attempt,
-            plan=plan.digest,
-            host=request.host,
-            target=plan.target,
-            state="intended",
-            contains=contains,
-            intended_at=now,
+            **_of_host(request, plan), attempt=attempt, state="intended", contains=contains, intended_at=now
         )
     )
     assert done.inserted_primary_key is not None
@@ -167,12 +184,31 @@ def intend(
             service=request.service,
             run=request.run,
             token=token,
-            holder=canonical({"machine": MACHINE, "pid": process.pid, "started": process.create_time()}),
+            holder=_process(MACHINE, process.pid, process.create_time()),
             taken_at=now,
             expires_at=now + lease_seconds,
         )
     )
-    return token, token
+    return token
+
+
+def note_unchanged(connection: Connection, now: float, request: Request, plan: Plan) -> None:
+    """Record that a host is as wanted already, so that the hosts beside it need not wait for it."""
+    connection.execute(
+        insert(effects).values(
+            **_of_host(request, plan), state="unchanged", contains=False, intended_at=now, ended_at=now
+        )
+    )
+
+
+def _of_host(request: Request, plan: Plan) -> dict[str, str]:
+    return {
+        "run": request.run,
+        "task": request.task,
+        "host": request.host,
+        "plan": plan.digest,
+        "target": plan.target,
+    }
 
 
 def renew(connection: Connection, now: float, target: str, token: int, lease_seconds: float) -> None:
@@ -192,19 +228,28 @@ def end_effect(
     *,
     observed: Any = None,
     reason: str = "",
-    hold: bool = False,
 ) -> None:
     """Record what became of one host: done, failed, not_done or unknown. Only an open effect can end.
 
-    With `hold` the target stays held until the attempt ends: its evidence is still watched.
+    Its target stays held until the attempt ends: other hosts are still to come, or the evidence is watched.
     """
     connection.execute(
         update(effects)
         .where(effects.c.id == effect, effects.c.state.in_(("intended", "unknown")))
         .values(state=state, observed=canonical(observed), reason=reason[:1000], ended_at=now)
     )
-    if not hold:
-        connection.execute(delete(leases).where(leases.c.token == effect))
+
+
+def hold_by_run(connection: Connection, run: str, token: int) -> None:
+    """The process that acted on one host of several ends now; until the attempt does, its run holds the target."""
+    row = connection.execute(select(runs).where(runs.c.id == run)).one()
+    connection.execute(
+        update(leases).where(leases.c.token == token).values(holder=_process(row.machine, row.pid, row.pid_started))
+    )
+
+
+def _process(machine: str, pid: int, started: float) -> str:
+    return canonical({"machine": machine, "pid": pid, "started": started})
 
 
 def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, reason: str, actor: str) -> None:
@@ -220,14 +265,38 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     )  # fmt: skip
 
 
-def settle(connection: Connection, now: float, attempt: int) -> None:
-    """After a probe: an attempt of unknown outcome whose effects are all known again did not help, as far as is measured."""
-    if not any(row.state == "unknown" for row in effects_of(connection, attempt)):
+def settle(connection: Connection, attempt: int) -> None:
+    """After a probe: an attempt whose effects are all known again did not help, as far as is measured, or was not made."""
+    states = {row.state for row in effects_of(connection, attempt)}
+    if "unknown" not in states:
+        outcome = "not_done" if states == {"not_done"} else "not_improved"
         connection.execute(
             update(attempts)
             .where(attempts.c.id == attempt, attempts.c.outcome == "unknown")
-            .values(outcome="not_improved", reason="settled by its probe")
+            .values(outcome=outcome, reason="settled by its probe")
         )
+
+
+def undone(connection: Connection, now: float, attempt: int, target: str) -> None:
+    """Mark what an attempt did to a target as undone: it is neither contained nor frozen any more."""
+    where = (effects.c.attempt == attempt, effects.c.target == target)
+    connection.execute(update(effects).where(*where).values(undone_at=now))
+
+
+def rolling_back_since(connection: Connection, run: str) -> float | None:
+    """When the rollback that a run has under way began."""
+    query = select(attempts.c.started_at).where(
+        attempts.c.run == run, attempts.c.outcome.is_(None), attempts.c.rung == 3
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def abandon(connection: Connection, now: float, run: str) -> None:
+    """A run has ended: what it left open has an unknown outcome, and its targets are frozen."""
+    query = select(attempts.c.id).where(attempts.c.run == run, attempts.c.outcome.is_(None))
+    for attempt in connection.execute(query).scalars().all():
+        freeze(connection, now, attempt, "the run ended before the outcome was known")
+        end_attempt(connection, now, attempt, "unknown", "the run ended before the outcome was known", "responder")
 
 
 def freeze(connection: Connection, now: float, attempt: int, reason: str) -> None:
@@ -245,7 +314,8 @@ def get(connection: Connection, attempt: int) -> Row[Any]:
 
 def unknown(connection: Connection) -> Sequence[Row[Any]]:
     """Effects whose outcome nobody knows: their targets are frozen."""
-    return connection.execute(select(effects).where(effects.c.state == "unknown").order_by(effects.c.id)).all()
+    query = select(effects).where(effects.c.state == "unknown", effects.c.undone_at.is_(None))
+    return connection.execute(query.order_by(effects.c.id)).all()
 
 
 def contained(connection: Connection) -> Sequence[Row[Any]]:

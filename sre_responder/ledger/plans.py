@@ -119,6 +119,18 @@ def approvals_of(connection: Connection, digest: str, verify: Verify) -> tuple[A
     return tuple(found)
 
 
+def decided(connection: Connection, digest: str) -> tuple[frozenset[str], bool]:
+    """Who approved a plan and has an approval left, and whether anybody denied it. To wait by; the guard verifies."""
+    rows = connection.execute(select(approvals).where(approvals.c.plan == digest, approvals.c.used_by.is_(None))).all()
+    return frozenset(r.person for r in rows if r.decision == "grant"), any(r.decision == "deny" for r in rows)
+
+
+def needed(row: Row[Any]) -> int:
+    """How many approvals the last refusal of a plan asked for."""
+    gates = {gate["name"]: gate["evidence"] for gate in json.loads(row.gates)}
+    return int(gates.get("approval", {}).get("needed", 1))
+
+
 def use_approvals(connection: Connection, used: Sequence[Approval], attempt: int) -> None:
     """Bind approvals to the one attempt that they allow."""
     for approval in used:

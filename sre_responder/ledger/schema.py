@@ -102,7 +102,9 @@ effects = Table(
     "effects",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("attempt", Integer, nullable=False),
+    Column("attempt", Integer),
+    Column("run", String(64), nullable=False),
+    Column("task", String(64), nullable=False),
     Column("plan", String(64), nullable=False),
     Column("host", String(255), nullable=False),
     Column("target", Text, nullable=False),
@@ -113,13 +115,16 @@ effects = Table(
     Column("intended_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("undone_at", Float),
-    UniqueConstraint("attempt", "host", "target", name="effects_one_a_host"),
+    UniqueConstraint("run", "task", "host", name="effects_one_a_host"),
     Index("effects_attempt", "attempt"),
     Index("effects_target", "target", "state"),
     Index("effects_contained", "contains", "undone_at"),
     Index("effects_state", "state"),
 )
-"""One row a host of an attempt: intended, done, failed, unknown, not_done. `intended` is the durable intent."""
+"""One row a host of a task: intended, done, failed, unknown, not_done, cut_short, or unchanged (as wanted before, no attempt).
+
+`intended` is the durable intent.
+"""
 
 leases = Table(
     "leases",

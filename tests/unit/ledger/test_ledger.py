@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -96,35 +95,6 @@ def test_texts_are_cut_and_escaped_in_the_record(ledger: Ledger) -> None:
     with ledger.transaction(reading=True) as connection:
         [entry] = list(audit.entries(connection, after=5))
     assert entry.summary.startswith("\\x1b[31m") and "cut at 2000" in entry.summary
-
-
-def _claim(url: str, gate: multiprocessing.synchronize.Barrier, won: multiprocessing.Queue[int]) -> None:
-    """Take the one lease if nobody holds it, as a decision does."""
-    ledger = Ledger(url)
-    gate.wait()
-    with ledger.transaction() as connection:
-        if attempts.holder(connection, "target") is None:
-            connection.execute(
-                text(
-                    "INSERT INTO leases VALUES ('target', 1, 's', 'r', 1, '{\"machine\":\"m\",\"pid\":1,\"started\":1}', 0, 0)"
-                )
-            )
-            won.put(1)
-
-
-def test_of_processes_that_race_for_the_last_attempt_one_wins(ledger: Ledger) -> None:
-    context = multiprocessing.get_context("spawn")
-    gate, won = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_claim, args=(ledger.url, gate, won)) for _ in range(4)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join(30)
-        assert racer.exitcode == 0
-    assert won.get(timeout=5) == 1
-    assert won.empty()
-    won.close()
-    won.join_thread()
 
 
 @pytest.fixture

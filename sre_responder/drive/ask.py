@@ -1,0 +1,50 @@
+"""One read-only module on one host of the home's inventory, and its answer."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from sre_responder.drive.prepare import surroundings
+from sre_responder.errors import EffectFailed
+
+TIMEOUT_SECONDS = 60
+
+
+def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | None) -> dict[str, Any]:
+    """What the module answers; EffectFailed where the host gives no answer."""
+    folder = Path(tempfile.mkdtemp(prefix="sre-ask-"))
+    try:
+        environment = surroundings(folder, f"ask-{secrets.token_hex(6)}", inventory, os.environ)
+        answers: list[dict[str, Any]] = []
+
+        def keep(event: dict[str, Any]) -> bool:
+            if event["event"].startswith("runner_on_") and "res" in event.get("event_data", {}):
+                answers.append({"ok": event["event"] == "runner_on_ok", **event["event_data"]["res"]})
+            return True
+
+        ansible_runner.run(
+            private_data_dir=str(folder), host_pattern=host, module=module,
+            module_args=" ".join(f"{name}={_quoted(str(value))}" for name, value in arguments.items()),
+            ident="ask", quiet=True, envvars=environment, event_handler=keep, timeout=TIMEOUT_SECONDS,
+            settings={"suppress_ansible_output": True},
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if len(answers) != 1 or not answers[0]["ok"]:
+        said = answers[0].get("msg", answers[0]) if answers else "no answer"
+        raise EffectFailed(
+            f"{host} cannot be asked: {str(said)[:300]}.", cure="Check the inventory and the connection."
+        )
+    return answers[0]
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,55 @@
+"""The health of a service by its runbook's criterion: measured, and put on the record that resets counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sre_responder.evidence.http import Sample, sample
+from sre_responder.evidence.verdict import Verdict, healthy_now, watch
+from sre_responder.guard.decide import symptom
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, incidents
+from sre_responder.runbook import Runbook
+
+
+@dataclass(frozen=True)
+class Health:
+    """One service under one runbook; without `record` nothing is written, as in a dry run."""
+
+    home: Home
+    ledger: Ledger
+    runbook: Runbook
+    service: str
+    environment: str
+    record: bool = True
+
+    def now(self) -> Verdict:
+        """Healthy, unhealthy or unknown at this moment."""
+        return self._measure(
+            lambda take: healthy_now(self.runbook.metadata.success, take, time.time, time.sleep), "healthy", "unhealthy"
+        )
+
+    def after(self, interrupted: Callable[[], bool]) -> Verdict:
+        """Improved, not improved or unknown after an action."""
+        return self._measure(
+            lambda take: watch(self.runbook.metadata.success, take, time.time, time.sleep, interrupted),
+            "improved",
+            "not_improved",
+        )
+
+    def _measure(self, judge: Callable[[Callable[[], Sample]], Verdict], good: str, bad: str) -> Verdict:
+        criterion = self.runbook.metadata.success
+        url = criterion.url or self.home.catalogue.service(self.service).annotations.get("responder/probe-url")
+        if url is None:
+            return Verdict("unknown", "no probe: neither success.url nor the annotation responder/probe-url is set", ())
+        verdict = judge(lambda: sample(criterion, url))
+        if self.record and verdict.state in (good, bad):
+            name = symptom(self.environment, self.service, self.runbook.metadata.failure_class)
+            with self.ledger.transaction() as connection:
+                incidents.observe(
+                    connection, self.ledger.now(connection), name, verdict.state == good,
+                    self.home.policy.loop.healthy_seconds, began=verdict.good_since,
+                )  # fmt: skip
+        return verdict

@@ -1,0 +1,30 @@
+"""What the world says now of a plan's target: read-only, through the platform's API or over the inventory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sre_responder.drive.ask import ask
+from sre_responder.effects import EFFECTS, PROBES, Became, Change, by_state
+from sre_responder.home import Home
+from sre_responder.plan import Plan
+
+
+def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:
+    """The state now, in the words of the plan's `before`. InputError or EffectFailed where it cannot be read."""
+    if plan.action in EFFECTS:
+        return EFFECTS[plan.action].read(plan.arguments)
+    probe = PROBES[plan.action]
+    answer = ask(host, probe.module, probe.arguments(plan.arguments), home.inventory)
+    return probe.understand(plan.arguments, answer)
+
+
+def became(plan: Plan, now: dict[str, Any]) -> Became | None:
+    """What became of the planned change, from the state now; None where that cannot tell."""
+    decide = EFFECTS[plan.action].became if plan.action in EFFECTS else by_state
+    return decide(change(plan), now)
+
+
+def change(plan: Plan) -> Change:
+    """What a plan holds of its effect's own change."""
+    return Change(**{name: getattr(plan, name) for name in Change.__dataclass_fields__})

@@ -1,0 +1,110 @@
+"""Undo as a guarded step: the state before an attempt is restored through the same door, by the capsule written before it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row
+
+from sre_responder import approval, probe
+from sre_responder.actions import UNDO
+from sre_responder.drive.prepare import prepare
+from sre_responder.drive.run import run
+from sre_responder.effects import Change
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.guard.snapshot import Request
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, audit, plans, runs
+from sre_responder.plan import Plan
+from sre_responder.runbook import PLAYBOOK
+from sre_responder.step import Step, perform
+from sre_responder.watch import Watch
+
+DEADLINE_SECONDS = 300
+
+
+def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: bool) -> list[str]:
+    """Restore the state before an attempt on every host that it changed; gives the targets.
+
+    Raises as a guarded step does: Refused with the command that approves, Stopped, StateMoved, EffectFailed, OutcomeUnknown.
+    """
+    requester, id = approval.requester(home.people), f"undo-{secrets.token_hex(6)}"
+    with ledger.transaction() as connection:
+        rows = [row for row in attempts.effects_of(connection, attempt) if row.undone_at is None]
+        rows = [row for row in rows if row.state in ("done", "unknown", "failed")]
+        if not rows:
+            raise InputError(f"attempt {attempt} has nothing to undo.", cure="See `responder incident show INC`.")
+        made = attempts.get(connection, attempt)
+        found = [(row, plans.of(plans.find(connection, row.plan))) for row in rows]
+        runs.begin(
+            connection, ledger.now(connection), id, driven=True, requester=requester, incident=made.incident,
+            runbook=UNDO.name, service=made.service, environment=made.environment,
+        )  # fmt: skip
+    ending = "failed"
+    try:
+        for row, plan in found:
+            request = Request(
+                action=UNDO.name, incident=made.incident, service=made.service, environment=made.environment,
+                confirm_production=confirm_production, run=id, task=f"effect-{row.id}", step="", host=row.host,
+                hosts=(row.host,), requester=requester, undoes=attempt,
+            )  # fmt: skip
+            capsule = _Capsule(home, ledger, id, row, plan)
+            perform(home, ledger, Step(request, {"attempt": attempt, "plan": plan.digest}, None, check=False), capsule)
+            _undone(ledger, row, plan, requester, made.incident)
+        ending = "finished"
+    finally:
+        with ledger.transaction() as connection:
+            now = ledger.now(connection)
+            attempts.abandon(connection, now, id)
+            runs.end(connection, now, id, ending, requester, f"undo of attempt {attempt} {ending}")
+    return [plan.target for _, plan in found]
+
+
+class _Capsule:
+    """The undo playbook of one effect, as an effect itself."""
+
+    def __init__(self, home: Home, ledger: Ledger, run: str, row: Row[Any], plan: Plan) -> None:
+        self.home, self.ledger, self.run, self.row, self.undone = home, ledger, run, row, plan
+
+    def plan(self) -> Change:
+        if not self.undone.undo:
+            raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
+        now, back = probe.state(self.home, self.undone, self.row.host), self.undone.before
+        return Change(
+            target=self.undone.target, before=now, after=back, undo_note="Run the runbook again for the step itself.",
+            diff={"before": f"{now}\n", "after": f"{back}\n"},
+        )  # fmt: skip
+
+    def act(self, change: Change, plan: str) -> dict[str, Any]:
+        if probe.state(self.home, self.undone, self.row.host) != change.before:
+            raise StateMoved(f"{self.undone.target} is no longer as the plan saw it.", cure="Undo again.")
+        with tempfile.TemporaryDirectory(prefix="sre-undo-") as folder:
+            with self.ledger.transaction(reading=True) as connection:
+                text = plans.find(connection, self.undone.digest).undo
+            (Path(folder) / PLAYBOOK).write_text(text, encoding="utf-8")
+            here = self.home.state / "runs" / self.run / str(self.row.id)
+            prepared = prepare(self.run, Path(folder), here, {}, self.home.inventory, os.environ)
+            watch = Watch(self.home, self.ledger, self.run, self.undone.environment, self.undone.service)
+            ended = run(prepared, watch=watch, on_event=lambda _: None, deadline_s=DEADLINE_SECONDS)
+        if ended.reason != "finished" or ended.rc != 0:
+            raise EffectFailed(
+                f"the undo playbook ended with {ended.rc} ({ended.reason}).", cure=f"Read {here}/artifacts/run/stdout."
+            )
+        now = probe.state(self.home, self.undone, self.row.host)
+        if now != change.after:
+            raise EffectFailed(f"{self.undone.target} reads {now} after its undo, not {change.after}.")
+        return now
+
+
+def _undone(ledger: Ledger, row: Row[Any], plan: Plan, requester: str, incident: str) -> None:
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        attempts.undone(connection, now, row.attempt, row.target)
+        audit.append(
+            connection, now, "undo.done", requester, f"{plan.action} on {plan.target} undone", incident=incident,
+            attempt=row.attempt, target=plan.target,
+        )  # fmt: skip

@@ -1,0 +1,79 @@
+"""Settling an unknown outcome: a read-only probe tells what happened, or a person who looked does; then the target is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from sre_responder import approval, names, probe
+from sre_responder.effects import by_state
+from sre_responder.errors import InputError, OutcomeUnknown, ResponderError
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, audit, plans
+from sre_responder.ledger.schema import effects
+
+HOW = {"done": "it was done", "not_done": "it was not done", "cut_short": "it was begun and cut short"}
+
+
+def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> dict[str, Any]:
+    """What became of the action that froze `target`.
+
+    Where the probe cannot tell, the word of a person who `looked` counts, on the record. InputError where nothing is frozen
+    there, OutcomeUnknown where nobody can tell.
+    """
+    who = approval.requester(home.people)
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        attempts.reap(connection, now)
+        row = _frozen(connection, target)
+        if row is None and looked:
+            row = _lost(connection, now, target, who)
+        if row is None:
+            raise InputError(
+                f"target '{names.shown(target)}' is not frozen.",
+                cure="See `responder status`. A target that a lost machine holds is settled with --looked.",
+            )
+        plan = plans.of(plans.find(connection, row.plan))
+        acted = plan if plan.action != "undo" else plans.of(plans.find(connection, str(plan.arguments["plan"])))
+    try:
+        state = probe.state(home, acted, row.host)
+        became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
+        reason = f"its state, {state}, does not tell"
+    except ResponderError as error:
+        became, reason = None, str(error)
+    if became is None and not looked:
+        raise OutcomeUnknown(
+            f"the probe of {target} cannot tell what became of {plan.action}: {reason}.",
+            cure=f"Look at the target; once it is as it should be: responder settle '{target}' --looked",
+        )
+    how = HOW[became] if became else f"{who} looked and says it is as it should be"
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        attempts.end_effect(connection, now, row.id, became or "done", reason=how)
+        attempts.settle(connection, row.attempt)
+        if acted is not plan and became == "done":
+            attempts.undone(connection, now, int(plan.arguments["attempt"]), target)
+        audit.append(
+            connection, now, "outcome.settled", who, f"{plan.action} on {target}: {how}",
+            incident=attempts.get(connection, row.attempt).incident, attempt=row.attempt, became=became, target=target,
+        )  # fmt: skip
+    return {"target": target, "happened": became != "not_done" if became else None, "became": became, "how": how}
+
+
+def _frozen(connection: Connection, target: str) -> Row[Any] | None:
+    query = select(effects).where(
+        effects.c.target == target, effects.c.state == "unknown", effects.c.undone_at.is_(None)
+    )
+    return connection.execute(query.order_by(effects.c.id.desc()).limit(1)).one_or_none()
+
+
+def _lost(connection: Connection, now: float, target: str, who: str) -> Row[Any] | None:
+    """A target whose holder is on a machine that cannot be asked: after its lease ran out, a person's word ends the attempt."""
+    holder = attempts.holder(connection, target)
+    if holder is None or holder.expires_at > now:
+        return None
+    reason = f"{who} says that {holder.who} is gone"
+    attempts.freeze(connection, now, holder.attempt, reason)
+    attempts.end_attempt(connection, now, holder.attempt, "unknown", reason, who)
+    return _frozen(connection, target)

@@ -1,0 +1,65 @@
+"""Raising an emergency stop, ending what it covers, and saying so only after proof (spec section 3)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from sre_responder import stop
+from sre_responder.drive.prove import Proof, end, end_tree, processes_of
+from sre_responder.ledger import Ledger, attempts, runs
+from sre_responder.ledger.runs import MACHINE, alive
+
+DRIVER_SECONDS = 3.0
+"""How long a driver that lives may take to end its own run before it is ended from here."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """What one stop did: its name, what was ended, and what was not."""
+
+    stop: str
+    ended: tuple[str, ...]
+    left: tuple[str, ...]
+    seconds: float
+
+
+def halt(ledger: Ledger, who: str, reason: str, *, environment: str | None, service: str | None) -> Stopping:
+    """Raise a stop and end every run that it covers. What cannot be ended, or not proven, is named."""
+    began = time.monotonic()
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        name = stop.raise_(connection, now, who, reason, environment=environment, service=service)
+        standing = runs.standing(connection)
+    covered = [r for r in standing if environment in (None, r.environment) and service in (None, r.service)]
+    ended: list[str] = []
+    left: list[str] = []
+    for row in covered:
+        proof = _end(row)
+        if proof is None:
+            left.append(f"run {row.id} on {row.machine} (pid {row.pid}): not on this machine, not proven")
+            continue
+        ended += [f"run {row.id}", *(f"pid {p.pid} {p.command}" for p in proof.ended)]
+        left += [f"pid {p.pid} {p.command}" for p in proof.left]
+        with ledger.transaction() as connection:
+            now = ledger.now(connection)
+            runs.end(connection, now, row.id, "stopped", who, f"run {row.id} ended by {name}", ended=ended, left=left)
+            attempts.reap(connection, now)
+    return Stopping(name, tuple(ended), tuple(left), round(time.monotonic() - began, 2))
+
+
+def _end(row: Row[Any]) -> Proof | None:
+    """End one run on this machine; a driver that lives is given a moment to do it itself. None: on another machine."""
+    if row.machine != MACHINE:
+        return None
+    if not row.driven:
+        return end_tree(row.pid, row.pid_started)
+    seen = processes_of(row.id)
+    until = time.monotonic() + DRIVER_SECONDS
+    while processes_of(row.id) and alive(row.machine, row.pid, row.pid_started) and time.monotonic() < until:
+        time.sleep(0.05)
+    proof = end(row.id)
+    return Proof(tuple({*seen, *proof.ended}), proof.left)

@@ -1,0 +1,39 @@
+"""What ends a run: an emergency stop, a refusal that was ignored, a rollback that takes too long."""
+
+from __future__ import annotations
+
+import time
+
+from sre_responder import stop
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, runs
+
+HALT_GRACE_SECONDS = 5
+"""How long a run may go on after a refusal before it counts as ignored, and is ended."""
+
+
+class Watch:
+    """Asked several times a second while a run lives; a word ends it, None lets it go on."""
+
+    def __init__(self, home: Home, ledger: Ledger, run: str, environment: str, service: str) -> None:
+        self.home, self.ledger, self.run = home, ledger, run
+        self.environment, self.service = environment, service
+        self.halted_at: float | None = None
+
+    def __call__(self) -> str | None:
+        policy = self.home.policy
+        with self.ledger.transaction(reading=True) as connection:
+            now = self.ledger.now(connection)
+            stops = stop.standing(
+                connection, now, policy.stop.file, environment=self.environment, service=self.service, record=False
+            )
+            row = runs.get(connection, self.run)
+            late = attempts.rolling_back_since(connection, self.run)
+        if stops:
+            return "stopped"
+        if late is not None and now - late > policy.rollbacks.deadline_seconds:
+            return "deadline"
+        if row is None or not row.halted_because:
+            return None
+        self.halted_at = self.halted_at or time.monotonic()
+        return "halted" if time.monotonic() - self.halted_at > HALT_GRACE_SECONDS else None
