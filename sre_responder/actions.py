@@ -37,7 +37,13 @@ _HAPROXY = {"socket": "responder/haproxy-socket", "backend": "responder/haproxy-
 ACTIONS: Mapping[str, ActionSpec] = {
     spec.name: spec
     for spec in (
-        ActionSpec("haproxy_drain", 0, "haproxy", undoable=True, annotations=_HAPROXY),
+        ActionSpec(
+            "haproxy_drain",
+            0,
+            "haproxy",
+            undoable=True,
+            annotations={**_HAPROXY, "server": "responder/haproxy-server"},
+        ),
         ActionSpec(
             "http_cache_purge",
             1,

@@ -69,6 +69,7 @@ def _services(lab: Lab) -> list[tuple[str, str, list[str], dict[str, str]]]:
         "responder/release-root": str(lab.release_roots["east"]),
         "responder/haproxy-socket": lab.runtime_socket,
         "responder/haproxy-backend": "checkout",
+        "responder/haproxy-server": "east",
         "responder/haproxy-failover-to": "west",
         "responder/log-file": str(lab.folder / "log" / "checkout.log"),
         "responder/process": str(lab.release_roots["east"]),

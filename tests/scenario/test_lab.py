@@ -266,7 +266,9 @@ def test_an_ordinary_user_can_have_a_lab() -> None:
     somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     # setpriv itself reaches what an ordinary user does not: the question is put to a process of that user's own.
-    ask = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import sre_responder, supervisor'], check=True)"
+    ask = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import sre_responder, supervisor'], check=True)"
+    )
     reach = subprocess.run([*somebody, sys.executable, "-c", ask], env=environ, capture_output=True, cwd="/")
     try:
         if reach.returncode:
