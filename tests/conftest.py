@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from postgresql import Server, programs, server
 
 SETTINGS = ("RESPONDER_", "ANSIBLE_")
 ALL = "RESPONDER_TEST_ALL"
@@ -32,9 +35,39 @@ def component() -> Callable[[str, str], Path]:
         )
         if found:
             return Path(found)
-        sentence = f"{program} is not installed (Debian package {package})"
-        if os.environ.get(ALL):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+        missing(program, package)
 
     return find
+
+
+def missing(program: str, package: str) -> NoReturn:
+    sentence = f"{program} is not installed (Debian package {package})"
+    if os.environ.get(ALL):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A real PostgreSQL, for the whole session."""
+    if programs() is None:
+        missing("initdb", "postgresql")
+    with server() as here:
+        yield here
+
+
+@pytest.fixture
+def database(postgresql: Server) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgresql.sql(f"CREATE DATABASE {name}")
+    yield postgresql.url(name)
+    postgresql.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a ledger is made: the same tests hold for both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'ledger.db'}"
+    return str(request.getfixturevalue("database"))

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
+from sre_responder import approval, policy, runbook, stop
 from sre_responder import home as homes
-from sre_responder import policy, runbook, stop
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.errors import InputError, ResponderError
-from sre_responder.ledger import Ledger
+from sre_responder.ledger import Ledger, copying, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
 
@@ -55,8 +55,9 @@ def init(
             path = home.folder / "policy.yml"
             path.write_text(path.read_text(encoding="utf-8").replace(f"file: {file}", f"file: {own}"), encoding="utf-8")
             say(f"{file.parent} cannot be made, so the stop file of this home is {own}")
-    Ledger(home.ledger_url).upgrade()
-    say(f"The ledger is {home.ledger_url}")
+    ledger = Ledger(home.ledger_url)
+    ledger.upgrade()
+    say(f"The ledger is {ledger.name}")
 
 
 def doctor(json: Json = False) -> None:
@@ -107,9 +108,9 @@ def doctor(json: Json = False) -> None:
         except ResponderError as error:
             rows.append({"check": name, "ok": False, "problem": error.message, "cure": error.cure})
     if json:
-        print_json({"home": str(home.folder), "ledger": home.ledger_url, "checks": rows})
+        print_json({"home": str(home.folder), "ledger": Ledger(home.ledger_url).name, "checks": rows})
     else:
-        console.print(f"home {home.folder}\nledger {home.ledger_url}", markup=False)
+        console.print(f"home {home.folder}\nledger {Ledger(home.ledger_url).name}", markup=False)
         for row in rows:
             console.print(
                 f"  {'ok' if row['ok'] else '--':<3} {row['check']:<10} {row['problem']} {row['cure']}".rstrip(),
@@ -180,7 +181,23 @@ def upgrade() -> None:
     """Make the ledger, or bring it to this library's revision."""
     here = context()
     here.ledger.upgrade()
-    say(f"{here.home.ledger_url} is at revision {REVISION}")
+    say(f"{here.ledger.name} is at revision {REVISION}")
+
+
+@ledgers.command()
+def grant(role: Annotated[str, typer.Argument(help="The role under which Responder connects.")]) -> None:
+    """Give a PostgreSQL role what Responder needs, and no right to change the record; run as the owner of the tables."""
+    for table, verbs in rights.grant(context().ledger, role).items():
+        say(f"{table}: {verbs}")
+
+
+@ledgers.command()
+def copy(to: Annotated[str, typer.Argument(help="URL of an empty database.")]) -> None:
+    """Copy the ledger into another database, prove it, and leave a stop in the old one."""
+    here = context()
+    target = Ledger(to)
+    verdict = copying.copy(here.ledger, target, approval.requester(here.home.people))
+    say(f"{verdict.entries} entries, whole, in {target.name}. Now set RESPONDER_LEDGER to it everywhere.")
 
 
 def lint(

@@ -114,18 +114,9 @@ def entries(
         query = query.where(audit.c.incident == incident)
     if type is not None:
         query = query.where(audit.c.type == type)
-    for row in connection.execute(query.execution_options(yield_per=1000)):
-        yield Entry(
-            row.id,
-            row.at,
-            row.incident,
-            row.type,
-            row.actor,
-            row.summary,
-            json.loads(row.data),
-            row.prev_hash,
-            row.hash,
-        )
+    with connection.execute(query.execution_options(yield_per=1000)) as rows:
+        for row in rows:
+            yield Entry(**{**row._mapping, "data": json.loads(row.data)})
 
 
 @dataclass(frozen=True)
@@ -143,16 +134,16 @@ def verify(ledger: Ledger) -> Verdict:
     before, expected = GENESIS, 1
     with ledger.transaction(reading=True) as connection:
         head = connection.execute(select(chain)).one_or_none()
-        for row in connection.execute(select(audit).order_by(audit.c.id).execution_options(yield_per=5000)):
-            if row.id != expected:
-                return Verdict(False, expected - 1, expected, f"entry {expected} is missing")
-            if row.prev_hash != before:
-                return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
-            if row.hash != digest(
-                row.id, row.at, row.incident, row.type, row.actor, row.summary, row.data, row.prev_hash
-            ):
-                return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
-            before, expected = row.hash, expected + 1
+        query = select(audit).order_by(audit.c.id).execution_options(yield_per=5000)
+        with connection.execute(query) as rows:
+            for row in rows:
+                if row.id != expected:
+                    return Verdict(False, expected - 1, expected, f"entry {expected} is missing")
+                if row.prev_hash != before:
+                    return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
+                if row.hash != digest(*row[:-1]):
+                    return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
+                before, expected = row.hash, expected + 1
     if head is None or (head.id, head.hash) != (expected - 1, before):
         return Verdict(False, expected - 1, expected, "the tail is cut or was added without the head")
     return Verdict(True, expected - 1)

@@ -31,19 +31,30 @@ class Ledger:
                     f"RESPONDER_LEDGER names '{parsed.get_backend_name()}'.",
                     cure="Use sqlite:/// or postgresql+psycopg://.",
                 )
+            if parsed.get_backend_name() == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(parsed, poolclass=NullPool)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"a ledger on PostgreSQL needs the package {error.name}.",
+                cure="pip install 'sre-responder[postgresql]'",
+            ) from error
+        except (ArgumentError, NoSuchModuleError) as error:
             raise InputError(
                 f"RESPONDER_LEDGER is not a usable database URL: {error}.",
                 cure="Write sqlite:////path/ledger.db or postgresql+psycopg://user@host/database.",
             ) from error
         self.url = url
+        self.name = parsed.render_as_string(hide_password=True)
         self.clock = clock
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database or "") if self.sqlite else None
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_immediate)
+        else:
+            event.listen(self.engine, "do_connect", _limit_postgresql)
+            event.listen(self.engine, "connect", _prepare_postgresql)
 
     @contextmanager
     def transaction(self, *, reading: bool = False) -> Iterator[Connection]:
@@ -68,7 +79,7 @@ class Ledger:
         except (DBAPIError, SQLAlchemyError) as error:
             cause = str(getattr(error, "orig", error)).splitlines()[0]
             raise LedgerUnavailable(
-                f"the ledger {self.engine.url.render_as_string()} cannot be used: {cause}.",
+                f"the ledger {self.name} cannot be used: {cause}.",
                 cure="Nothing was changed. See `responder doctor`.",
             ) from error
 
@@ -104,15 +115,36 @@ class Ledger:
             command.upgrade(config, "head")
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", error)).splitlines()[0]
-            raise LedgerUnavailable(
-                f"the ledger {self.engine.url.render_as_string()} cannot be made: {cause}."
-            ) from error
+            raise LedgerUnavailable(f"the ledger {self.name} cannot be made: {cause}.") from error
 
 
 def _prepare_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]
     connection.isolation_level = None  # SQLAlchemy's own BEGIN is replaced below
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _limit_postgresql(_dialect, _record, _arguments, parameters) -> None:  # type: ignore[no-untyped-def]
+    """No wait without an end: for the server, for a lock, for a statement, for our own silence in a transaction."""
+    parameters.setdefault("connect_timeout", BUSY_SECONDS)
+    parameters.setdefault("application_name", "sre-responder")
+    milliseconds = BUSY_SECONDS * 1000
+    limits = {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": 60_000,
+    }
+    ours = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    parameters["options"] = f"{ours} {parameters.get('options', '')}".strip()
+
+
+def _prepare_postgresql(connection, _record) -> None:  # type: ignore[no-untyped-def]
+    """A commit that is answered is on disk, whatever the server's default; a stricter setting stays."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    connection.commit()
 
 
 def _begin_immediate(connection: Connection) -> None:

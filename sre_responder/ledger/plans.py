@@ -37,6 +37,9 @@ def save(
             insert(plans).values(
                 digest=plan.digest,
                 incident=incident,
+                action=plan.action,
+                service=plan.service,
+                environment=plan.environment,
                 document=plan.model_dump_json(),
                 requester=requester,
                 undo=undo,

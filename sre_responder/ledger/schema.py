@@ -27,6 +27,9 @@ plans = Table(
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("incident", String(16), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("environment", String(16), nullable=False),
     Column("document", Text, nullable=False),
     Column("gates", Text, nullable=False),
     Column("requester", Text, nullable=False),
@@ -34,6 +37,7 @@ plans = Table(
     Column("waiting", Boolean, nullable=False),
     Column("made_at", Float, nullable=False),
     Index("plans_waiting", "waiting", "made_at"),
+    Index("plans_alike", "service", "environment", "action", "made_at"),
 )
 
 approvals = Table(

@@ -35,7 +35,7 @@ SERVICE = {
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, ledger_url: str) -> Home:
     folder = tmp_path / "home"
     (folder / "runbooks" / "purge").mkdir(parents=True)
     (tmp_path / "stop").mkdir()
@@ -44,9 +44,7 @@ def home(tmp_path: Path) -> Home:
     (folder / "catalogue.yml").write_text(yaml.safe_dump(SERVICE))
     (folder / "runbooks" / "purge" / "runbook.yml").write_text(PLAY)
     runbook.register(folder, [folder / "runbooks" / "purge"])
-    here = find(
-        {"HOME": str(tmp_path), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": f"sqlite:///{tmp_path}/l.db"}
-    )
+    here = find({"HOME": str(tmp_path), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": ledger_url})
     prepare(Ledger(here.ledger_url))
     return here
 

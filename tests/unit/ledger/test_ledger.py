@@ -15,8 +15,8 @@ from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger(ledger_url: str) -> Ledger:
+    made = Ledger(ledger_url)
     made.upgrade()
     with made.transaction() as connection:
         for number in range(5):
@@ -26,12 +26,18 @@ def ledger(tmp_path: Path) -> Ledger:
     return made
 
 
-def tampered(ledger: Ledger, *statements: str) -> audit.Verdict:
-    with closing(sqlite3.connect(str(ledger.path), isolation_level=None)) as raw:
-        raw.execute("DROP TRIGGER audit_no_update")
-        raw.execute("DROP TRIGGER audit_no_delete")
-        for statement in statements:
-            raw.execute(statement)
+TRIGGERS = {
+    "sqlite": ("audit_no_update", "audit_no_delete", "chain_no_delete"),
+    "postgresql": ("audit_append_only ON audit", "chain_one_by_one ON chain"),
+}
+
+
+def tampered(ledger: Ledger, statement: str) -> audit.Verdict:
+    """As the owner of the database could: without the triggers."""
+    with ledger.transaction() as connection:
+        for trigger in TRIGGERS[connection.dialect.name]:
+            connection.execute(text(f"DROP TRIGGER {trigger}"))
+        connection.execute(text(statement.replace(":", "\\:")))
     return audit.verify(ledger)
 
 
@@ -43,7 +49,7 @@ def test_a_whole_chain_verifies(ledger: Ledger) -> None:
     ("statement", "broken_at"),
     [
         ("UPDATE audit SET summary = 'note X' WHERE id = 3", 3),
-        ("UPDATE audit SET at = at || ' ' WHERE id = 1", 1),
+        ("UPDATE audit SET at = replace(at, '1970', '1971') WHERE id = 1", 1),
         ("UPDATE audit SET data = '{\"n\":9}' WHERE id = 5", 5),
         ("DELETE FROM audit WHERE id = 2", 2),
         ("DELETE FROM audit WHERE id = 5", 5),
@@ -58,9 +64,18 @@ def test_every_tampering_is_found_at_its_first_broken_link(ledger: Ledger, state
     assert (verdict.ok, verdict.broken_at) == (False, broken_at)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE audit SET summary = ''", "DELETE FROM audit"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET summary = ''",
+        "DELETE FROM audit",
+        "UPDATE chain SET id = 0",
+        "UPDATE chain SET hash = 'x'",
+        "DELETE FROM chain",
+    ],
+)
 def test_the_record_can_only_grow(ledger: Ledger, statement: str) -> None:
-    with pytest.raises(LedgerUnavailable, match="append-only"), ledger.transaction() as connection:
+    with pytest.raises(LedgerUnavailable, match=r"append-only|moves on by one"), ledger.transaction() as connection:
         connection.execute(text(statement))
     assert audit.verify(ledger).ok
 
@@ -109,6 +124,7 @@ def queries(ledger: Ledger) -> Iterator[list[tuple[str, object]]]:
     event.remove(ledger.engine, "before_cursor_execute", keep)
 
 
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_no_query_of_a_decision_scans_what_grows_with_history(
     ledger: Ledger, queries: list[tuple[str, object]]
 ) -> None:
