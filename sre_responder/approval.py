@@ -19,7 +19,7 @@ from sre_responder.people import People, Person, Role
 from sre_responder.plan import canonical
 
 NAMESPACE = "sre-responder"
-Kind = Literal["approval", "attest", "acknowledge", "lift"]
+Kind = Literal["approval", "break_glass", "review", "attest", "acknowledge", "lift", "anchor"]
 _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
 
 
@@ -79,6 +79,8 @@ def sign(statement: Statement, key: Path) -> str:
 def verify(statement: Statement, signature: str, people: People) -> Person:
     """The person who signed; Refused where the signature, the key or the person does not hold."""
     person = people.named(statement.person)
+    if not person.roles:
+        raise Refused(f"{person.name} has no role in people.yml.", cure="Ask one who has.")
     if not people.signers.is_file():
         raise Refused(
             f"{people.signers} does not exist, so no signature can be verified.", cure="Put it into the home."
@@ -86,20 +88,10 @@ def verify(statement: Statement, signature: str, people: People) -> Person:
     with tempfile.NamedTemporaryFile("w", suffix=".sig", encoding="ascii", errors="replace") as file:
         file.write(signature)
         file.flush()
-        arguments = [
-            "-Y",
-            "verify",
-            "-f",
-            str(people.signers),
-            "-I",
-            person.principal,
-            "-n",
-            NAMESPACE,
-            "-s",
-            file.name,
-        ]
+        revoked = ["-r", str(people.revoked)] if people.revoked.exists() else []
+        who = ["-f", str(people.signers), "-I", person.principal, "-n", NAMESPACE, *revoked]
         try:
-            _keygen(arguments, statement.text, "verifying")
+            _keygen(["-Y", "verify", *who, "-s", file.name], statement.text, "verifying")
         except InputError as error:
             raise Refused(f"the signature of {person.name} does not hold: {error.message}") from error
     return person

@@ -30,6 +30,8 @@ class People(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     people: tuple[Person, ...] = ()
     signers: Path = Path("allowed_signers")
+    revoked: Path = Path("revoked_keys")
+    """Keys that hold no more, in any format that `ssh-keygen -r` reads; missing means none."""
 
     @model_validator(mode="after")
     def _distinct(self) -> People:
@@ -55,6 +57,5 @@ class People(BaseModel):
 
 def load(path: Path, signers: Path) -> People:
     """The people file; a missing one means that nobody may approve."""
-    if not path.exists():
-        return People(signers=signers)
-    return read_model(People, path).model_copy(update={"signers": signers})
+    known = read_model(People, path) if path.exists() else People()
+    return known.model_copy(update={"signers": signers, "revoked": signers.with_name("revoked_keys")})

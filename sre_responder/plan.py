@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal bytes (as RFC 8785 for the values used here)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "basis"}
+"""What an approval is for; anything of it that changes voids the approval."""
 
 
 class Plan(BaseModel):
@@ -30,6 +34,8 @@ class Plan(BaseModel):
     target: str
     before: dict[str, Any]
     after: dict[str, Any]
+    basis: dict[str, Any] = {}
+    """What it was judged by: the library's version and the policy's limits. Another judge, another plan."""
     undo: list[dict[str, Any]] = []
     undo_note: str = ""
     diff: dict[str, Any] = {}
@@ -39,16 +45,26 @@ class Plan(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over runbook, action, arguments, resolved target and before-state (spec section 4)."""
-        covered = self.model_dump(
-            include={"runbook_digest", "action", "arguments", "service", "environment", "target", "before"}
-        )
-        return hashlib.sha256(canonical(covered).encode()).hexdigest()
+        """SHA-256 over runbook, action, arguments, resolved target, before-state and basis (spec section 4)."""
+        return hashlib.sha256(canonical(self.model_dump(include=COVERED)).encode()).hexdigest()
 
     @property
     def short(self) -> str:
         """The twelve characters that people type."""
         return self.digest[:12]
+
+
+def drift(approved: Plan, now: Plan) -> list[tuple[str, Any, Any]]:
+    """Each covered value that differs: its place, what it was when it was approved, what it is now."""
+    return list(_differences("", approved.model_dump(include=COVERED), now.model_dump(include=COVERED)))
+
+
+def _differences(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from _differences(f"{place}.{name}".lstrip("."), old.get(name), new.get(name))
+    elif old != new:
+        yield place, old, new
 
 
 def hide_secrets(arguments: Mapping[str, Any], secrets: frozenset[str], key: bytes) -> dict[str, Any]:

@@ -76,10 +76,39 @@ class Approvals(_Section):
     """Who must agree, and for how long it holds (spec section 4)."""
 
     valid_minutes: int = Field(30, ge=1)
-    needed: Mapping[Severity, int] = Field(default_factory=lambda: dict(_ONE_EACH))
+    needed: Mapping[Severity, int] = Field(
+        default_factory=lambda: dict(_ONE_EACH), description="How many people must approve, by severity."
+    )
+    needed_for: Mapping[str, int] = Field(
+        default_factory=dict, description="How many people must approve an action, where that is more."
+    )
+    commander_rungs: tuple[Literal[0, 1, 2, 3, 4], ...] = Field(
+        (), description="Rungs of which one approver must be incident commander."
+    )
     standing: Mapping[str, tuple[Literal[0, 1, 2, 3, 4], ...]] = Field(
         default_factory=dict, description="Runbook digest to the rungs that it may climb in production without asking."
     )
+
+
+class BreakGlass(_Section):
+    """Approvals signed away from everything, when approvers cannot reach the ledger (spec section 4)."""
+
+    allowed: bool = True
+    valid_minutes: int = Field(240, ge=1)
+    review_within_days: int = Field(3, ge=0, description="A use that nobody reviewed for longer blocks the next.")
+
+
+class Tested(_Section):
+    """What counts as a tested procedure (spec section 2)."""
+
+    max_age_days: int = Field(180, ge=1, description="A success that is older proves nothing any more.")
+
+
+class Cascade(_Section):
+    """When failures are no longer one incident: the emergency stop of that environment is raised (spec section 5)."""
+
+    services: int | None = Field(4, ge=2, description="So many services whose remedy did not help; null means never.")
+    window_minutes: int = Field(15, ge=1)
 
 
 class Radius(_Section):
@@ -134,12 +163,21 @@ class Policy(_Section):
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
     approvals: Approvals = Field(default_factory=lambda: Approvals.model_validate({}))
+    break_glass: BreakGlass = Field(default_factory=lambda: BreakGlass.model_validate({}))
+    tested: Tested = Field(default_factory=lambda: Tested.model_validate({}))
+    cascade: Cascade = Field(default_factory=lambda: Cascade.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
     notifications: tuple[Channel, ...] = ()
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
     )
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
+        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
+        return self.model_dump(mode="json", include=judged_by)
 
     def severity(self, text: str) -> Severity:
         """SEV1 to SEV4, or one of the policy's aliases for them."""

@@ -15,6 +15,12 @@ from sre_responder.ledger.schema import stops
 from sre_responder.people import Person
 
 ATTESTED_SECONDS = 365 * 86400
+PAST: dict[approval.Kind, str] = {
+    "attest": "runbook.attested",
+    "acknowledge": "breaker.acknowledged",
+    "lift": "lift.signed",
+    "review": "break_glass.reviewed",
+}
 
 
 def decide(
@@ -60,7 +66,7 @@ def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, 
     entry = home.runbooks.named(runbook)
     if not evidence.strip():
         raise InputError("an attestation needs evidence.", cure="Give --evidence with the address of a protocol.")
-    _sign(
+    sign_and_keep(
         home,
         ledger,
         "attest",
@@ -76,7 +82,7 @@ def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, 
 def acknowledge(home: Home, ledger: Ledger, breaker: str, person: Person, key: Path) -> dict[str, Any]:
     """Allow one supervised trial of a remedy that was closed off."""
     approval.require_role(person, "incident_commander", "only an incident commander opens a closed-off remedy")
-    _sign(
+    sign_and_keep(
         home, ledger, "acknowledge", breaker, person, key, f"{person.name} allows one supervised trial of {breaker}", ""
     )
     return {"breaker": breaker, "person": person.name}
@@ -102,7 +108,7 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
                 f"lifting {name} needs the signature of an incident commander.", cure="Add --as NAME and --key KEY."
             )
         approval.require_role(person, "incident_commander", "only an incident commander lifts a stop")
-        _sign(home, ledger, "lift", name, person, key, f"{person.name} lifts {name}", "")
+        sign_and_keep(home, ledger, "lift", name, person, key, f"{person.name} lifts {name}", "")
         actor = person.name
     with ledger.transaction() as connection:
         now = ledger.now(connection)
@@ -119,7 +125,7 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
     return {"stop": name, "lifted_by": actor}
 
 
-def _sign(
+def sign_and_keep(
     home: Home,
     ledger: Ledger,
     kind: approval.Kind,
@@ -129,6 +135,7 @@ def _sign(
     summary: str,
     evidence: str,
 ) -> None:
+    """Sign a statement about a subject, verify it as the guard will, and keep it on the record."""
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
     statement = approval.state(kind, subject, person, now, ATTESTED_SECONDS)
@@ -136,12 +143,6 @@ def _sign(
     approval.verify(statement, signature, home.people)
     with ledger.transaction() as connection:
         plans.add_signature(connection, statement, signature, evidence=evidence)
-        past = {
-            "attest": "runbook.attested",
-            "acknowledge": "breaker.acknowledged",
-            "lift": "lift.signed",
-            "approval": "approval.signed",
-        }
         audit.append(
-            connection, ledger.now(connection), past[kind], person.name, summary, subject=subject, person=person.name
+            connection, ledger.now(connection), PAST[kind], person.name, summary, subject=subject, person=person.name
         )

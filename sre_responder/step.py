@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import insert, select
 
-from sre_responder import stop, undo
+from sre_responder import __version__, cascade, stop, undo
 from sre_responder.actions import ActionSpec, spec_of
 from sre_responder.deadline import DeadlinePassed, deadline
 from sre_responder.effects import Change
@@ -140,17 +140,23 @@ def _plan(
         change = effect.plan()
     except ResponderError as error:
         return None, None, str(error)
-    runbook, request = step.runbook, step.request
-    plan = Plan(
+    return change, plan_of(home, step.request, step.arguments, spec, step.runbook, change), None
+
+
+def plan_of(
+    home: Home, request: Request, arguments: Mapping[str, Any], spec: ActionSpec, runbook: Runbook | None, change: Change
+) -> Plan:  # fmt: skip
+    """A change as the plan that gates judge and people approve."""
+    return Plan(
         runbook=runbook.metadata.id if runbook else "none",
         runbook_digest=runbook.digest if runbook else "none",
         action=spec.name,
-        arguments=hide_secrets(step.arguments, spec.secrets, home.secret if spec.secrets else b""),
+        arguments=hide_secrets(arguments, spec.secrets, home.secret if spec.secrets else b""),
         service=request.service,
         environment=request.environment,
+        basis={"library": __version__, "limits": home.policy.limits},
         **vars(change),
     )
-    return change, plan, None
 
 
 def _keep_preview(ledger: Ledger, request: Request, decision: Decision, plan: Plan | None) -> None:
@@ -317,6 +323,7 @@ def _conclude(
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         attempts.end_attempt(connection, now, attempt, outcome, verdict.reason, request.requester)
+        cascade.check(connection, now, home.policy.cascade, request.environment)
         if outcome == "unknown":
             attempts.freeze(connection, now, attempt, verdict.reason)
             runs.halt(connection, now, request.run, f"the outcome of {request.action} is unknown")

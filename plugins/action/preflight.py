@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -15,7 +16,7 @@ from sre_responder.effects import EFFECTS
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.guard.decide import preview
 from sre_responder.guard.snapshot import Request
-from sre_responder.plan import Plan
+from sre_responder.step import plan_of
 
 
 class ActionModule(ActionBase):
@@ -38,38 +39,18 @@ def preflight(call: Call) -> dict[str, Any]:
     annotations = call.home.catalogue.service(call.service).annotations
     filled = {name: annotations[key] for name, key in spec.annotations.items() if key in annotations}
     arguments = {**filled, **(call.arguments.get("arguments") or {})}
-    problems: tuple[str, ...] = ()
+    step = next((task.digest for task in runbook.steps if task.action == action), "") if runbook else ""
+    request = Request(
+        action=action, incident=call.incident, service=call.service, environment=call.environment, confirm_production=True,
+        run=call.run, task="preflight", step=step, host="localhost", hosts=("localhost",), requester=call.requester,
+    )  # fmt: skip
     plan = None
     try:
         if action not in EFFECTS:
             raise InputError(
                 f"the state that {action} would change stands on a host; run the runbook with --check to see its plan."
             )
-        change = EFFECTS[action].plan(arguments)
-        plan = Plan(
-            runbook=runbook.metadata.id if runbook else "none",
-            runbook_digest=runbook.digest if runbook else "none",
-            action=action,
-            arguments=arguments,
-            service=call.service,
-            environment=call.environment,
-            **{key: value for key, value in change.__dict__.items() if key in Plan.model_fields},
-        )
+        plan = plan_of(call.home, request, arguments, spec, runbook, EFFECTS[action].plan(arguments))
     except ResponderError as error:
-        problems = (str(error),)
-    step = next((task.digest for task in runbook.steps if task.action == action), "") if runbook else ""
-    request = Request(
-        action=action,
-        incident=call.incident,
-        service=call.service,
-        environment=call.environment,
-        confirm_production=True,
-        run=call.run,
-        task="preflight",
-        step=step,
-        host="localhost",
-        hosts=("localhost",),
-        requester=call.requester,
-        problems=problems,
-    )
+        request = replace(request, problems=(str(error),))
     return {"guard": preview(call.home, call.ledger, request, plan, runbook, measured=True).as_dict()}

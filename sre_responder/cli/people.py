@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sre_responder import approval, sign_off
+from sre_responder import approval, break_glass, sign_off
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.documents import read_text
 from sre_responder.errors import InputError
 from sre_responder.ledger import plans
 from sre_responder.names import shown
 from sre_responder.people import Person
 
+glass = typer.Typer(no_args_is_help=True, help="Approvals signed away from everything, and their reviews.")
 Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]
 Name = Annotated[
     str | None, typer.Option("--as", help="Who you are in people.yml; default is the person of this login.")
@@ -27,6 +29,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for terminals that
 def add_to(app: typer.Typer) -> None:
     for command in (approve, deny, approvals, attest, acknowledge, lift):
         app.command(command.__name__)(command)
+    app.add_typer(glass, name="break-glass")
 
 
 def _person(here: Context, name: str | None) -> Person:
@@ -168,6 +171,42 @@ def lift(
     _tell(
         sign_off.lift(here.home, here.ledger, stop, person, (key or approval.default_key()) if signed else None), json
     )
+
+
+@glass.command("sign")
+def sign_glass(
+    plan: Annotated[str, typer.Argument(help="The whole digest of the plan, 64 digits.")],
+    name: Annotated[str, typer.Option("--as", help="Who you are in the people.yml of the other side.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is reviewed.")],
+    key: Key = None,
+    valid_minutes: Annotated[int, typer.Option("--valid-minutes", min=1)] = 240,
+) -> None:
+    """On any machine, without home or ledger: sign a plan and print the text to carry."""
+    print(break_glass.sign(plan, name, key or approval.default_key(), valid_minutes, reason))
+
+
+@glass.command("use")
+def use_glass(
+    file: Annotated[str, typer.Argument(help="File with the carried text, or - for standard input.")] = "-",
+    json: Json = False,
+) -> None:
+    """Accept a carried approval; then run the runbook again. Its use is owed a review."""
+    here = context()
+    _tell(break_glass.use(here.home, here.ledger, sys.stdin.read() if file == "-" else read_text(Path(file))), json)
+
+
+@glass.command("review")
+def review_glass(
+    use: Annotated[str, typer.Argument(help="The use, as `responder status` names it.")],
+    note: Annotated[str, typer.Option("--note", help="What you found.")],
+    key: Key = None,
+    name: Name = None,
+    json: Json = False,
+) -> None:
+    """Sign that a use of break-glass was looked at."""
+    here = context()
+    person, signing = _person(here, name), key or approval.default_key()
+    _tell(break_glass.review(here.home, here.ledger, use, person, signing, note), json)
 
 
 def _tell(result: dict[str, Any], json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from sre_responder import approval, names, stopping
+from sre_responder import approval, break_glass, names, stopping
 from sre_responder import stop as stop_source
 from sre_responder.breakers import closed_off
 from sre_responder.cli.context import Context, context
@@ -60,6 +60,15 @@ def status(json: Json = False) -> None:
             "contained": [
                 _row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}")
                 for r in attempts.contained(connection)
+            ],
+            "reviews": [
+                _row(
+                    f"break-glass of {debt.person} for plan {debt.plan[:12]}",
+                    now,
+                    debt.since,
+                    f"responder break-glass review {debt.id} --note TEXT",
+                )
+                for debt in break_glass.owed(connection)
             ],
             "closed_off": [
                 _row(name, now, since, f"responder acknowledge {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sre_responder.guard.snapshot import Gate, Snapshot
+from sre_responder.names import shown
 
 
 def causes(s: Snapshot) -> list[str]:
@@ -46,14 +47,23 @@ def approval(s: Snapshot) -> Gate:
         "given_by": [a.person for a in grants],
         "expired_or_used": [a.person for a in s.approvals if a.used or a.expires_at <= s.now],
         "denied_by": [a.person for a in s.approvals if a.decision == "deny"],
+        "drift": [{"field": field, "approved": old, "now": new} for field, old, new in s.drift],
     }
     if s.approved:
         return Gate("approval", "passed", f"approved by {', '.join(a.person for a in grants)}", evidence)
+    reason = f"needs {needed} approval{'s'[: needed - 1]} of exactly this plan ({', '.join(why)}); {len(grants)} given"
+    if s.commander_missing:
+        reason += "; one approver must be incident commander"
+    if s.drift:
+        moved = ", ".join(f"{field} was {shown(old, 60)} and is {shown(new, 60)}" for field, old, new in s.drift[:3])
+        reason += f"; an approved plan does not hold any more: {moved}"
     return Gate(
         "approval",
         "failed",
-        f"needs {needed} approval of exactly this plan ({', '.join(why)}); {len(grants)} given",
+        reason,
         evidence,
-        clears_by="an operator or incident commander other than the requester",
+        clears_by="an incident commander"
+        if s.commander_missing
+        else "an operator or incident commander other than the requester",
         command=s.approve_command,
     )

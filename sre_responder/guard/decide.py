@@ -19,7 +19,7 @@ from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.people import Person
-from sre_responder.plan import Plan
+from sre_responder.plan import Plan, drift
 from sre_responder.runbook import Runbook
 
 
@@ -85,23 +85,32 @@ def look(
 
     def verify(statement: approval.Statement, signature: str) -> Person:
         person = approval.verify(statement, signature, home.people)
-        if statement.kind == "approval" and person.name == request.requester:
+        approves = statement.kind in ("approval", "break_glass")
+        if approves and person.name == request.requester:
             raise Refused(f"{person.name} asked for this and cannot approve it himself.")
-        longest = policy.approvals.valid_minutes * 60
-        if statement.kind == "approval" and statement.expires_at - statement.signed_at > longest + 1:
+        offline = statement.kind == "break_glass"
+        longest = (policy.break_glass if offline else policy.approvals).valid_minutes * 60
+        if approves and statement.expires_at - statement.signed_at > longest + 1:
             raise Refused(f"this approval is valid for longer than the policy's {longest // 60} minutes.")
+        if statement.kind == "acknowledge":
+            approval.require_role(person, "incident_commander", "only an incident commander opens a closed-off remedy")
+        if not approves and statement.expires_at <= now:
+            raise Refused(f"this signature expired at {audit.iso(statement.expires_at)}.")
         return person
 
     try:
         radius = home.catalogue.radius(request.service)
     except InputError:
         radius = None
-    proven = attempts.proven(connection, known.digest, known.failure_class) if known else None
+    oldest = now - policy.tested.max_age_days * 86400
+    proven = attempts.proven(connection, known.digest, known.failure_class, oldest) if known else None
     attested = plans.signed(connection, "attest", known.digest, verify) if known else None
     acknowledged = {}
     for breaker in (f"{name}:{request.action}", f"rollbacks:{request.environment}"):
         if found := plans.signed(connection, "acknowledge", breaker, verify):
             acknowledged[breaker] = found[0].signed_at
+    approvals = plans.approvals_of(connection, plan.digest, verify) if plan else ()
+    alike = plans.approved_alike(connection, plan) if plan and not approvals else None
     since = incidents.recovered_at(connection, name)
     run = runs.get(connection, request.run)
     seen = select(audit_table.c.id).where(
@@ -129,7 +138,8 @@ def look(
         rollbacks=tuple(a for a in attempts.rollbacks(connection, request.environment) if a.id != joined),
         acknowledged=acknowledged,
         not_applicable=frozenset(connection.execute(declined).scalars()),
-        approvals=plans.approvals_of(connection, plan.digest, verify) if plan else (),
+        approvals=approvals,
+        drift=tuple(drift(alike, plan)) if alike and plan else (),
         measured=measured,
         proven=f"attempt {proven.id} improved {proven.service} in {proven.environment}" if proven else None,
         attested=f"{attested[0].person}, {attested[1].get('evidence', '')}" if attested else None,

@@ -156,6 +156,8 @@ class Snapshot:
     """Closed-off remedy to when a person last allowed one trial."""
     not_applicable: frozenset[str] = frozenset()
     approvals: tuple[Approval, ...] = ()
+    drift: tuple[tuple[str, Any, Any], ...] = ()
+    """Where this plan differs from one that was approved: place, approved value, value now."""
     measured: bool = True
     proven: str | None = None
     attested: str | None = None
@@ -197,12 +199,20 @@ class Snapshot:
 
     @property
     def approvals_needed(self) -> int:
-        severity = self.incident.severity if self.incident else None
-        return max(1, next((n for name, n in self.policy.approvals.needed.items() if name == severity), 1))
+        """How many people must approve: what severity and action ask for, the larger."""
+        severity, policy = self.incident.severity if self.incident else None, self.policy.approvals
+        by_severity = next((n for name, n in policy.needed.items() if name == severity), 1)
+        return max(1, by_severity, policy.needed_for.get(self.request.action, 1))
+
+    @property
+    def commander_missing(self) -> bool:
+        """Whether this rung asks for an incident commander among the approvers, and none is."""
+        asked = self.spec is not None and self.spec.rung in self.policy.approvals.commander_rungs
+        return asked and not any("incident_commander" in grant.roles for grant in self.grants)
 
     @property
     def approved(self) -> bool:
-        return len(self.grants) >= self.approvals_needed
+        return len(self.grants) >= self.approvals_needed and not self.commander_missing
 
     @property
     def approve_command(self) -> str | None:

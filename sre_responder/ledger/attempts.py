@@ -52,17 +52,22 @@ def rollbacks(connection: Connection, environment: str, limit: int = 50) -> tupl
     return tuple(reversed(_facts(connection, newest)))
 
 
-def proven(connection: Connection, digest: str, failure_class: str) -> Row[Any] | None:
-    """An attempt that improved things under this very runbook for this class of failure."""
-    return connection.execute(
-        select(attempts)
-        .where(
-            attempts.c.runbook_digest == digest,
-            attempts.c.outcome == "improved",
-            attempts.c.failure_class == failure_class,
-        )
-        .limit(1)
-    ).one_or_none()
+def proven(connection: Connection, digest: str, failure_class: str, since: float) -> Row[Any] | None:
+    """An attempt since then that improved things under this very runbook for this class of failure."""
+    query = select(attempts).where(
+        attempts.c.runbook_digest == digest, attempts.c.outcome == "improved",
+        attempts.c.failure_class == failure_class, attempts.c.ended_at >= since,
+    )  # fmt: skip
+    return connection.execute(query.order_by(attempts.c.ended_at.desc()).limit(1)).one_or_none()
+
+
+def failing(connection: Connection, environment: str, since: float) -> tuple[str, ...]:
+    """The services of an environment whose remedies did not help since then."""
+    query = select(attempts.c.service).where(
+        attempts.c.environment == environment, attempts.c.rung > 0, attempts.c.started_at >= since,
+        attempts.c.outcome.in_(("not_improved", "unknown")),
+    )  # fmt: skip
+    return tuple(sorted(connection.execute(query.distinct()).scalars()))
 
 
 def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:

@@ -60,6 +60,21 @@ def find(connection: Connection, prefix: str) -> Row[Any]:
     return rows[0]
 
 
+def approved_alike(connection: Connection, plan: Plan) -> Plan | None:
+    """The newest other plan of the same action on the same service that has an approval left: what this one drifted from."""
+    row = connection.execute(
+        select(plans)
+        .join(approvals, approvals.c.plan == plans.c.digest)
+        .where(
+            plans.c.service == plan.service, plans.c.environment == plan.environment, plans.c.action == plan.action,
+            plans.c.digest != plan.digest, approvals.c.decision == "grant", approvals.c.used_by.is_(None),
+        )
+        .order_by(plans.c.made_at.desc())
+        .limit(1)
+    ).one_or_none()  # fmt: skip
+    return of(row) if row else None
+
+
 def of(row: Row[Any]) -> Plan:
     """The plan of a row; its digest is checked, so that a changed document is never shown as the approved one."""
     plan = Plan.model_validate_json(row.document)
@@ -85,6 +100,7 @@ def add_approval(connection: Connection, statement: Statement, signature: str) -
         connection.execute(
             insert(approvals).values(
                 plan=statement.subject,
+                kind=statement.kind,
                 decision=statement.decision,
                 person=statement.person,
                 statement=statement.text,
@@ -107,7 +123,7 @@ def approvals_of(connection: Connection, digest: str, verify: Verify) -> tuple[A
             person = verify(statement, row.signature)
         except (InputError, Refused):
             continue
-        if statement.kind == "approval" and statement.subject == digest:
+        if statement.kind in ("approval", "break_glass") and statement.subject == digest:
             found.append(
                 Approval(
                     row.id,

@@ -45,6 +45,7 @@ approvals = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("plan", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
     Column("decision", String(8), nullable=False),
     Column("person", String(64), nullable=False),
     Column("statement", Text, nullable=False),

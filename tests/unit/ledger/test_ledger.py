@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
+from sre_responder.plan import Plan
 
 
 @pytest.fixture
@@ -112,6 +113,11 @@ def test_texts_are_cut_and_escaped_in_the_record(ledger: Ledger) -> None:
     assert entry.summary.startswith("\\x1b[31m") and "cut at 2000" in entry.summary
 
 
+PLAN = Plan(
+    runbook="r", runbook_digest="d", action="a", arguments={}, service="s", environment="dev", target="t", before={}, after={}
+)  # fmt: skip
+
+
 @pytest.fixture
 def queries(ledger: Ledger) -> Iterator[list[tuple[str, object]]]:
     seen: list[tuple[str, object]] = []
@@ -138,7 +144,9 @@ def test_no_query_of_a_decision_scans_what_grows_with_history(
         attempts.of_symptom(connection, "s", 0)
         attempts.of_incident(connection, "INC-1234")
         attempts.rollbacks(connection, "production")
-        attempts.proven(connection, "d", "f")
+        attempts.proven(connection, "d", "f", 0.0)
+        attempts.failing(connection, "staging", 0.0)
+        plans.approved_alike(connection, PLAN)
         attempts.of_task(connection, "r", "t")
         attempts.effects_of(connection, 1)
         attempts.frozen(connection, "t")
