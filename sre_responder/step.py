@@ -14,7 +14,15 @@ from sre_responder import __version__, cascade, stop, undo
 from sre_responder.actions import ActionSpec, spec_of
 from sre_responder.deadline import DeadlinePassed, deadline
 from sre_responder.effects import Change
-from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
+from sre_responder.errors import (
+    EffectFailed,
+    InputError,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    Refused,
+    ResponderError,
+    StateMoved,
+)
 from sre_responder.evidence.verdict import Verdict
 from sre_responder.guard.decide import Decision, OtherHostAtWork, decide, preview, record_refusal, symptom
 from sre_responder.guard.snapshot import Gate, Request, StopFact
@@ -288,19 +296,38 @@ def _settled(
     """Record what was observed; after the last host watch the evidence; give the result."""
     request = step.request
     assert decision.effect is not None and decision.attempt is not None
-    with ledger.transaction() as connection:
-        now = ledger.now(connection)
-        attempts.end_effect(connection, now, decision.effect, "done", observed=observed)
-        if attempts.complete(connection, request) is None:
-            attempts.hold_by_run(connection, request.run, decision.effect)
-        audit.append(
-            connection, now, "effect.done", request.requester, f"{request.action} on {plan.target} done", incident=request.incident,
-            attempt=decision.attempt, host=request.host, observed=observed,
-        )  # fmt: skip
-        plans.waits_no_longer(connection, plan.digest)
+    try:
+        known = _record(ledger, request, plan, decision.attempt, decision.effect, observed)
+    except LedgerUnavailable as error:
+        raise _unknown(request, plan, f"it was done, and could not be recorded: {error.message}") from error
+    if not known:
+        raise _unknown(
+            request, plan, "it was done, and the ledger has lost its intent; what was observed is on the record"
+        )
     result = {**_described(change, plan), "changed": True, "after": observed, "guard": decision.as_dict()}
     result["outcome"] = _conclude(home, ledger, step, health, result)
     return result
+
+
+def _record(ledger: Ledger, request: Request, plan: Plan, attempt: int, effect: int, observed: dict[str, Any]) -> bool:
+    """Put what was observed on the record; False where the intent was lost by the database, which is recorded instead."""
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        if not attempts.end_effect(connection, now, effect, "done", observed=observed):
+            audit.append(
+                connection, now, "effect.orphaned", request.requester, f"{request.action} on {plan.target} was done; its intent is lost",
+                incident=request.incident, notify="incident_commander", plan=plan.digest, host=request.host, observed=observed,
+                before=plan.before, undo=undo.playbook(plan, request.host),
+            )  # fmt: skip
+            return False
+        if attempts.complete(connection, request) is None:
+            attempts.hold_by_run(connection, request.run, effect)
+        audit.append(
+            connection, now, "effect.done", request.requester, f"{request.action} on {plan.target} done", incident=request.incident,
+            attempt=attempt, host=request.host, observed=observed,
+        )  # fmt: skip
+        plans.waits_no_longer(connection, plan.digest)
+    return True
 
 
 def _conclude(

@@ -54,10 +54,11 @@ class Progress:
             self._line(mark, style, rung, entry.summary)
         elif entry.type == "gate.blocked":
             self._line("■", "red", rung, f"{action} refused")
-            for gate in data.get("gates", []):
+            gates = data.get("gates", [])
+            for gate in gates:
                 self._line(" ", "red", "      ", f"{gate['name']}: {gate['reason']}")
-                if gate.get("command"):
-                    self._line(" ", "bold", "      ", gate["command"])
+            for command in dict.fromkeys(gate["command"] for gate in gates if gate.get("command")):
+                self._line(" ", "bold", "      ", command)
         elif entry.type in ("scope.identified", "handoff.made", "run.started", "stop.raised"):
             self._line("·", "dim", "      ", entry.summary)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -167,12 +167,12 @@ def _climb(
             for step in outcome.steps
             if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}
         ]
-        if outcome.exit_code != 3 or not waiting or time.monotonic() >= until:
+        if outcome.exit_code != 3 or not waiting or not patience:
             return outcome
         short = waiting[-1][:12]
         say(f"Waiting for approval of plan {short}: responder approve {short}")
         if not _approved(here, waiting[-1], until):
-            return outcome
+            return replace(outcome, ending="denied", message=f"plan {short} was not approved; no answer is a denial")
 
 
 def _approved(here: Context, plan: str, until: float) -> bool:

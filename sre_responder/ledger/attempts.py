@@ -233,16 +233,19 @@ def end_effect(
     *,
     observed: Any = None,
     reason: str = "",
-) -> None:
+) -> bool:
     """Record what became of one host: done, failed, not_done or unknown. Only an open effect can end.
+
+    False where the ledger does not know the intent any more: the database lost a transaction that it had confirmed.
 
     Its target stays held until the attempt ends: other hosts are still to come, or the evidence is watched.
     """
-    connection.execute(
+    done = connection.execute(
         update(effects)
         .where(effects.c.id == effect, effects.c.state.in_(("intended", "unknown")))
         .values(state=state, observed=canonical(observed), reason=reason[:1000], ended_at=now)
     )
+    return done.rowcount == 1
 
 
 def hold_by_run(connection: Connection, run: str, token: int) -> None:
