@@ -93,6 +93,7 @@ def load(path: Path) -> Catalogue:
     """The catalogue of a file or of every YAML file in a folder."""
     files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path]
     services: dict[str, Service] = {}
+    places: dict[str, str] = {}
     for file in files:
         for value, node in read_documents(file):
             if not isinstance(value, dict) or value.get("kind") != "Component":
@@ -110,6 +111,7 @@ def load(path: Path) -> Catalogue:
                 for reference in component.spec.dependsOn
                 if not reference.startswith("resource:")
             )
+            places[name] = place
             services[name] = Service(name, component.spec.owner, tier, needs, component.metadata.annotations)  # type: ignore[arg-type]
     if not services:
         raise InputError(f"{path} holds no Component.", cure="Add a Backstage document with kind: Component.")
@@ -118,7 +120,7 @@ def load(path: Path) -> Catalogue:
             if needed not in services:
                 near = difflib.get_close_matches(needed, services, n=1)
                 raise InputError(
-                    f"{path}: service '{service.name}' depends on '{needed}', which is not in the catalogue.",
+                    f"{places[service.name]}: service '{service.name}' depends on '{needed}', which is not in the catalogue.",
                     cure=f"Did you mean {near[0]}?" if near else "Add it, or remove the dependency.",
                 )
     return Catalogue(services, path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +34,18 @@ def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criteri
         "host": _host,
         "dependencies": lambda: {one.name: _health(one) for one in neighbours},
     }
-    pool = ThreadPoolExecutor(len(collectors))
-    try:
-        began = time.monotonic()
-        jobs = {name: pool.submit(_collect, collector) for name, collector in collectors.items()}
-        found = {}
-        for name, job in jobs.items():
-            try:
-                found[name] = job.result(max(0.0, DEADLINE_SECONDS - (time.monotonic() - began)))
-            except Late:
-                found[name] = {
-                    "status": "timeout",
-                    "reason": f"no answer in {DEADLINE_SECONDS:g} s",
-                    "seconds": DEADLINE_SECONDS,
-                }
-        return found
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    found: dict[str, dict[str, Any]] = {}
+    began = time.monotonic()
+    threads = []
+    for name, collector in collectors.items():
+        # A daemon: a collector that never answers must not keep the process alive.
+        thread = threading.Thread(target=lambda n=name, c=collector: found.update({n: _collect(c)}), daemon=True)
+        thread.start()
+        threads.append(thread)
+    for thread in threads:
+        thread.join(max(0.0, DEADLINE_SECONDS - (time.monotonic() - began)))
+    late = {"status": "timeout", "reason": f"no answer in {DEADLINE_SECONDS:g} s", "seconds": DEADLINE_SECONDS}
+    return {name: found.get(name, late) for name in collectors}
 
 
 def _collect(collector: Callable[[], Any]) -> dict[str, Any]:
@@ -60,7 +54,7 @@ def _collect(collector: Callable[[], Any]) -> dict[str, Any]:
         part: dict[str, Any] = {"status": "ok", "data": collector()}
     except Skip as reason:
         part = {"status": "skipped", "reason": str(reason)}
-    except (OSError, ValueError, psutil.Error) as error:
+    except Exception as error:  # whatever one collector meets, the others are still worth reading
         part = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return {**part, "seconds": round(time.monotonic() - began, 3)}
 

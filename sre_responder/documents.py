@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from sre_responder.errors import InputError
+from sre_responder.names import shown
 
 Model = TypeVar("Model", bound=BaseModel)
 _LIMIT_BYTES = 1 << 20
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice: the second would silently win."""
+class Loader(yaml.SafeLoader):
+    """SafeLoader whose every complaint is a YAMLError with its line, also about a date that is none."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            value = node.value if isinstance(node.value, str) else node.tag
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{shown(value, 60)}' is no value: {error}", node.start_mark
+            ) from error
+
+
+class _UniqueKeys(Loader):
+    """Refuses a key given twice: the second would silently win."""
 
 
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key is one word", key_node.start_mark)
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
@@ -30,6 +47,21 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+@contextmanager
+def sound_yaml(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the YAML of a file is an InputError that names file, line and cause."""
+    try:
+        yield
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(
+            f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line."
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not valid YAML: nested too deeply.", cure="Write it flat.") from error
 
 
 def read_text(path: Path) -> str:
@@ -49,16 +81,9 @@ def read_text(path: Path) -> str:
 def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
     """Each YAML document of a file, with its node so that errors can name lines."""
     text = read_text(path)
-    try:
+    with sound_yaml(path):
         for node in yaml.compose_all(text, _UniqueKeys):
-            loader = _UniqueKeys("")
-            yield loader.construct_document(node), node
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(
-            f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line."
-        ) from error
+            yield _UniqueKeys("").construct_document(node), node
 
 
 def line_of(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
@@ -78,12 +103,28 @@ def line_of(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:
     return int(line)
 
 
-def problems(error: ValidationError, path: Path, node: yaml.Node | None) -> str:
+def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand where an unknown one stands."""
+    at: Any = model
+    for key in place[:-1]:
+        field = at.model_fields.get(str(key)) if isinstance(at, type) and issubclass(at, BaseModel) else None
+        at = field.annotation if field else next((a for a in get_args(at) if _is_model(a)), at)
+    return sorted(at.model_fields) if _is_model(at) else ["see the schema"]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def problems(error: ValidationError, path: Path, node: yaml.Node | None, model: type[BaseModel]) -> str:
     """A validation error as one line a problem: file, line, key, what is wrong."""
     rows = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "document"
-        rows.append(f"{path}:{line_of(node, problem['loc'])}: {key}: {problem['msg']}")
+        known = (
+            f"; known here: {', '.join(_known(model, problem['loc']))}" if problem["type"] == "extra_forbidden" else ""
+        )
+        rows.append(f"{path}:{line_of(node, problem['loc'])}: {key}: {problem['msg']}{known}")
     return "\n".join(rows)
 
 
@@ -92,7 +133,7 @@ def validated(model: type[Model], value: Any, path: Path, node: yaml.Node | None
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InputError(problems(error, path, node), cure="Correct the lines named.") from error
+        raise InputError(problems(error, path, node, model), cure="Correct the lines named.") from error
 
 
 def read_model(model: type[Model], path: Path) -> Model:

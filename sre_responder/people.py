@@ -35,11 +35,10 @@ class People(BaseModel):
 
     @model_validator(mode="after")
     def _distinct(self) -> People:
-        for field in ("name", "principal"):
-            values = [getattr(person, field) for person in self.people]
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                raise ValueError(f"{field} given twice: {', '.join(sorted(twice))}")
+        """One word leads to one person: else somebody could ask under a login and approve as its other owner."""
+        words = [word for person in self.people for word in {person.name, person.principal, *person.logins}]
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"name, principal or login of two people: {', '.join(twice)}")
         return self
 
     def named(self, name: str) -> Person:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sre_responder.documents import read_documents, validated
 from sre_responder.errors import InputError
-from sre_responder.names import Severity
+from sre_responder.names import Severity, shown
 from sre_responder.notify.channels import Channel
 
 Profile = Literal["homelab", "team", "production"]
@@ -179,16 +179,26 @@ class Policy(_Section):
         judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
         return self.model_dump(mode="json", include=judged_by)
 
+    @field_validator("notifications")
+    @classmethod
+    def _named_apart(cls, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        """A delivery is remembered by its channel's name."""
+        names = [channel.name for channel in channels]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two channels are called {', '.join(twice)}; give each its own name")
+        return channels
+
     def severity(self, text: str) -> Severity:
-        """SEV1 to SEV4, or one of the policy's aliases for them."""
-        word = text.strip()
+        """SEV1 to SEV4, or one of the policy's aliases for them, in capitals or not."""
+        aliases = {alias.lower(): level for alias, level in self.severity_aliases.items()}
+        word = text.strip(" ") if text.isascii() else ""
         for known in self.severities:
             if word.upper() == known:
                 return known
-        if word.lower() in self.severity_aliases:
-            return self.severity_aliases[word.lower()]
+        if word.lower() in aliases:
+            return aliases[word.lower()]
         raise InputError(
-            f"severity '{word[:40]!r}' is not known.",
+            f"severity '{shown(text, 40)}' is not known.",
             cure=f"Use {', '.join(self.severities)} or one of {', '.join(self.severity_aliases)}.",
         )
 
@@ -216,7 +226,8 @@ def load(path: Path) -> Policy:
     if len(documents) > 1 or not isinstance(value, dict | None):
         raise InputError(f"{path} is not one mapping.", cure="Run `responder init` for a commented example.")
     written = value or {}
-    chosen = PROFILES.get(written.get("profile", "production"), {})
+    named = written.get("profile", "production")
+    chosen = next((values for name, values in PROFILES.items() if name == named), {})
     merged = {**written}
     for section, values in chosen.items():
         if isinstance(merged.get(section, {}), dict):
@@ -232,7 +243,9 @@ def load(path: Path) -> Policy:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the policy file."""
-    return Policy.model_json_schema()
+    described = Policy.model_json_schema()
+    described["$defs"]["SeverityLimits"].pop("required")  # a file that names one limit keeps the others
+    return described
 
 
 def example(profile: Profile) -> str:

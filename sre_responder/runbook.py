@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sre_responder import names
 from sre_responder.actions import ACTIONS, COLLECTION, short_name
-from sre_responder.documents import read_model, read_text, validated
+from sre_responder.documents import Loader, read_model, read_text, sound_yaml, validated
 from sre_responder.errors import InputError
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.plan import canonical
@@ -106,8 +107,11 @@ class Metadata(BaseModel):
         return value
 
     def serves(self, alert: Mapping[str, Any]) -> bool:
-        """Whether this runbook is for that alert."""
-        return jmespath.search(self.alerts, dict(alert)) is True
+        """Whether this runbook is for that alert. An expression that breaks on it, as on a label it lacks, serves it not."""
+        try:
+            return jmespath.search(self.alerts, dict(alert)) is True
+        except jmespath.exceptions.JMESPathError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,13 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     return value if isinstance(value, bool | int | float | None) else str(value)
 
 
-class _PlaybookLoader(yaml.SafeLoader):
-    """SafeLoader that takes Ansible's own tags as plain text and remembers the line of each mapping."""
+class _PlaybookLoader(Loader):
+    """Takes Ansible's own tags as plain text and remembers the line of each mapping."""
 
 
 def _tagged(loader: _PlaybookLoader, suffix: str, node: yaml.Node) -> Any:
@@ -165,15 +171,10 @@ _PlaybookLoader.add_multi_constructor("!", _tagged)
 def plays(path: Path) -> list[tuple[dict[str, Any], yaml.Node]]:
     """The plays of a playbook with their nodes."""
     text = read_text(path)
-    try:
+    with sound_yaml(path):
         loader = _PlaybookLoader(text)
         node = loader.get_single_node()
         value = loader.construct_document(node) if node else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {getattr(error, 'problem', error)}."
-        ) from error
     if node is None or not isinstance(value, list) or not all(isinstance(play, dict) for play in value) or not value:
         raise InputError(f"{path} is not a playbook.", cure="Write a list of plays.")
     return list(zip(value, node.value, strict=True))
@@ -237,7 +238,11 @@ class Runbook:
     @cached_property
     def metadata(self) -> Metadata:
         for play, node in plays(self.playbook):
-            written = (play.get("vars") or {}).get("runbook")
+            variables = play.get("vars") or {}
+            if not isinstance(variables, dict):
+                line = node.start_mark.line + 1
+                raise InputError(f"{self.playbook}:{line}: vars is no mapping.", cure="Write vars: {runbook: {...}}.")
+            written = variables.get("runbook")
             if written is not None:
                 return validated(Metadata, written, self.playbook, _child(_child(node, "vars"), "runbook"))
         raise InputError(f"{self.playbook}: no play has vars.runbook.", cure="See docs/write-a-runbook.md.")
@@ -257,21 +262,27 @@ class Runbook:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of every file of a runbook's folder. Links are refused: they point outside."""
+    """SHA-256 over the names and contents of every file of a runbook's folder, bytecode included: Python would run it.
+
+    What is no file is refused: a link points outside, a pipe never ends.
+    """
     total = hashlib.sha256()
     for path in sorted(_files(folder)):
-        name = path.relative_to(folder).as_posix()
-        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        name = os.fsencode(path.relative_to(folder).as_posix())
+        total.update(name + f"\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()
 
 
 def _files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
         for name in (*folders, *files):
             path = Path(root, name)
-            if path.is_symlink():
-                raise InputError(f"{path} is a link; a runbook's folder holds files only.", cure="Copy the file in.")
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise InputError(
+                    f"{names.shown(path)} is {'a link' if path.is_symlink() else 'neither file nor folder'}; "
+                    "a runbook's folder holds files only.",
+                    cure="Copy the file in.",
+                )
         yield from (Path(root, name) for name in files)
 
 

@@ -44,10 +44,13 @@ def read_file(path: Path) -> Source:
     if not present:
         return Source("clear")
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return Source("unreadable", f"{path} is not a file")
-            text = file.read(REASON_LIMIT * 4).decode("utf-8", "replace").strip()
+            text = os.read(descriptor, REASON_LIMIT * 4).decode("utf-8", "replace").strip()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         return Source("unreadable", f"{path} is there and cannot be read: {error.strerror}")
     return Source("raised", shown(text, REASON_LIMIT) or "no reason given")

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from sre_responder import stop
-from sre_responder.drive.prove import Proof, end, end_tree, processes_of
+from sre_responder.drive.prove import Proof, descendants, described, end, end_tree, processes_of
 from sre_responder.ledger import Ledger, attempts, runs
 from sre_responder.ledger.runs import MACHINE, alive
 
@@ -62,4 +62,7 @@ def _end(row: Row[Any]) -> Proof | None:
     while processes_of(row.id) and alive(row.machine, row.pid, row.pid_started) and time.monotonic() < until:
         time.sleep(0.05)
     proof = end(row.id)
-    return Proof(tuple({*seen, *proof.ended}), proof.left)
+    # A driver that did not end its run itself may have adopted what bears no mark: it is named, with the driver.
+    frozen = [row.pid, *(p.pid for p in descendants(row.pid))] if alive(row.machine, row.pid, row.pid_started) else []
+    left = tuple(info for pid in frozen if time.monotonic() > until and (info := described(pid)))
+    return Proof(tuple({*seen, *proof.ended}), (*proof.left, *left))

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import yaml
 
+from sre_responder.names import shown
 from sre_responder.plan import Plan
 
 
 def playbook(plan: Plan, host: str) -> str:
     """The undo of a plan as a plain playbook; where there is nothing to undo it says so."""
     note = plan.undo_note or ("There is nothing to undo." if not plan.undo else "Restores the state before the action.")
-    head = (
-        f"# Undo of {plan.action} on {plan.target} (plan {plan.digest}).\n# {note}\n# ansible-playbook THIS_FILE\n---\n"
-    )
+    title = f"Undo of {plan.action} on {shown(plan.target, 1000)} (plan {plan.digest})."
+    head = f"# {title}\n# {shown(note, 1000)}\n# ansible-playbook THIS_FILE\n---\n"
     if not plan.undo:
         return head + "[]\n"
     place = {"connection": "local"} if host == "localhost" else {}

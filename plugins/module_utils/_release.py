@@ -20,13 +20,13 @@ def deployed(history: str) -> list[str]:
     """The releases of the deployment history, oldest first."""
     try:
         with open(history, encoding="utf-8") as file:
-            rows = [line.split() for line in file if line.strip()]
+            rows = [(number, line.split()) for number, line in enumerate(file, 1) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ReleaseError(f"the deployment history {history} cannot be read: {error}.") from error
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         if len(row) < 2 or not _NAME.fullmatch(row[1]):
             raise ReleaseError(f"{history}:{number} is not 'TIME RELEASE'.")
-    return [row[1] for row in rows]
+    return [row[1] for _, row in rows]
 
 
 def current(root: str) -> str:

@@ -44,6 +44,10 @@ diagnosis:
   description: One part a collector, each with its status.
   returned: always
   type: dict
+radius:
+  description: The service, the services downstream of it, and its neighbours within two hops.
+  returned: always
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -45,14 +45,9 @@ options:
   server:
     description:
       - Server to drain.
+      - Default is the annotation C(responder/haproxy-server).
     type: str
     required: true
-  state:
-    description:
-      - State to set.
-    type: str
-    default: drain
-    choices: [drain, ready]
   timeout_s:
     description:
       - How long to wait for the platform, in seconds.
@@ -107,10 +102,39 @@ guard:
       returned: always
       type: int
     gates:
-      description: Name, status, reason, evidence and cure of every gate.
+      description: The verdict of every gate.
       returned: always
       type: list
       elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -125,7 +149,6 @@ ARGUMENT_SPEC = {
     "socket": {"type": "path", "required": True},
     "backend": {"type": "str", "required": True},
     "server": {"type": "str", "required": True},
-    "state": {"type": "str", "default": "drain", "choices": ["drain", "ready"]},
     "timeout_s": {"type": "float", "default": 5.0},
 }
 

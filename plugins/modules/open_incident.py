@@ -54,6 +54,10 @@ incident:
   description: Number of the incident.
   returned: always
   type: str
+severity:
+  description: Its severity, V(SEV1) to V(SEV4).
+  returned: always
+  type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule

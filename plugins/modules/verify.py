@@ -51,6 +51,10 @@ state:
   description: What was measured.
   returned: success
   type: str
+reason:
+  description: The measurement in words.
+  returned: success
+  type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule

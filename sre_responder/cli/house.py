@@ -81,6 +81,11 @@ def doctor(json: Json = False) -> None:
                 cure=f"responder runbooks register {' '.join(stale)}",
             )
 
+    def cycles() -> None:
+        if found := home.catalogue.cycles():
+            rings = "; ".join(" and ".join(ring) for ring in found)
+            raise InputError(f"services depend on each other in a ring: {rings}.", cure="Radius counts them all.")
+
     def keygen() -> None:
         if shutil.which("ssh-keygen") is None:
             raise InputError("ssh-keygen is not installed.", cure="Install the package openssh-client.")
@@ -97,7 +102,7 @@ def doctor(json: Json = False) -> None:
             )
 
     checks: dict[str, Callable[[], object]] = {
-        "policy": lambda: home.policy, "catalogue": lambda: home.catalogue, "people": people, "ledger": ledger, "stop file": stop_file,
+        "policy": lambda: home.policy, "catalogue": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
         "runbooks": registered, "ssh-keygen": keygen, "command": command,
     }  # fmt: skip
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -39,11 +40,10 @@ def add_to(app: typer.Typer) -> None:
 
 def seconds(text: str) -> float:
     """`90s`, `15m`, `2h` or plain seconds."""
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    number = text[:-1] if unit else text
-    if not number.isdigit():
+    found = re.fullmatch(r"([0-9]{1,6})([smh]?)", text, re.ASCII)
+    if found is None:
         raise InputError(f"'{names.shown(text)}' is not a duration.", cure="Write 90s, 15m or 2h.")
-    return int(number) * (unit or 1)
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def run(

@@ -220,6 +220,7 @@ def _timeline(entries: list[audit.Entry]) -> None:
             no_wrap=True,
             overflow="ellipsis",
             crop=True,
+            soft_wrap=False,
         )
 
 

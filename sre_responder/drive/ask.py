@@ -12,7 +12,7 @@ from typing import Any
 
 import ansible_runner
 
-from sre_responder.drive.prepare import surroundings
+from sre_responder.drive.prepare import only, surroundings
 from sre_responder.errors import EffectFailed
 
 TIMEOUT_SECONDS = 60
@@ -30,12 +30,12 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | 
                 answers.append({"ok": event["event"] == "runner_on_ok", **event["event_data"]["res"]})
             return True
 
-        ansible_runner.run(
-            private_data_dir=str(folder), host_pattern=host, module=module,
-            module_args=" ".join(f"{name}={_quoted(str(value))}" for name, value in arguments.items()),
-            ident="ask", quiet=True, envvars=environment, event_handler=keep, timeout=TIMEOUT_SECONDS,
-            settings={"suppress_ansible_output": True},
-        )  # fmt: skip
+        words = " ".join(f"{name}={_quoted(str(value))}" for name, value in arguments.items())
+        with only(environment):
+            ansible_runner.run(
+                private_data_dir=str(folder), host_pattern=host, module=module, module_args=words, ident="ask", quiet=True,
+                event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
+            )  # fmt: skip
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(answers) != 1 or not answers[0]["ok"]:

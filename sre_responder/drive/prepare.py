@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,12 @@ SHADOWS = frozenset(
         "vars_plugins",
         "cache_plugins",
         "become_plugins",
+        "cliconf_plugins",
+        "doc_fragments",
+        "httpapi_plugins",
+        "netconf_plugins",
+        "shell_plugins",
+        "terminal_plugins",
         "ansible.cfg",
     ]
 )
@@ -65,17 +73,6 @@ inventory_unparsed_warning = false
 """
 
 
-class _Unsafe(str):
-    """Text from outside: data, never a template."""
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
-
-
 @dataclass(frozen=True)
 class Prepared:
     """What one run needs; `id` is the word by which its processes are found."""
@@ -109,10 +106,24 @@ def prepare(
     folder.mkdir(parents=True, mode=0o700)
     shutil.copytree(runbook, folder / "project")
     (folder / "env").mkdir()
-    written = {name: _Unsafe(value) if isinstance(value, str) else value for name, value in variables.items()}
-    (folder / "env" / "extravars").write_text(yaml.dump(written, Dumper=_Dumper), encoding="utf-8")
+    # The tag stands on the whole document: on a single text Ansible would read "10" and "on" as a number and a yes.
+    text = f"--- !unsafe\n{yaml.safe_dump(dict(variables), allow_unicode=False)}"
+    (folder / "env" / "extravars").write_text(text, encoding="utf-8")
     environment = surroundings(folder, run, inventory, environ)
     return Prepared(run, folder, environment, "--check --diff" if check else "")
+
+
+@contextmanager
+def only(environment: Mapping[str, str]) -> Iterator[None]:
+    """This process has no other environment in the block: ansible-runner hands on whatever it finds."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mapping[str, str]) -> dict[str, str]:

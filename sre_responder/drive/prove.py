@@ -72,9 +72,12 @@ def processes_of(run: str) -> list[ProcessInfo]:
     return [_info(process) for process in marked(run)]
 
 
-def end(run: str, grace_s: float = 3.0) -> Proof:
-    """End every process of a run, wherever it went: ask, wait, kill, look again."""
-    return _end(lambda: marked(run), grace_s)
+def end(run: str, grace_s: float = 3.0, below: Callable[[], list[psutil.Process]] = list) -> Proof:
+    """End every process of a run, wherever it went: ask, wait, kill, look again.
+
+    `below` finds what emptied its environment: the driver, which adopts orphans, knows what stands under it.
+    """
+    return _end(lambda: list({*marked(run), *below()}), grace_s)
 
 
 def end_tree(pid: int, started: float, grace_s: float = 3.0) -> Proof:
@@ -86,6 +89,15 @@ def end_tree(pid: int, started: float, grace_s: float = 3.0) -> Proof:
         lambda: [*(p for p in tree if _living(p)), *(d for p in tree for d in descendants(p.pid) if d not in tree)],
         grace_s,
     )
+
+
+def described(pid: int) -> ProcessInfo | None:
+    """A process that lives, in words; None where it does not."""
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+    return _info(process) if _living(process) else None
 
 
 def _end(find: Callable[[], list[psutil.Process]], grace_s: float) -> Proof:

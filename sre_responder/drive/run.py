@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from typing import Any
 import ansible_runner
 import psutil
 
-from sre_responder.drive.prepare import Prepared
-from sre_responder.drive.prove import ProcessInfo, Proof, end, marked
+from sre_responder.drive.prepare import Prepared, only
+from sre_responder.drive.prove import ProcessInfo, Proof, descendants, end, marked
 from sre_responder.errors import InternalError
 
 GRACE_SECONDS = 1.0
@@ -44,6 +45,11 @@ def run(
     Ansible's workers leave their process group, so ending means finding every process that carries the run's mark.
     """
     _adopt_orphans()
+    before = {*descendants(os.getpid())}
+
+    def below() -> list[psutil.Process]:
+        return [process for process in descendants(os.getpid()) if process not in before]
+
     began = time.monotonic()
     word: list[str] = []
     proofs: list[Proof] = []
@@ -58,28 +64,28 @@ def run(
         if said is None:
             return False
         word.append(said)
-        proofs.append(end(prepared.id, GRACE_SECONDS))
+        proofs.append(end(prepared.id, GRACE_SECONDS, below))
         return True
 
     def keep(event: dict[str, Any]) -> bool:
         on_event(event)
         return True  # anything else, and runner drops the event
 
-    result = ansible_runner.run(
-        private_data_dir=str(prepared.folder),
-        playbook="runbook.yml",
-        ident="run",
-        quiet=True,
-        cmdline=prepared.arguments or None,
-        envvars=dict(prepared.environment),
-        settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
-        event_handler=keep,
-        cancel_callback=cancelled,
-    )
-    if not word and marked(prepared.id):
-        proofs.append(end(prepared.id, GRACE_SECONDS))  # what a task left behind must not outlive its run
-    elif word:
-        proofs.append(end(prepared.id, 0.0))
+    with only(prepared.environment):
+        result = ansible_runner.run(
+            private_data_dir=str(prepared.folder),
+            playbook="runbook.yml",
+            ident="run",
+            quiet=True,
+            cmdline=prepared.arguments or None,
+            settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
+            event_handler=keep,
+            cancel_callback=cancelled,
+        )
+    _reap()
+    if word or marked(prepared.id) or below():
+        # What a task left behind must not outlive its run; after a word everybody was asked already.
+        proofs.append(end(prepared.id, 0.0 if word else GRACE_SECONDS, below))
     _reap()
     if failure:
         raise failure[0]

@@ -12,6 +12,7 @@ from typing import Any
 
 from sre_responder.effects.effect import Became, Change, Effect, by_state, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.names import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _UNDO = (
@@ -44,7 +45,15 @@ def _servers(arguments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         text = _ask(arguments, "show stat")
     except EffectFailed as error:
         raise InputError(error.message, cure=error.cure) from error
-    rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+    except csv.Error:
+        rows = []
+    if not rows or not all(row.get(column) for row in rows for column in ("pxname", "svname", "status")):
+        raise InputError(
+            f"what answers at {arguments['socket']} is not HAProxy's table of servers: {shown(text, 80)}.",
+            cure="Name HAProxy's own runtime socket.",
+        )
     found = {r["svname"]: r for r in rows if r["pxname"] == backend and r["svname"] not in ("FRONTEND", "BACKEND")}
     if not found:
         known = sorted({r["pxname"] for r in rows if r["svname"] == "BACKEND"})
@@ -126,15 +135,15 @@ def _plan_failover(arguments: Mapping[str, Any]) -> Change:
 
 
 def _plan_drain(arguments: Mapping[str, Any]) -> Change:
-    rows, server, state = _servers(arguments), _name(arguments, "server"), str(arguments.get("state", "drain"))
+    rows, server = _servers(arguments), _name(arguments, "server")
     _known(rows, server, "server")
     others = [name for name, row in rows.items() if name != server and _usable(row)]
-    if state == "drain" and not others:
+    if not others:
         raise InputError(
             f"'{server}' is the last usable server of {arguments['backend']}; draining it is an outage.",
             cure="Enable another first.",
         )
-    return _change(arguments, rows, {server: state}, "drain")
+    return _change(arguments, rows, {server: "drain"}, "drain")
 
 
 def _known(rows: Mapping[str, Any], name: str, option: str) -> None:

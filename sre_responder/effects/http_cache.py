@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
+from sre_responder.names import shown
 
 _GONE = (200, 204, 404)  # 404: Squid and Varnish say so of what was not cached; it is not cached now either
 
@@ -53,10 +54,15 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
 
 def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["url"])
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "*" in url:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound or "*" in unquote(url) or not url.isprintable() or " " in url:
         raise InputError(
-            f"url '{url[:200]}' is not an http address of one object.", cure="Write http://host:port/path, no wildcard."
+            f"url '{shown(url)}' is not an http address of one object.",
+            cure="Write http://host:port/path, no wildcard.",
         )
     return url
 

@@ -41,6 +41,8 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
                 body += chunk
                 if len(body) > BODY_LIMIT:
                     return Sample(at, None, f"{url} answers more than 1 MiB", response.status_code)
+                if time.monotonic() - began > criterion.timeout_s:  # httpx's own limit is one a read
+                    return Sample(at, None, f"{url} did not end within {criterion.timeout_s:g} s", response.status_code)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Sample(at, None, f"{url} cannot be asked: {type(error).__name__} {error}".strip())
     latency = (time.monotonic() - began) * 1000
@@ -56,7 +58,7 @@ def sample(criterion: Criterion, url: str, client: httpx.Client | None = None) -
         return Sample(at, True, f"status {response.status_code}", response.status_code, latency)
     try:
         value = jmespath.search(criterion.expect, document := json.loads(body))
-    except (ValueError, jmespath.exceptions.JMESPathError) as error:
+    except (ValueError, TypeError, RecursionError, jmespath.exceptions.JMESPathError) as error:
         return Sample(at, None, f"the answer of {url} cannot be judged: {error}", response.status_code, latency)
     if not isinstance(value, bool):
         return Sample(

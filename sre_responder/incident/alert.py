@@ -70,10 +70,12 @@ def parse(text: str) -> Webhook:
             f"the alert is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
             cure="Send Alertmanager's webhook.",
         ) from error
-    except RecursionError as error:
-        raise InputError("the alert is nested too deeply.", cure="Send Alertmanager's webhook.") from error
     except ValidationError as error:
         rows = [f"{'.'.join(map(str, p['loc'])) or 'payload'}: {p['msg']}" for p in error.errors()[:5]]
         raise InputError(
             f"the alert is not an Alertmanager webhook: {shown('; '.join(rows), 500)}.", cure="Send version 4."
         ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"the alert is not JSON: {shown(error, 100)}.", cure="Send Alertmanager's webhook.") from error
+    except RecursionError as error:
+        raise InputError("the alert is nested too deeply.", cure="Send Alertmanager's webhook.") from error

@@ -48,7 +48,7 @@ def deliver(messages: Iterable[Message], channels: Sequence[Channel]) -> list[De
 def _deliver(message: Message, channel: Channel) -> Delivery:
     try:
         _send(message, channel)
-    except (OSError, httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException) as error:
+    except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException) as error:
         return Delivery(message.id, channel.name, False, f"{type(error).__name__}: {error}")
     return Delivery(message.id, channel.name, True)
 

@@ -1,0 +1,147 @@
+"""Small real runs: how each one ends, and that nothing of it is left whatever it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+DRIVER = """
+import dataclasses, json, os, sys
+from pathlib import Path
+from sre_responder.drive.prepare import prepare
+from sre_responder.drive.run import run
+
+folder, word, deadline = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+events = []
+
+def watch():
+    if not word or not (folder / "started").exists():
+        return None
+    if word == "raise":
+        raise RuntimeError("the watch is broken")
+    return word
+
+prepared = prepare(f"run-{os.getpid()}", folder / "book", folder / "run", {}, None, os.environ)
+try:
+    ended = run(prepared, watch=watch, on_event=events.append, deadline_s=deadline)
+    print(json.dumps({**dataclasses.asdict(ended), "events": [event["event"] for event in events]}))
+except RuntimeError as error:
+    print(json.dumps({"raised": str(error)}))
+"""
+Drive = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Drive]:
+    """`drive(TASK...)` is how a run of these tasks ended, in a process of its own, as the driver adopts what is orphaned below it."""
+
+    def run(*tasks: Any, word: str = "", deadline_s: float = 60, **environ: str) -> dict[str, Any]:
+        (tmp_path / "book").mkdir()
+        play = {"hosts": "localhost", "gather_facts": False, "vars": {"here": str(tmp_path)}, "tasks": list(tasks)}
+        (tmp_path / "book" / "runbook.yml").write_text(yaml.safe_dump([play]))
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, str(tmp_path), word, str(deadline_s)],
+            env={**os.environ, "HOME": str(tmp_path), **environ},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    yield run
+    for process in _survivors(tmp_path):
+        process.kill()
+
+
+def _survivors(folder: Path) -> list[psutil.Process]:
+    """What a task noted of itself in `pid` and still lives."""
+    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        process = psutil.Process(int((folder / "pid").read_text()))
+        return [process] if process.status() != psutil.STATUS_ZOMBIE else []
+    return []
+
+
+def shell(script: str) -> dict[str, Any]:
+    return {"ansible.builtin.command": {"argv": ["sh", "-c", script], "chdir": "{{ here }}"}}
+
+
+NOTE = "echo $$ > pid; touch started; exec sleep 600"
+LATER = shell("touch later")
+ELSEWHERE = {
+    "in the task itself": NOTE,
+    "deaf to SIGTERM": f"trap '' TERM; {NOTE}",
+    "in a session of its own": f"setsid sh -c '{NOTE}'",
+    "in a session of its own, its environment emptied": f"env -i PATH=$PATH setsid sh -c '{NOTE}'",
+    "an orphan, its environment emptied": f"env -i PATH=$PATH setsid sh -c '{NOTE}' >/dev/null 2>&1 & sleep 600",
+}
+
+
+def test_a_run_that_does_its_tasks_is_finished(drive: Drive, tmp_path: Path) -> None:
+    ended = drive(shell("touch here"))
+    assert (ended["reason"], ended["rc"], ended["ended"], ended["left"]) == ("finished", 0, [], [])
+    assert (tmp_path / "here").exists()
+    assert ended["events"][-1] == "playbook_on_stats"
+
+
+def test_a_run_whose_task_fails_is_finished_with_ansibles_own_code(drive: Drive, tmp_path: Path) -> None:
+    ended = drive(shell("exit 7"), LATER)
+    assert (ended["reason"], ended["rc"]) == ("finished", 2)
+    assert not (tmp_path / "later").exists()
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_word_of_the_watch_ends_a_run_with_nothing_left(drive: Drive, tmp_path: Path, case: str) -> None:
+    ended = drive(shell(ELSEWHERE[case]), LATER, word="stopped")
+    assert ended["reason"] == "stopped"
+    assert ended["left"] == []
+    assert _survivors(tmp_path) == []
+    assert int((tmp_path / "pid").read_text()) in {process["pid"] for process in ended["ended"]}
+    assert not (tmp_path / "later").exists()
+
+
+@pytest.mark.parametrize("emptied", ["", "env -i PATH=$PATH "])
+def test_what_a_task_left_behind_does_not_outlive_its_run(drive: Drive, tmp_path: Path, emptied: str) -> None:
+    ended = drive(
+        shell(f"{emptied}setsid sh -c '{NOTE}' >/dev/null 2>&1 & while ! [ -e started ]; do sleep 0.05; done")
+    )
+    assert (ended["reason"], ended["rc"], ended["left"]) == ("finished", 0, [])
+    assert _survivors(tmp_path) == []
+
+
+def test_a_run_that_takes_longer_than_its_deadline_is_ended(drive: Drive, tmp_path: Path) -> None:
+    ended = drive(shell(NOTE), LATER, deadline_s=2)
+    assert (ended["reason"], ended["left"]) == ("deadline", [])
+    assert _survivors(tmp_path) == []
+    assert not (tmp_path / "later").exists()
+
+
+def test_a_watch_that_raises_protects_nothing_any_more_so_the_run_is_ended_and_it_is_told(
+    drive: Drive, tmp_path: Path
+) -> None:
+    assert drive(shell(NOTE), LATER, word="raise") == {"raised": "the watch is broken"}
+    assert _survivors(tmp_path) == []
+    assert not (tmp_path / "later").exists()
+
+
+def test_a_home_that_cannot_be_written_hinders_no_run(drive: Drive, tmp_path: Path) -> None:
+    ended = drive(shell("touch here"), HOME="/dev/null")
+    assert (ended["reason"], ended["rc"]) == ("finished", 0)
+    assert (tmp_path / "here").exists()
+
+
+def test_settings_of_ansible_around_the_driver_do_not_reach_the_run(drive: Drive, tmp_path: Path) -> None:
+    (tmp_path / "evil.cfg").write_text("[defaults]\nstrategy = no.such.strategy\n")
+    ended = drive(shell("touch here"), ANSIBLE_CONFIG=str(tmp_path / "evil.cfg"), ANSIBLE_STRATEGY="no.such.strategy")
+    assert (ended["reason"], ended["rc"]) == ("finished", 0)

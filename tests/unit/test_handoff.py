@@ -1,0 +1,135 @@
+"""The hand-off: from the record alone, everything that the person who takes over needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sre_responder.guard.snapshot import Request
+from sre_responder.handoff import handoff, lines
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, plans, runs
+from sre_responder.plan import Plan
+
+EMPTY: dict[str, Any] = {
+    "tried": [], "changed": [], "frozen": [], "held": [], "contained": [], "running": [], "next": "responder timeline INC-1234", "undo": [],
+}  # fmt: skip
+
+
+def plan(target: str, action: str = "release_rollback") -> Plan:
+    return Plan(
+        runbook="r", runbook_digest="d", action=action, arguments={}, service="checkout", environment="staging", target=target,
+        before={"release": "2"}, after={"release": "1"},
+    )  # fmt: skip
+
+
+def attempted(
+    ledger: Ledger, target: str, state: str | None, outcome: str | None, *, incident: str = "INC-1234", contains: bool = False
+) -> tuple[int, Plan]:  # fmt: skip
+    """One attempt on one host as the ledger keeps it; a state of None is an effect under way."""
+    made = plan(target)
+    request = Request(
+        action=made.action, incident=incident, service="checkout", environment="staging", confirm_production=False, run="run-1",
+        task=target, step="s", host="localhost", hosts=("localhost",), requester="dana",
+    )  # fmt: skip
+    with ledger.transaction() as connection:
+        runs.begin(connection, 1.0, "run-1", driven=True, requester="dana", incident="INC-1234")
+        number = attempts.reserve(
+            connection, 1.0, request, made, symptom="s", rung=3, failure_class="f", automatic=True, joined=None
+        )
+        attempts.intend(connection, 1.0, number, request, made, contains=contains, lease_seconds=60)
+        [row] = attempts.effects_of(connection, number)
+        if state:
+            attempts.end_effect(connection, 2.0, row.id, state, observed={"release": "1"})
+        if outcome:
+            attempts.end_attempt(connection, 3.0, number, outcome, "because", "dana")
+    return number, made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path, "sqlite://", tmp_path / "state")
+
+
+def found(ledger: Ledger, home: Home, incident: str = "INC-1234") -> dict[str, Any]:
+    with ledger.transaction(reading=True) as connection:
+        return handoff(connection, home, incident)
+
+
+def test_an_incident_without_actions_hands_over_nothing_but_where_to_look(ledger: Ledger, home: Home) -> None:
+    assert found(ledger, home) == EMPTY
+
+
+def test_what_was_tried_and_changed_is_told_with_its_undo(ledger: Ledger, home: Home) -> None:
+    number, made = attempted(ledger, "release:/app", "done", "not_improved")
+    told = found(ledger, home)
+    assert told["tried"] == ["release_rollback (rung 3): not_improved"]
+    assert told["changed"] == [{"target": "release:/app", "now": {"release": "1"}}]
+    assert told["undo"] == [f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml"]
+
+
+@pytest.mark.parametrize("state", ["failed", "not_done"])
+def test_what_changed_nothing_needs_no_undo(ledger: Ledger, home: Home, state: str) -> None:
+    attempted(ledger, "release:/app", state, "not_improved")
+    told = found(ledger, home)
+    assert (told["changed"], told["undo"], len(told["tried"])) == ([], [], 1)
+
+
+def test_a_frozen_target_is_told_and_settling_it_is_the_next_safest_command(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", "unknown", "unknown")
+    told = found(ledger, home)
+    assert (told["frozen"], told["next"]) == (["release:/app"], "responder settle release:/app")
+
+
+def test_what_is_under_way_is_told_as_held_and_running(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", None, None)
+    told = found(ledger, home)
+    assert told["tried"] == ["release_rollback (rung 3): not finished"]
+    assert told["held"] == ["release:/app"]
+    [running] = told["running"]
+    assert running.startswith("run run-1 on ") and "(pid " in running
+
+
+def test_a_run_that_ended_is_not_told_as_running(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", "done", "improved")
+    with ledger.transaction() as connection:
+        runs.end(connection, 9.0, "run-1", "healed", "dana", "healed")
+    assert found(ledger, home)["running"] == []
+
+
+def test_what_is_contained_is_told(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "haproxy:x:checkout", "done", "improved", contains=True)
+    assert found(ledger, home)["contained"] == ["haproxy:x:checkout"]
+
+
+def test_a_plan_that_waits_is_to_be_decided_next(ledger: Ledger, home: Home) -> None:
+    waiting = plan("release:/app")
+    with ledger.transaction() as connection:
+        plans.save(connection, 1.0, waiting, "INC-1234", [], "dana", "", True)
+    assert found(ledger, home)["next"] == f"responder approve {waiting.short}"
+
+
+def test_what_is_unknown_is_settled_before_anything_new_is_approved(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", "unknown", "unknown")
+    with ledger.transaction() as connection:
+        plans.save(connection, 1.0, plan("release:/other"), "INC-1234", [], "dana", "", True)
+    assert found(ledger, home)["next"] == "responder settle release:/app"
+
+
+def test_another_incidents_matters_are_not_handed_over(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", None, None, incident="INC-9999", contains=True)
+    with ledger.transaction() as connection:
+        plans.save(connection, 1.0, plan("release:/other"), "INC-9999", [], "dana", "", True)
+        runs.end(connection, 9.0, "run-1", "failed", "dana", "failed")
+    assert found(ledger, home) == EMPTY
+
+
+def test_as_text_every_fact_has_a_line_and_nothing_is_said_of_what_there_is_none(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", "done", "not_improved")
+    text = lines(found(ledger, home))
+    assert 'changed: {"target": "release:/app", "now": {"release": "1"}}' in text
+    assert "frozen: nothing" in text
+    assert "next: responder timeline INC-1234" in text
+    assert len(text) == len(EMPTY)

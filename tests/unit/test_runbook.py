@@ -1,0 +1,374 @@
+"""Runbooks: what their metadata may say, what their digest covers, and which of them an alert or a name finds."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sre_responder.errors import InputError
+from sre_responder.runbook import LOCK, PLAYBOOK, SHIPPED, Runbook, digest, register, registry, task_digest
+
+METADATA = {"id": "roll-back", "failure_class": "bad-release", "success": {"expect": "ok"}}
+
+
+def write(folder: Path, *tasks: Any, **metadata: Any) -> Path:
+    """A runbook's folder; `metadata` goes over what every runbook needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    play = {"hosts": "localhost", "vars": {"runbook": {**METADATA, **metadata}}, "tasks": list(tasks)}
+    (folder / PLAYBOOK).write_text(yaml.safe_dump([play], sort_keys=False))
+    return folder
+
+
+def written(folder: Path, text: str) -> Runbook:
+    folder.mkdir(exist_ok=True)
+    (folder / PLAYBOOK).write_text(text)
+    return Runbook(folder, None, False)
+
+
+HEAD = "- hosts: localhost\n  vars:\n    runbook:\n      id: roll-back\n      failure_class: bad-release\n      success: {expect: ok}\n"
+
+
+def test_metadata_stands_in_the_play_that_has_it(tmp_path: Path) -> None:
+    found = written(tmp_path, "- hosts: other\n- hosts: more\n  vars: {x: 1}\n" + HEAD).metadata
+    assert (found.id, found.failure_class, found.success.expect) == ("roll-back", "bad-release", "ok")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (HEAD + "      alert: x\n", 7, "alert"),
+        (HEAD + '      alerts: "labels.["\n', 7, "alerts: Value error, not JMESPath"),
+        (HEAD + "      contacts: dana\n", 7, "contacts: Input should be a valid tuple"),
+        (HEAD.replace("roll-back", "Roll Back"), 4, "id: Value error, runbook 'Roll Back' is not a runbook id"),
+        (HEAD.replace("bad-release", '"bad-release\\n"'), 5, "failure_class: String should match"),
+        (HEAD.replace("{expect: ok}", '{expect: "=="}'), 6, "success.expect: Value error, not JMESPath"),
+        (HEAD.replace("{expect: ok}", "{minimum_samples: 0}"), 6, "success.minimum_samples: Input should be greater"),
+        (HEAD.replace("{expect: ok}", "{url: http://x, extra: 1}"), 6, "success.extra"),
+        (HEAD.replace("      failure_class: bad-release\n", ""), 4, "failure_class: Field required"),
+    ],
+)
+def test_a_wrong_line_of_metadata_is_named(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        written(tmp_path, text).metadata  # noqa: B018 - raises
+    assert raised.value.message.startswith(f"{tmp_path / PLAYBOOK}:{line}: ")
+    assert words in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is not a playbook"),
+        ("hosts: localhost\n", "is not a playbook"),
+        ("[]\n", "is not a playbook"),
+        ("- one\n", "is not a playbook"),
+        ("- hosts: [\n", "not valid YAML"),
+        ("- hosts: x\n---\n- hosts: y\n", "not valid YAML"),
+        ("- hosts: 2026-13-45\n", "not valid YAML"),
+        ("- " + "[" * 3000, "not valid YAML"),
+        ("- hosts: localhost\n", "no play has vars.runbook"),
+        ("- hosts: localhost\n  vars: [runbook]\n", "vars"),
+        ("- hosts: localhost\n  vars: text\n", "vars"),
+        ("- hosts: localhost\n  vars: {runbook: text}\n", "Input should be a valid dictionary"),
+    ],
+)
+def test_what_is_no_runbook_is_bad_input_that_names_the_file(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as raised:
+        written(tmp_path, text).metadata  # noqa: B018 - raises
+    assert str(tmp_path / PLAYBOOK) in raised.value.message
+
+
+def test_a_missing_playbook_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        Runbook(tmp_path, None, False).metadata  # noqa: B018 - raises
+
+
+FILES = st.dictionaries(
+    st.text("ab", min_size=1, max_size=3).map(lambda name: f"files/{name}"), st.binary(max_size=20), max_size=4
+)
+
+
+def tree(folder: Path, files: Mapping[str, bytes]) -> str:
+    """The digest of a folder that holds these files."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return digest(folder)
+
+
+@given(FILES, FILES)
+def test_digests_are_equal_exactly_where_names_and_bytes_are(
+    tmp_path_factory: pytest.TempPathFactory, one: dict[str, bytes], other: dict[str, bytes]
+) -> None:
+    digests = [tree(tmp_path_factory.mktemp("book"), files) for files in (one, other)]
+    assert (digests[0] == digests[1]) == (one == other)
+
+
+@given(st.binary(min_size=1, max_size=50), st.data())
+def test_any_changed_bit_changes_the_digest(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("book")
+    before = tree(folder, {"files/x": content})
+    place, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
+    changed = bytearray(content)
+    changed[place] ^= 1 << bit
+    assert tree(folder, {"files/x": bytes(changed)}) != before
+
+
+def test_a_renamed_file_changes_the_digest(tmp_path: Path) -> None:
+    before = tree(tmp_path, {"files/a": b"x"})
+    (tmp_path / "files/a").rename(tmp_path / "files/b")
+    assert digest(tmp_path) != before
+
+
+def test_a_file_whose_name_is_not_utf_8_is_covered_or_refused(tmp_path: Path) -> None:
+    before = tree(tmp_path, {"files/a": b"x"})
+    (tmp_path / os.fsdecode(b"\xff")).write_bytes(b"x")
+    assert _digest_or_refusal(tmp_path) != before
+
+
+def test_bytecode_beside_a_plugin_is_covered_or_refused_because_python_would_run_it(tmp_path: Path) -> None:
+    before = tree(tmp_path, {"roles/x/filter_plugins/f.py": b"pass"})
+    cache = tmp_path / "roles/x/filter_plugins/__pycache__"
+    cache.mkdir()
+    (cache / "f.cpython-311.pyc").write_bytes(b"other code")
+    assert _digest_or_refusal(tmp_path) != before
+
+
+def _digest_or_refusal(folder: Path) -> str:
+    try:
+        return digest(folder)
+    except InputError:
+        return "refused"
+
+
+@pytest.mark.parametrize("where", ["link", "files/deep/link"])
+@pytest.mark.parametrize("target", ["/etc/hostname", "/etc", PLAYBOOK, "nowhere"])
+def test_a_link_in_the_folder_is_refused(tmp_path: Path, where: str, target: str) -> None:
+    write(tmp_path)
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+    with pytest.raises(InputError, match="is a link"):
+        digest(tmp_path)
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.open("wb").close(), daemon=True)  # lets go of who reads it
+    writer.start()
+    try:
+        with pytest.raises(InputError, match="fifo"):
+            digest(tmp_path)
+    finally:
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        writer.join()
+        os.close(reader)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "runbooks").mkdir()
+    return tmp_path
+
+
+def test_shipped_runbooks_are_known_and_not_registered_by_themselves(home: Path) -> None:
+    found = list(registry(home))
+    assert {book.metadata.id for book in found} == {path.parent.name for path in SHIPPED.glob(f"*/{PLAYBOOK}")}
+    assert {(book.shipped, book.registered) for book in found} == {(True, False)}
+
+
+def test_a_runbook_of_the_home_wins_over_the_shipped_one_of_its_id(home: Path) -> None:
+    own = write(home / "runbooks" / "ours", id="service-errors")
+    found = registry(home).named("service-errors")
+    assert (found.folder, found.shipped) == (own, False)
+
+
+def test_registering_writes_the_digest_as_it_is_now_into_the_lock(home: Path) -> None:
+    folder = write(home / "runbooks" / "roll-back")
+    assert register(home, [folder]) == home / LOCK
+    assert yaml.safe_load((home / LOCK).read_text()) == {"runbooks": {"roll-back": digest(folder)}}
+    assert registry(home).named("roll-back").registered
+
+
+def test_registering_one_leaves_the_others_in_the_lock(home: Path) -> None:
+    folders = [write(home / "runbooks" / name, id=name) for name in ("one", "two")]
+    for folder in folders:
+        register(home, [folder])
+    assert {book.metadata.id for book in registry(home) if book.registered} == {"one", "two"}
+
+
+def test_a_runbook_changed_after_its_registration_is_registered_no_longer(home: Path) -> None:
+    folder = write(home / "runbooks" / "roll-back")
+    register(home, [folder])
+    registered = digest(folder)
+    (folder / "more.txt").write_text("more")
+    found = registry(home)
+    assert not found.named("roll-back").registered
+    assert found.with_digest(digest(folder)) is None
+    assert found.with_digest(registered) is not None, "what a running copy was registered as is still found"
+
+
+@pytest.mark.parametrize("text", ["runbooks: [x]\n", "runbook: {}\n", "runbooks: {a: b\n", "runbooks: {a: b, a: c}\n"])
+def test_a_broken_lock_is_bad_input_that_names_it(home: Path, text: str) -> None:
+    (home / LOCK).write_text(text)
+    with pytest.raises(InputError, match=LOCK):
+        registry(home)
+
+
+def test_an_unknown_runbook_is_refused_with_those_that_are_known(home: Path) -> None:
+    with pytest.raises(InputError, match="'nothing-such' is not known") as raised:
+        registry(home).named("nothing-such")
+    assert "service-errors" in raised.value.cure
+
+
+def alert(name: str) -> dict[str, Any]:
+    return {"status": "firing", "labels": {"alertname": name}, "annotations": {}}
+
+
+@pytest.mark.parametrize(
+    ("serving", "found"),
+    [
+        ({"one": "labels.alertname == 'Ours'", "two": "labels.alertname == 'Theirs'"}, "one"),
+        ({"one": "labels.alertname == 'Ours'", "two": "labels.missing"}, "one"),
+        ({"one": "labels.alertname == 'Ours'", "two": "labels.alertname"}, "one"),
+        ({"one": "labels.alertname == 'Ours'", "two": "starts_with(labels.missing, 'x')"}, "one"),
+        ({"one": "labels.alertname == 'Theirs'"}, None),
+        ({"one": "labels.alertname == 'Ours'", "two": "labels.alertname != 'Theirs'"}, None),
+    ],
+)
+def test_an_alert_is_served_by_exactly_one_runbook_or_refused(
+    home: Path, serving: dict[str, str], found: str | None
+) -> None:
+    for name, expression in serving.items():
+        write(home / "runbooks" / name, id=name, alerts=expression)
+    if found:
+        assert registry(home).for_alert(alert("Ours")).metadata.id == found
+    else:
+        with pytest.raises(InputError, match="runbooks serve this alert"):
+            registry(home).for_alert(alert("Ours"))
+
+
+def test_several_runbooks_for_one_alert_are_all_named(home: Path) -> None:
+    for name in ("one", "two"):
+        write(home / "runbooks" / name, id=name, alerts="labels.alertname == 'Ours'")
+    with pytest.raises(InputError, match=r"2 runbooks serve this alert \(one, two\)"):
+        registry(home).for_alert(alert("Ours"))
+
+
+TASKS = (
+    HEAD
+    + """\
+  pre_tasks:
+    - sre.responder.diagnose:
+  tasks:
+    - name: In a block
+      when: x
+      block:
+        - name: Restart
+          sre.responder.supervisor_restart: {program: checkout}
+          register: done
+        - block:
+            - sre.responder.http_cache_purge:
+      rescue:
+        - ansible.builtin.debug: {msg: x}
+      always:
+        - action: sre.responder.note
+          args: {text: x}
+    - action: {module: sre.responder.release_rollback, to: previous}
+    - local_action: ansible.builtin.command true
+    - sre.responder.haproxy_failover:
+      with_items: [1]
+  handlers:
+    - name: Later
+      ansible.builtin.service: {name: x}
+"""
+)
+
+
+def test_tasks_are_read_in_order_with_their_lines_blocks_opened(tmp_path: Path) -> None:
+    found = written(tmp_path, TASKS).tasks
+    assert [(task.line, task.section, task.module, task.action) for task in found] == [
+        (8, "pre_tasks", "sre.responder.diagnose", None),
+        (13, "tasks", "sre.responder.supervisor_restart", "supervisor_restart"),
+        (17, "tasks", "sre.responder.http_cache_purge", "http_cache_purge"),
+        (19, "tasks", "ansible.builtin.debug", None),
+        (21, "tasks", "sre.responder.note", None),
+        (23, "tasks", "sre.responder.release_rollback", "release_rollback"),
+        (24, "tasks", "ansible.builtin.command", None),
+        (25, "tasks", "sre.responder.haproxy_failover", "haproxy_failover"),
+        (28, "handlers", "ansible.builtin.service", None),
+    ]
+
+
+def test_a_task_tells_what_its_blocks_put_round_it(tmp_path: Path) -> None:
+    within = {task.module: task.within for task in written(tmp_path, TASKS).tasks}
+    assert within["sre.responder.supervisor_restart"] == ("when", "rescue", "block")
+    assert within["sre.responder.http_cache_purge"] == ("when", "rescue", "block", "block")
+    assert within["ansible.builtin.debug"] == ("when", "rescue", "rescue")
+    assert within["sre.responder.note"] == ("when", "rescue", "always")
+    assert within["sre.responder.release_rollback"] == ()
+
+
+def test_steps_are_the_guarded_tasks_alone(tmp_path: Path) -> None:
+    assert [step.action for step in written(tmp_path, TASKS).steps] == [
+        "supervisor_restart",
+        "http_cache_purge",
+        "release_rollback",
+        "haproxy_failover",
+    ]
+
+
+def test_tags_of_ansible_are_plain_text(tmp_path: Path) -> None:
+    text = HEAD + '  tasks:\n    - ansible.builtin.debug: {msg: !unsafe "{{ x }}", list: !vault [1]}\n'
+    [task] = written(tmp_path, text).tasks
+    assert task.arguments == {"msg": "{{ x }}", "list": [1]}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+RAW = st.dictionaries(st.text(max_size=4), VALUES, min_size=1, max_size=4)
+
+
+@given(RAW)
+def test_any_task_has_a_digest_that_the_order_of_its_keys_does_not_change(raw: dict[str, Any]) -> None:
+    assert task_digest(raw) == task_digest(dict(reversed(raw.items())))
+
+
+@given(RAW, st.text(max_size=4))
+def test_a_changed_task_has_another_digest(raw: dict[str, Any], key: str) -> None:
+    assert task_digest({**raw, key: [raw.get(key)]}) != task_digest(raw)
+
+
+def test_a_number_that_is_none_has_a_digest_too(tmp_path: Path) -> None:
+    [task] = written(tmp_path, HEAD + "  tasks:\n    - ansible.builtin.debug: {msg: .nan}\n").tasks
+    assert len(task.digest) == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Other"},
+        {"ignore_errors": True},
+        {"sre.responder.release_rollback": {"to": "1"}},
+        {"sre.responder.release_rollback": {}},
+    ],
+)
+def test_a_running_task_proves_by_its_digest_to_be_the_declared_one(tmp_path: Path, change: dict[str, Any]) -> None:
+    raw: dict[str, Any] = {"name": "Back", "sre.responder.release_rollback": {"to": "previous"}}
+    [declared] = Runbook(write(tmp_path, raw), None, False).steps
+    assert declared.digest == task_digest(raw)
+    assert declared.digest != task_digest({**raw, **change})
