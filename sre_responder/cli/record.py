@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsonlib
-from typing import Annotated
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import select
 
-from sre_responder import approval, names
+from sre_responder import anchor, approval, guard_report, names
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.cli.people import Key, Name
+from sre_responder.cli.running import seconds
 from sre_responder.errors import InputError, Refused
 from sre_responder.handoff import handoff, lines
-from sre_responder.ledger import attempts, incidents
+from sre_responder.ledger import archive, attempts, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
 
 incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
 audit = typer.Typer(no_args_is_help=True, help="The hash-chained record.")
+guard = typer.Typer(no_args_is_help=True, help="The guard's own account.")
 Number = Annotated[str, typer.Argument(help="The incident's number.")]
 
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(incident, name="incident")
     app.add_typer(audit, name="audit")
+    app.add_typer(guard, name="guard")
     app.command("timeline")(timeline)
 
 
@@ -152,10 +159,15 @@ def show_audit(
 
 
 @audit.command()
-def verify(json: Json = False) -> None:
+def verify(
+    anchored: Annotated[
+        Path | None, typer.Option("--anchor", help="Also prove that nothing up to this signed anchor has changed.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Prove that the record is whole; names the first broken link."""
     here = context()
-    verdict = record.verify(here.ledger)
+    verdict = anchor.check(here.home, here.ledger, anchored) if anchored else record.verify(here.ledger)
     if json:
         print_json(dataclasses.asdict(verdict))
     elif verdict.ok:
@@ -166,9 +178,56 @@ def verify(json: Json = False) -> None:
 
 
 @audit.command()
-def export() -> None:
-    """The whole record as JSON Lines on stdout."""
+def export(
+    format: Annotated[str, typer.Option("--format", help="jsonl or cloudevents.")] = "jsonl",
+    since: Annotated[str, typer.Option("--since", help="Only the last 90s, 15m, 24h.")] = "",
+) -> None:
+    """The record as JSON Lines on stdout, as it is or as CloudEvents."""
+    shapes: dict[str, Callable[[record.Entry], dict[str, Any]]] = {
+        "jsonl": dataclasses.asdict,
+        "cloudevents": record.cloud_event,
+    }
+    if format not in shapes:
+        raise InputError(f"format '{names.shown(format)}' is not known.", cure=f"Use {' or '.join(shapes)}.")
     here = context()
     with here.ledger.transaction(reading=True) as connection:
-        for entry in record.entries(connection):
-            print(jsonlib.dumps(dataclasses.asdict(entry)))
+        begin = here.ledger.now(connection) - seconds(since) if since else None
+        for entry in record.entries(connection, since=begin):
+            print(jsonlib.dumps(shapes[format](entry)))
+
+
+@audit.command("anchor")
+def anchor_(key: Key = None, name: Name = None) -> None:
+    """Sign the head of the record and print it; keep it in Git, and `verify --anchor` proves that nothing before it changed."""
+    here = context()
+    person = here.home.people.named(name or approval.requester(here.home.people))
+    print_json(anchor.make(here.home, here.ledger, person, key or approval.default_key()))
+
+
+@audit.command("archive")
+def archive_(
+    before: Annotated[datetime, typer.Option("--before", formats=["%Y-%m-%d"], help="Move what is older, 2026-01-31.")],
+    to: Annotated[Path, typer.Option("--to", help="A new file of JSON lines.")],
+) -> None:
+    """Move the oldest entries, of closed incidents, to a file; the chain stays provable. Run as the owner of the tables."""
+    here = context()
+    who = approval.requester(here.home.people)
+    moved = archive.move(here.ledger, before.replace(tzinfo=UTC).timestamp(), to, who)
+    say(f"{moved} entries moved to {to}." if moved else "Nothing is that old.")
+
+
+@guard.command()
+def report(
+    since: Annotated[str, typer.Option("--since", help="The last 90s, 15m, 720h.")] = "720h", json: Json = False
+) -> None:
+    """What the guard decided in a period: refusals by gate, saves, false blocks, and what cannot be known."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        begin = here.ledger.now(connection) - seconds(since)
+        found = guard_report.report(record.entries(connection, since=begin))
+    if json:
+        print_json(dataclasses.asdict(found))
+        return
+    for name, value in dataclasses.asdict(found).items():
+        text = ", ".join(f"{gate} {number}" for gate, number in value.items()) if isinstance(value, dict) else value
+        console.print(f"{name.replace('_', ' '):<16} {text or 'none'}", markup=False)

@@ -13,11 +13,12 @@ from sqlalchemy import Connection, select, update
 
 from sre_responder.ledger import outbox
 from sre_responder.ledger.connection import Ledger
-from sre_responder.ledger.schema import audit, chain
+from sre_responder.ledger.schema import archives, audit, chain
 from sre_responder.names import shown
 from sre_responder.plan import canonical
 
 GENESIS = "0" * 64
+ARCHIVED = "record.archived"
 TEXT_LIMIT = 2000
 """Characters of one text in an entry; a longer one is cut, and says so."""
 
@@ -106,10 +107,20 @@ def last(connection: Connection) -> int:
 
 
 def entries(
-    connection: Connection, *, incident: str | None = None, type: str | None = None, after: int = 0
+    connection: Connection,
+    *,
+    incident: str | None = None,
+    type: str | None = None,
+    after: int = 0,
+    until: int | None = None,
+    since: float | None = None,
 ) -> Iterator[Entry]:
-    """The entries in order, all or of one incident or type, from behind entry `after`."""
+    """The entries in order, all or of one incident or type, from behind entry `after` or a time, up to entry `until`."""
     query = select(audit).where(audit.c.id > after).order_by(audit.c.id)
+    if until is not None:
+        query = query.where(audit.c.id <= until)
+    if since is not None:
+        query = query.where(audit.c.at >= iso(since))
     if incident is not None:
         query = query.where(audit.c.incident == incident)
     if type is not None:
@@ -117,6 +128,26 @@ def entries(
     with connection.execute(query.execution_options(yield_per=1000)) as rows:
         for row in rows:
             yield Entry(**{**row._mapping, "data": json.loads(row.data)})
+
+
+def cloud_event(entry: Entry) -> dict[str, Any]:
+    """An entry as a CloudEvent in its JSON format (CloudEvents 1.0.2)."""
+    return {
+        "specversion": "1.0",
+        "id": str(entry.id),
+        "source": "/sre-responder/audit",
+        "type": f"sre.responder.{entry.type}",
+        "time": entry.at,
+        **({"subject": entry.incident} if entry.incident else {}),
+        "datacontenttype": "application/json",
+        "data": {
+            "actor": entry.actor,
+            "summary": entry.summary,
+            **entry.data,
+            "prev_hash": entry.prev_hash,
+            "hash": entry.hash,
+        },
+    }
 
 
 @dataclass(frozen=True)
@@ -130,10 +161,12 @@ class Verdict:
 
 
 def verify(ledger: Ledger) -> Verdict:
-    """Walk the chain once from the beginning; the first broken link ends it."""
-    before, expected = GENESIS, 1
+    """Walk the chain once from its beginning, or from behind what was archived; the first broken link ends it."""
     with ledger.transaction(reading=True) as connection:
         head = connection.execute(select(chain)).one_or_none()
+        moved = connection.execute(select(archives).order_by(archives.c.last_id.desc()).limit(1)).one_or_none()
+        before, expected = (moved.last_hash, moved.last_id + 1) if moved else (GENESIS, 1)
+        told = moved is None
         query = select(audit).order_by(audit.c.id).execution_options(yield_per=5000)
         with connection.execute(query) as rows:
             for row in rows:
@@ -143,7 +176,11 @@ def verify(ledger: Ledger) -> Verdict:
                     return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
                 if row.hash != digest(*row[:-1]):
                     return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
+                if moved and row.type == ARCHIVED:
+                    told = told or json.loads(row.data).get("last_hash") == moved.last_hash
                 before, expected = row.hash, expected + 1
+    if not told:
+        return Verdict(False, expected - 1, 1, "the beginning was removed, and no entry says that it was archived")
     if head is None or (head.id, head.hash) != (expected - 1, before):
         return Verdict(False, expected - 1, expected, "the tail is cut or was added without the head")
     return Verdict(True, expected - 1)

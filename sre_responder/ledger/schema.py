@@ -223,6 +223,16 @@ chain = Table(
 )
 """The head of the audit chain: one row, so that appending never scans and a cut tail shows."""
 
+archives = Table(
+    "archives",
+    metadata,
+    Column("last_id", Integer, primary_key=True, autoincrement=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("checksum", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Where the record begins now: what stood before was moved to files, and an entry of the chain says so."""
+
 outbox = Table(
     "outbox",
     metadata,
