@@ -285,8 +285,13 @@ def _end(ledger: Ledger, decision: Decision, request: Request, state: str, reaso
     assert decision.effect is not None and decision.attempt is not None
     with ledger.transaction() as connection:
         now = ledger.now(connection)
-        attempts.end_effect(connection, now, decision.effect, state, reason=reason)
-        attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
+        if attempts.end_effect(connection, now, decision.effect, state, reason=reason):
+            attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
+        else:  # the database lost what it had confirmed
+            audit.append(
+                connection, now, "attempt.lost", request.requester, f"the ledger has lost attempt {decision.attempt}: {reason}",
+                incident=request.incident, notify="incident_commander", action=request.action, state=state,
+            )  # fmt: skip
         runs.halt(connection, now, request.run, f"{request.action}: {reason}")
 
 
