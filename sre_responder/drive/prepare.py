@@ -50,7 +50,6 @@ _KEPT = (
     "TZ",
     "USER",
     "LOGNAME",
-    "PGPASSFILE",
     "SUDO_USER",
     "PYTHONPATH",
 )
@@ -137,7 +136,7 @@ def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mappin
         shutil.copy(inventory, folder / "inventory" / inventory.name)
     settings = folder / "ansible.cfg"
     settings.write_text(_SETTINGS, encoding="utf-8")
-    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_"))}
+    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG"))}
     home = folder / "ansible"
     return {
         **kept,

@@ -108,6 +108,7 @@ OURS = {
     [
         ({"HOME": "/h", "LANG": "C", "LC_TIME": "C", "TZ": "UTC", "SSH_AUTH_SOCK": "/s"}, {"HOME", "LANG", "LC_TIME", "TZ", "SSH_AUTH_SOCK"}),
         ({"RESPONDER_HOME": "/h", "RESPONDER_LEDGER": "sqlite:///x"}, {"RESPONDER_HOME", "RESPONDER_LEDGER"}),
+        ({"PGPASSFILE": "/p", "PGSSLMODE": "verify-full"}, {"PGPASSFILE", "PGSSLMODE"}),
         ({"ANSIBLE_CONFIG": "/evil", "ANSIBLE_LIBRARY": "/evil", "ANSIBLE_STRATEGY": "free"}, set()),
         ({"LD_PRELOAD": "x", "PYTHONSTARTUP": "x", "BASH_ENV": "x"}, set()),
         ({"AWS_SECRET_ACCESS_KEY": "x", "GITHUB_TOKEN": "x", "VAULT_TOKEN": "x"}, set()),
