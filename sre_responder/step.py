@@ -258,7 +258,7 @@ def _act(
             raise
         _end(ledger, decision, request, "unknown", error.message, outcome="unknown")
         raise _unknown(request, plan, error.message) from error
-    except DeadlinePassed as error:
+    except (OutcomeUnknown, DeadlinePassed) as error:
         _end(ledger, decision, request, "unknown", str(error), outcome="unknown")
         raise _unknown(request, plan, str(error)) from error
     except BaseException as error:  # a timeout of the task is one: whatever happened, nobody knows how far it came

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -26,7 +26,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 from sre_responder import approval, home, names
 from sre_responder.actions import ACTIONS, short_name
 from sre_responder.effects import EFFECTS, Change
-from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, runs
@@ -59,6 +59,8 @@ class HostModule:
         answer = self._run({"_plan": plan, "_expect": change.before, "_deadline": self.deadline}, check=False)
         if answer.get("moved"):
             raise StateMoved(answer["msg"])
+        if answer.get("lost"):  # what was begun there may go on, whatever is read a moment later
+            raise OutcomeUnknown(answer["msg"])
         if answer.get("failed") or answer.get("unreachable"):
             raise EffectFailed(str(answer.get("msg", answer)))
         return dict(answer["observed"])
@@ -74,6 +76,9 @@ class HostModule:
                     task_vars=self.task_vars,
                 )
             )
+        except AnsibleConnectionFailure as error:  # a host that is lost must stop the others, as one that fails does
+            host = self.task_vars.get("inventory_hostname", "the host")
+            return {"failed": True, "lost": True, "msg": f"{host} cannot be reached: {error}"}
         finally:
             self.action._task.check_mode = before
 

@@ -136,7 +136,9 @@ def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mappin
         shutil.copy(inventory, folder / "inventory" / inventory.name)
     settings = folder / "ansible.cfg"
     settings.write_text(_SETTINGS, encoding="utf-8")
-    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG"))}
+    kept = {
+        name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG"))
+    }
     home = folder / "ansible"
     return {
         **kept,

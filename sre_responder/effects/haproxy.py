@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sre_responder.effects.effect import Became, Change, Effect, by_state, here
@@ -38,30 +37,55 @@ def _ask(arguments: Mapping[str, Any], command: str) -> str:
     return answer.decode("utf-8", "replace")
 
 
-def _servers(arguments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Every server of the backend: what an admin set, and whether it is up."""
+@dataclass(frozen=True)
+class Server:
+    """One server: what an admin set (`show stat` hides that behind DOWN), and whether it takes traffic."""
+
+    admin: str
+    running: bool
+    weight: int
+
+    @property
+    def usable(self) -> bool:
+        return self.running and self.weight > 0
+
+    @property
+    def state(self) -> str:
+        return f"{self.admin}, {'up' if self.running else 'down'}, weight {self.weight}"
+
+
+_MAINT, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
+"""Bits of srv_admin_state (HAProxy's management guide, "show servers state")."""
+_RUNNING = 2
+
+
+def _servers(arguments: Mapping[str, Any]) -> dict[str, Server]:
+    """Every server of the backend."""
     backend = _name(arguments, "backend")
     try:
-        text = _ask(arguments, "show stat")
+        text = _ask(arguments, "show servers state")
     except EffectFailed as error:
         raise InputError(error.message, cure=error.cure) from error
     try:
-        rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
-    except csv.Error:
-        rows = []
-    if not rows or not all(row.get(column) for row in rows for column in ("pxname", "svname", "status")):
+        columns, *lines = [line for line in text.splitlines() if line.strip()][1:]
+        names = columns.removeprefix("# ").split()
+        rows = [dict(zip(names, line.split(), strict=True)) for line in lines]
+        found = {row["srv_name"]: _server(row) for row in rows if row["be_name"] == backend}
+    except (ValueError, KeyError) as error:
         raise InputError(
             f"what answers at {arguments['socket']} is not HAProxy's table of servers: {shown(text, 80)}.",
-            cure="Name HAProxy's own runtime socket.",
-        )
-    found = {r["svname"]: r for r in rows if r["pxname"] == backend and r["svname"] not in ("FRONTEND", "BACKEND")}
+            cure="Name HAProxy's own runtime socket, of a level that may read it.",
+        ) from error
     if not found:
-        known = sorted({r["pxname"] for r in rows if r["svname"] == "BACKEND"})
-        raise InputError(
-            f"backend '{backend}' has no servers; HAProxy knows: {', '.join(known) or 'none'}.",
-            cure="Name one of these.",
-        )
+        known = ", ".join(sorted({row["be_name"] for row in rows})) or "none"
+        raise InputError(f"backend '{backend}' has no servers; HAProxy knows: {known}.", cure="Name one of these.")
     return found
+
+
+def _server(row: Mapping[str, str]) -> Server:
+    bits = int(row["srv_admin_state"])
+    admin = "maint" if bits & _MAINT else "drain" if bits & _DRAIN else "ready"
+    return Server(admin, int(row["srv_op_state"]) == _RUNNING, int(row["srv_uweight"]))
 
 
 def _name(arguments: Mapping[str, Any], option: str) -> str:
@@ -73,20 +97,9 @@ def _name(arguments: Mapping[str, Any], option: str) -> str:
     return value
 
 
-def _admin(row: Mapping[str, str]) -> str:
-    status = row["status"].upper()
-    return "drain" if status.startswith("DRAIN") else "maint" if status.startswith("MAINT") else "ready"
-
-
-def _usable(row: Mapping[str, str]) -> bool:
-    return row["status"].upper().startswith(("UP", "NO CHECK"))
-
-
-def _change(
-    arguments: Mapping[str, Any], rows: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str], verb: str
-) -> Change:
+def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Mapping[str, str], verb: str) -> Change:
     backend = _name(arguments, "backend")
-    before = {name: _admin(row) for name, row in rows.items()}
+    before = {name: row.admin for name, row in rows.items()}
     after = {**before, **wanted}
     undo = [
         {
@@ -105,19 +118,14 @@ def _change(
         for name in sorted(before, key=lambda name: before[name] != "ready")
         if before[name] != after[name]
     ]
-    left = [
-        name for name, state in after.items() if state == "ready" and (_usable(rows[name]) or before[name] != "ready")
-    ]
+    left = [name for name, state in after.items() if state == "ready" and rows[name].usable]
     return Change(
         target=f"haproxy:{here(str(arguments['socket']))}:{backend}",
         before=before,
         after=after,
         undo=undo,
         undo_note="Sets every server back to the state that an admin had given it; the good ones first.",
-        evidence={
-            name: {"status": row["status"], "sessions": row.get("scur"), "weight": row.get("weight")}
-            for name, row in rows.items()
-        },
+        evidence={name: row.state for name, row in rows.items()},
         capacity=len(left) / len(after) if verb == "drain" else None,
         diff={
             "before": "".join(f"{n}: {s}\n" for n, s in before.items()),
@@ -129,15 +137,15 @@ def _change(
 def _plan_failover(arguments: Mapping[str, Any]) -> Change:
     rows, to = _servers(arguments), _name(arguments, "to")
     _known(rows, to, "to")
-    if rows[to]["status"].upper().startswith("DOWN"):
-        raise InputError(f"server '{to}' is {rows[to]['status']}; traffic cannot go there.", cure="Bring it up first.")
+    if not rows[to].weight or not (rows[to].running or rows[to].admin == "maint"):  # one in maintenance is not checked
+        raise InputError(f"server '{to}' is {rows[to].state}; traffic cannot go there.", cure="Bring it up first.")
     return _change(arguments, rows, {name: "ready" if name == to else "drain" for name in rows}, "failover")
 
 
 def _plan_drain(arguments: Mapping[str, Any]) -> Change:
     rows, server = _servers(arguments), _name(arguments, "server")
     _known(rows, server, "server")
-    others = [name for name, row in rows.items() if name != server and _usable(row)]
+    others = [name for name, row in rows.items() if name != server and row.usable and row.admin == "ready"]
     if not others:
         raise InputError(
             f"'{server}' is the last usable server of {arguments['backend']}; draining it is an outage.",
@@ -173,17 +181,15 @@ def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
     until = time.monotonic() + float(arguments.get("timeout_s", 5))
     while True:
         row = _servers(arguments)[name]
-        if _admin(row) == state and (state != "ready" or _usable(row)):
+        if row.admin == state and (state != "ready" or row.usable):
             return
         if time.monotonic() > until:
-            raise EffectFailed(
-                f"{name} was set to {state} and reads {row['status']}.", cure="Look at the server itself."
-            )
+            raise EffectFailed(f"{name} was set to {state} and reads {row.state}.", cure="Look at the server itself.")
         time.sleep(0.05)
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _admin(row) for name, row in _servers(arguments).items()}
+    return {name: row.admin for name, row in _servers(arguments).items()}
 
 
 def _became(old: Change, now: Mapping[str, Any]) -> Became | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,17 +14,18 @@ from sre_responder.errors import EffectFailed, InputError
 from sre_responder.names import shown
 
 _GONE = (200, 204, 404)  # 404: Squid and Varnish say so of what was not cached; it is not cached now either
+_AGE_SLACK_SECONDS = 2
+
+
+_MARKS = ("x-varnish", "x-cache", "via")
+"""Headers by which a cache says that it answered itself; an origin that a method was handed on to bears none of them."""
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
     url, method = _url(arguments), _method(arguments)
     try:
-        answer = httpx.head(url, timeout=float(arguments.get("timeout_s", 5)), follow_redirects=False)
-        evidence: dict[str, Any] = {
-            "status": answer.status_code,
-            "age_s": answer.headers.get("age"),
-            "cache": answer.headers.get("x-cache"),
-        }
+        answer = httpx.head(url, timeout=_seconds(arguments), follow_redirects=False)
+        evidence: dict[str, Any] = {"status": answer.status_code, "age_s": _age(answer), "marks": _marks(answer)}
     except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
         raise InputError(f"no cache answers at {url}: {error}.", cure="Check url and that the cache runs.") from error
     except httpx.HTTPError as error:
@@ -40,8 +42,9 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     url, method = _url(arguments), _method(arguments)
+    began, marks = time.monotonic(), change.evidence.get("marks", [])
     try:
-        answer = httpx.request(method, url, timeout=float(arguments.get("timeout_s", 5)), follow_redirects=False)
+        answer = httpx.request(method, url, timeout=_seconds(arguments), follow_redirects=False)
     except httpx.HTTPError as error:
         raise EffectFailed(f"{method} {url} failed: {error}.") from error
     if answer.status_code not in _GONE:
@@ -49,7 +52,35 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
             f"{method} {url} was answered {answer.status_code}; nothing was purged.",
             cure="Allow this address to purge in the cache's rules.",
         )
+    if marks and not set(marks) & set(_marks(answer)):
+        raise EffectFailed(
+            f"{method} {url} was answered {answer.status_code} by something behind the cache; nothing was purged.",
+            cure=f"Teach the cache {method}: it handed the request on.",
+        )
+    if (age := _age_now(url, arguments)) > time.monotonic() - began + _AGE_SLACK_SECONDS:
+        raise EffectFailed(f"{url} is still answered from the cache, {age} s old, after {method}.")
     return {"url": url, "kept": False, "status": answer.status_code}
+
+
+def _age_now(url: str, arguments: Mapping[str, Any]) -> float:
+    """The age of what the cache answers now: other evidence than the purge's own answer. 0 where it cannot be told."""
+    try:
+        return _age(httpx.head(url, timeout=_seconds(arguments), follow_redirects=False)) or 0
+    except httpx.HTTPError:
+        return 0  # the origin is gone: nothing is answered from the cache either
+
+
+def _age(answer: httpx.Response) -> int | None:
+    text = answer.headers.get("age", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _marks(answer: httpx.Response) -> list[str]:
+    return [name for name in _MARKS if name in answer.headers]
+
+
+def _seconds(arguments: Mapping[str, Any]) -> float:
+    return float(arguments.get("timeout_s", 5))
 
 
 def _url(arguments: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from sre_responder.effects.effect import Became, Change, Effect, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.names import shown
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10
@@ -25,7 +26,11 @@ def supervisord(url: str) -> Iterator[Any]:
 
     def connect_in_time() -> Any:
         connection = connect()
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         connection.sock.settimeout(_CALL_SECONDS)
         return connection
 
@@ -49,17 +54,25 @@ def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
     program, url = str(arguments["program"]), _url(arguments)
     try:
         with supervisord(url) as server:
-            known = {entry["name"]: entry for entry in server.getAllProcessInfo()}
+            known = list(server.getAllProcessInfo())
     except (OSError, xmlrpc.client.Error) as error:
         raise InputError(
             f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs."
         ) from error
-    if program not in known:
+    found = [entry for entry in known if program in (entry["name"], f"{entry['group']}:{entry['name']}")]
+    if len(found) != 1:
+        names = ", ".join(sorted(_full(entry) for entry in found or known)) or "none"
+        what = f"is a program of {len(found)} groups" if found else "does not exist"
         raise InputError(
-            f"program '{program[:80]}' does not exist; supervisord at {url} knows: {', '.join(sorted(known)) or 'none'}.",
-            cure="Name one of these.",
+            f"program '{shown(program, 80)}' {what}; supervisord at {url} knows: {names}.", cure="Name one of these."
         )
-    return dict(known[program])
+    return dict(found[0])
+
+
+def _full(entry: Mapping[str, Any]) -> str:
+    """A program's name, with its group where that is another."""
+    group, name = entry["group"], entry["name"]
+    return str(name) if group == name else f"{group}:{name}"
 
 
 def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +83,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     info, server = _info(arguments), str(arguments["server"])
     place = here(server.removeprefix("unix://")) if server.startswith("unix://") else server.rstrip("/")
     return Change(
-        target=f"supervisor:{place}:{arguments['program']}",
+        target=f"supervisor:{place}:{info['group']}:{info['name']}",
         before=_identity(info),
         after={"state": "RUNNING", "started": f"after {info['start']}"},
         undo_note="Nothing to undo: a restart keeps no earlier state.",
@@ -94,7 +107,7 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
             f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.",
             cure="Run again for a new plan.",
         )
-    group = f"{info['group']}:{program}"
+    group = f"{info['group']}:{info['name']}"
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
     try:
         with supervisord(_url(arguments)) as server:
