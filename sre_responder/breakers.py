@@ -20,7 +20,7 @@ def closed_off(connection: Connection, now: float, policy: Policy) -> dict[str, 
     rows = connection.execute(
         select(table.c.symptom, table.c.action, table.c.started_at)
         .outerjoin(symptoms, symptoms.c.symptom == table.c.symptom)
-        .where(table.c.started_at > func.coalesce(symptoms.c.recovered_at, 0.0), attempts.MADE)
+        .where(table.c.started_at >= func.coalesce(symptoms.c.recovered_at, 0.0), attempts.MADE)
     )
     times: dict[str, list[float]] = defaultdict(list)
     for symptom, action, started in rows:

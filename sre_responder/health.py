@@ -47,9 +47,11 @@ class Health:
         verdict = judge(lambda: sample(criterion, url))
         if self.record and verdict.state in (good, bad):
             name = symptom(self.environment, self.service, self.runbook.metadata.failure_class)
+            good_for = time.time() - verdict.good_since if verdict.good_since else 0.0
             with self.ledger.transaction() as connection:
+                now = self.ledger.now(connection)  # a clock of its own, so only spans are carried over to it
                 incidents.observe(
-                    connection, self.ledger.now(connection), name, verdict.state == good,
-                    self.home.policy.loop.healthy_seconds, began=verdict.good_since,
+                    connection, now, name, verdict.state == good, self.home.policy.loop.healthy_seconds,
+                    began=now - max(0.0, good_for),
                 )  # fmt: skip
         return verdict

@@ -156,11 +156,21 @@ def _play(file: Path, play: Mapping[str, Any], line: int) -> Iterator[Finding]:
     ):
         if play.get(keyword):
             yield Finding(str(file), line, keyword, f"the play has {keyword}", cure)
+    if "ansible_facts_modules" in (play.get("vars") or {}):
+        yield _facts(file, line)
     if play.get("strategy") not in (None, "linear", "ansible.builtin.linear"):
         yield Finding(str(file), line, "strategy", f"strategy {play['strategy']} lets hosts run ahead", "Use linear.")
 
 
+def _facts(file: Path, line: int) -> Finding:
+    words = "ansible_facts_modules lets any module run while facts are gathered, past the guard"
+    return Finding(str(file), line, "unguarded", words, "Remove it.")
+
+
 def _task(file: Path, task: Task) -> Iterator[Finding]:
+    variables = task.keywords.get("vars")
+    if isinstance(variables, Mapping) and "ansible_facts_modules" in variables:
+        yield _facts(file, task.line)
     if task.action is None:
         if task.section == "handlers" or classify(task) == "mutates":
             yield Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,20 @@ class SeverityLimits(_Section):
         ge=0, description="From this many actions without improvement on, each needs approval."
     )
     approve_production_rollbacks: bool = Field(False, description="Rollbacks in production need approval.")
+
+
+def strictest(limits: Sequence[SeverityLimits]) -> SeverityLimits:
+    """Of several rows of the table, the stricter value of each column."""
+
+    def least(values: Iterable[int | None]) -> int | None:
+        return min((value for value in values if value is not None), default=None)
+
+    return SeverityLimits(
+        services=least(one.services for one in limits),
+        automatic_actions=least(one.automatic_actions for one in limits),
+        approval_after_failures=least(one.approval_after_failures for one in limits),
+        approve_production_rollbacks=any(one.approve_production_rollbacks for one in limits),
+    )
 
 
 class Loop(_Section):

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -20,6 +20,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     driven,
     location,
     plain,
+    real_host,
     run_identity,
     weaknesses,
 )
@@ -31,7 +32,7 @@ from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, runs
 from sre_responder.notify.background import send_soon
-from sre_responder.runbook import Runbook, task_digest
+from sre_responder.runbook import Runbook, plays, task_digest
 from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
@@ -76,8 +77,8 @@ class HostModule:
                     task_vars=self.task_vars,
                 )
             )
-        except AnsibleConnectionFailure as error:  # a host that is lost must stop the others, as one that fails does
-            host = self.task_vars.get("inventory_hostname", "the host")
+        except AnsibleError as error:  # a host that is lost must stop the others, as one that fails does
+            host = real_host(self.task_vars)
             return {"failed": True, "lost": True, "msg": f"{host} cannot be reached: {error}"}
         finally:
             self.action._task.check_mode = before
@@ -87,13 +88,13 @@ class ControllerEffect:
     """An effect whose code runs here, against an API."""
 
     def __init__(self, action: str, arguments: Mapping[str, Any]) -> None:
-        self.effect, self.arguments = EFFECTS[action], arguments
+        self.action, self.arguments = action, arguments
 
     def plan(self) -> Change:
-        return self.effect.plan(self.arguments)
+        return EFFECTS[self.action].plan(self.arguments)
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
-        return self.effect.act(self.arguments, change)
+        return EFFECTS[self.action].act(self.arguments, change)
 
 
 class ActionModule(ActionBase):
@@ -182,14 +183,21 @@ class ActionModule(ActionBase):
         hosts = tuple(str(host) for host in facts.get("ansible_play_hosts", ()))
         request = Request(
             action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
-            task=str(self._task._uuid), step=task_digest(plain(ds)) if ds else "",
-            host=str(facts.get("inventory_hostname", "localhost")), hosts=hosts,
+            task=str(self._task._uuid), step=task_digest(plain(ds)) if ds and self._declared(runbook) else "",
+            host=real_host(facts), hosts=hosts,
             requester=approval.requester(place.people), problems=tuple(problems),
         )  # fmt: skip
         return request, arguments, {"applies": flags["applies"], "because": names.shown(given.get("because", ""), 500)}
 
+    def _declared(self, runbook: Runbook | None) -> bool:
+        """Whether the play that was loaded is the one that stands in the runbook's file now, to the letter."""
+        loaded = task_digest(plain(self._task.play.get_ds()))
+        return runbook is not None and loaded in {task_digest(play) for play, _ in plays(runbook.playbook)}
+
     def _arguments(self, place: Home, given: Mapping[str, Any], service: str) -> dict[str, Any]:
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""
+        if self.short not in ACTIONS:
+            raise InputError(f"'{names.shown(self.short)}' is no guarded module.", cure=f"Use {', '.join(ACTIONS)}.")
         spec = ACTIONS[self.short]
         module = importlib.import_module(f"ansible_collections.sre.responder.plugins.modules.{self.short}")
         options = {

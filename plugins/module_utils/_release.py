@@ -16,6 +16,10 @@ class ReleaseError(Exception):
     """What is wrong with the folders or the wish; nothing was changed."""
 
 
+class Moved(ReleaseError):
+    """Somebody else switched meanwhile; nothing was changed."""
+
+
 def deployed(history: str) -> list[str]:
     """The releases of the deployment history, oldest first."""
     try:
@@ -77,11 +81,16 @@ def plan(root: str, to: str, history: str | None = None) -> dict:
     }
 
 
-def switch(root: str, to: str) -> dict:
-    """Point `current` at a release: a new link takes the old one's place in one step, durably."""
+def switch(root: str, to: str, before: str) -> dict:
+    """Point `current` at a release: a new link takes the old one's place in one step, durably.
+
+    ReleaseError where `current` is no longer `before`: it is looked at once more in the last instant.
+    """
     link, draft = os.path.join(root, "current"), os.path.join(root, f".current.{os.getpid()}")
     try:
         os.symlink(os.path.join("releases", to), draft)
+        if (now := current(root)) != before:
+            raise Moved(f"the current release is {now}, not as the plan saw it.")
         os.replace(draft, link)
         folder = os.open(root, os.O_RDONLY)
         try:
@@ -89,7 +98,8 @@ def switch(root: str, to: str) -> dict:
         finally:
             os.close(folder)
     except OSError as error:
+        raise ReleaseError(f"{link} cannot be switched to {to}: {error}.") from error
+    finally:
         if os.path.islink(draft):
             os.unlink(draft)
-        raise ReleaseError(f"{link} cannot be switched to {to}: {error}.") from error
     return {"release": current(root)}

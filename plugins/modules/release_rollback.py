@@ -143,7 +143,7 @@ import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._release import ReleaseError, plan, switch
+from ansible_collections.sre.responder.plugins.module_utils._release import Moved, ReleaseError, plan, switch
 
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
@@ -176,7 +176,9 @@ def main() -> None:
             module.fail_json(
                 moved=True, msg=f"the current release is {planned['before']['release']}, not as the plan saw it."
             )
-        observed = switch(given["root"], planned["after"]["release"])
+        observed = switch(given["root"], planned["after"]["release"], planned["before"]["release"])
+    except Moved as error:
+        module.fail_json(moved=True, msg=str(error))
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**planned, changed=True, observed=observed)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ import psutil
 from ansible import context
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
+
+CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")
+"""Beginnings of variables by which an environment chooses what code runs."""
 
 
 def plain(value: Any) -> Any:
@@ -74,6 +78,9 @@ def weaknesses(task: Any) -> list[str]:
         found.append("run_once: one host would answer for all")
     if task.check_mode is False and command_line("check"):
         found.append("check_mode: false: a dry run would change things")
+    for name in sorted({str(name) for part in task.environment or [] if isinstance(part, Mapping) for name in part}):
+        if name.upper().startswith(CODE_VARIABLES):
+            found.append(f"environment {name}: it would bring code into the module")
     if isinstance(task, Handler):
         found.append("handlers: force_handlers runs them after a refusal")
     for node in ancestors(task):
@@ -102,6 +109,12 @@ def location(task: Any) -> tuple[Path, int]:
     """File and line of a task as it was loaded."""
     path, colon, line = task.get_path().rpartition(":")
     return Path(path), int(line) if colon else 0
+
+
+def real_host(facts: Mapping[str, Any]) -> str:
+    """The inventory's name of the host that this worker serves; a variable may say another, which is not believed."""
+    host = getattr(multiprocessing.current_process(), "_host", None)
+    return str(host.name if host is not None else facts.get("inventory_hostname", "localhost"))
 
 
 def driven() -> bool:

@@ -13,7 +13,7 @@ from sre_responder.actions import ACTIONS, spec_of
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
-from sre_responder.guard.snapshot import Gate, Request, RunbookFacts, Snapshot, Step
+from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
@@ -89,6 +89,10 @@ def look(
         if approves and person.name == request.requester:
             raise Refused(f"{person.name} asked for this and cannot approve it himself.")
         offline = statement.kind == "break_glass"
+        if offline and not policy.break_glass.allowed:
+            raise Refused("the policy does not allow break-glass.")
+        if statement.signed_at > now + CLOCK_SLACK_SECONDS:
+            raise Refused("this was signed in the future.")
         longest = (policy.break_glass if offline else policy.approvals).valid_minutes * 60
         if approves and statement.expires_at - statement.signed_at > longest + 1:
             raise Refused(f"this approval is valid for longer than the policy's {longest // 60} minutes.")
@@ -112,6 +116,7 @@ def look(
     approvals = plans.approvals_of(connection, plan.digest, verify) if plan else ()
     alike = plans.approved_alike(connection, plan) if plan and not approvals else None
     since = incidents.recovered_at(connection, name)
+    made = tuple(a for a in attempts.of_symptom(connection, name, since) if a.id != joined)
     run = runs.get(connection, request.run)
     seen = select(audit_table.c.id).where(
         audit_table.c.incident == request.incident, audit_table.c.type == "scope.identified"
@@ -133,7 +138,8 @@ def look(
         ),
         incident=incidents.fact(connection, request.incident),
         runbook=known,
-        attempts=tuple(a for a in attempts.of_symptom(connection, name, since) if a.id != joined),
+        attempts=made,
+        severities=incidents.severities(connection, {a.incident for a in made}),
         incident_attempts=tuple(a for a in attempts.of_incident(connection, request.incident) if a.id != joined),
         rollbacks=tuple(a for a in attempts.rollbacks(connection, request.environment) if a.id != joined),
         acknowledged=acknowledged,
@@ -179,7 +185,7 @@ def decide(
         attempts.reap(connection, now)
         earlier = attempts.of_task(connection, request.run, request.task)
         joined = earlier.id if earlier else None
-        unfit = _unfit_to_join(connection, request)
+        unfit = _unfit_to_join(connection, request, plan)
         picture = look(connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined)
         gates = evaluate(picture)
         if unfit:
@@ -235,7 +241,7 @@ def _approvable(gates: Sequence[Gate]) -> bool:
     return bool(refused) and all(gate.name in ("approval", "budget") for gate in refused)
 
 
-def _unfit_to_join(connection: Connection, request: Request) -> str | None:
+def _unfit_to_join(connection: Connection, request: Request, plan: Plan | None) -> str | None:
     """Hosts of one attempt go one by one, each once, and a host that failed stops the rest."""
     rows = attempts.effects_of_task(connection, request.run, request.task)
     if any(row.host == request.host for row in rows):
@@ -245,6 +251,8 @@ def _unfit_to_join(connection: Connection, request: Request) -> str | None:
         return f"host {failed.host} failed ({failed.reason}), so the other hosts are left as they are"
     if any(row.state == "intended" for row in rows):
         raise OtherHostAtWork
+    if twin := next((row.host for row in rows if plan is not None and row.target == plan.target), None):
+        return f"{request.host} and {twin} are two names of one target"
     return None
 
 

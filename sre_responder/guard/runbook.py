@@ -33,6 +33,10 @@ def runbook(s: Snapshot) -> Gate:
         )
     if s.request.step not in {step.digest for step in facts.steps}:
         return Gate(
-            "runbook", "failed", f"this task is not a declared step of runbook {facts.id}", evidence, "an operator"
+            "runbook",
+            "failed",
+            f"this task is not a declared step of runbook {facts.id}, or its play was changed",
+            evidence,
+            "an operator",
         )
     return Gate("runbook", "passed", f"a declared step of {facts.id}, digest {facts.digest[:12]}", evidence)

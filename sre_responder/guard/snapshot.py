@@ -9,8 +9,10 @@ from typing import Any, Literal
 from sre_responder.actions import ActionSpec
 from sre_responder.catalogue import Radius
 from sre_responder.plan import Plan
-from sre_responder.policy import Policy, SeverityLimits
+from sre_responder.policy import Policy, SeverityLimits, strictest
 
+CLOCK_SLACK_SECONDS = 60
+"""How far the clock of the person who signs may be ahead."""
 Status = Literal["passed", "failed", "unknown", "skipped"]
 Outcome = Literal["improved", "not_improved", "unknown"]
 
@@ -146,6 +148,8 @@ class Snapshot:
     symptom: str
     stops: tuple[StopFact, ...] = ()
     incident: Incident | None = None
+    severities: tuple[str, ...] = ()
+    """Of other incidents under which this symptom was acted on since it was healthy: a lower one loosens nothing."""
     runbook: RunbookFacts | None = None
     attempts: tuple[Attempt, ...] = ()
     """Attempts for this symptom since it was last measured healthy, oldest first."""
@@ -177,8 +181,13 @@ class Snapshot:
 
     @property
     def limits(self) -> SeverityLimits | None:
+        """The limits of the incident's severity, and of a worse one under which this symptom was acted on: the stricter."""
         severity = self.incident.severity if self.incident else None
-        return next((limits for name, limits in self.policy.severities.items() if name == severity), None)
+        known = {str(name): limits for name, limits in self.policy.severities.items()}
+        if severity not in known:
+            return None
+        worse = [known[name] for name in self.severities if name in known and name < severity]  # SEV1 is the worst
+        return strictest([known[severity], *worse])
 
     @property
     def lineage(self) -> tuple[Attempt, ...]:
@@ -193,7 +202,8 @@ class Snapshot:
     @property
     def grants(self) -> tuple[Approval, ...]:
         """Approvals that hold now: a grant by each person once, not used, not expired; one denial voids all."""
-        usable = [a for a in self.approvals if not a.used and a.expires_at > self.now and a.signed_at <= self.now + 60]
+        latest = self.now + CLOCK_SLACK_SECONDS
+        usable = [a for a in self.approvals if not a.used and a.expires_at > self.now and a.signed_at <= latest]
         denied = any(a.decision == "deny" for a in usable)
         return () if denied else tuple({a.person: a for a in usable if a.decision == "grant"}.values())
 

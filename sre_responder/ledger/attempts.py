@@ -30,8 +30,8 @@ MADE = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "not_done")
 
 
 def of_symptom(connection: Connection, symptom: str, since: float) -> tuple[Attempt, ...]:
-    """Attempts for a symptom that began after `since`, oldest first."""
-    query = select(attempts).where(attempts.c.symptom == symptom, attempts.c.started_at > since, MADE)
+    """Attempts for a symptom that began since then, oldest first. While a clock set back stands still, all count."""
+    query = select(attempts).where(attempts.c.symptom == symptom, attempts.c.started_at >= since, MADE)
     return _facts(connection, query.order_by(attempts.c.started_at))
 
 
@@ -53,8 +53,9 @@ def rollbacks(connection: Connection, environment: str, limit: int = 50) -> tupl
 
 
 def proven(connection: Connection, digest: str, failure_class: str, since: float) -> Row[Any] | None:
-    """An attempt since then that improved things under this very runbook for this class of failure."""
+    """A remedy since then that improved things under this very runbook for this class of failure; containment is none."""
     query = select(attempts).where(
+        attempts.c.rung > 0,
         attempts.c.runbook_digest == digest, attempts.c.outcome == "improved",
         attempts.c.failure_class == failure_class, attempts.c.ended_at >= since,
     )  # fmt: skip

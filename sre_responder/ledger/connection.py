@@ -17,6 +17,8 @@ from sre_responder.ledger import schema
 
 REVISION = "0001"
 BUSY_SECONDS = 10
+TICK_SECONDS = 1e-6
+"""By so much the ledger's time moves on from entry to entry, also while a clock set back stands behind it."""
 _DECIDING = 0x53524552  # the advisory lock under which PostgreSQL decides: one decision at a time
 
 
@@ -84,14 +86,14 @@ class Ledger:
             ) from error
 
     def now(self, connection: Connection) -> float:
-        """The time of the ledger: never earlier than its last entry, so that a clock set back revives nothing."""
-        last = connection.execute(select(schema.chain.c.at)).scalar()
+        """The time of the ledger: always later than its last entry, so that a clock set back revives nothing."""
+        last = connection.execute(select(schema.chain.c.at)).scalar() or 0.0
         clock = (
             self.clock()
             if self.sqlite
             else float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
         )
-        return max(clock, last or 0.0)
+        return max(clock, last + TICK_SECONDS)
 
     def _check_revision(self, connection: Connection) -> None:
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

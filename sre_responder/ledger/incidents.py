@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -72,6 +73,12 @@ def get(connection: Connection, id: str) -> Row[Any] | None:
     return connection.execute(select(incidents).where(incidents.c.id == id)).one_or_none()
 
 
+def severities(connection: Connection, ids: Collection[str]) -> tuple[str, ...]:
+    """The severities of these incidents."""
+    rows = connection.execute(select(incidents.c.severity).where(incidents.c.id.in_(ids)).distinct()).scalars()
+    return tuple(sorted(severity for severity in rows if severity))
+
+
 def fact(connection: Connection, id: str) -> Incident | None:
     """One incident as the gates see it."""
     row = get(connection, id)
@@ -103,9 +110,13 @@ def observe(
         connection.execute(insert(symptoms).values(symptom=symptom))
     joined = row is not None and row.last_healthy is not None and began - row.last_healthy <= max(healthy_seconds, 1)
     since = None if not healthy else row.healthy_since if row is not None and joined else began
-    recovered = (
-        now if since is not None and now - since >= healthy_seconds else row.recovered_at if row is not None else None
-    )
+    recovered = row.recovered_at if row is not None else None
+    if since is not None and now - since >= healthy_seconds and (recovered is None or recovered < since):
+        recovered = now
+        # On the record, which moves the ledger's own time: a clock set back hides nothing behind this.
+        audit.append(
+            connection, now, "symptom.recovered", "responder", f"{symptom} was healthy for {healthy_seconds:g} s"
+        )
     connection.execute(
         update(symptoms)
         .where(symptoms.c.symptom == symptom)

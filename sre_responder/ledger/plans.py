@@ -123,7 +123,8 @@ def approvals_of(connection: Connection, digest: str, verify: Verify) -> tuple[A
             person = verify(statement, row.signature)
         except (InputError, Refused):
             continue
-        if statement.kind in ("approval", "break_glass") and statement.subject == digest:
+        own = (statement.subject, statement.nonce, statement.kind) == (digest, row.nonce, row.kind)
+        if own and statement.kind in ("approval", "break_glass"):
             found.append(
                 Approval(
                     row.id,

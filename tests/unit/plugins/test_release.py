@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.sre.responder.plugins.module_utils._release import (
+    Moved,
     ReleaseError,
     current,
     deployed,
@@ -183,7 +184,7 @@ def test_after_any_switches_current_is_the_last_and_nothing_else_is_left(
 ) -> None:
     root = tmp_path_factory.mktemp("any")
     make(root, ["1", "2", "3"])
-    assert [switch(str(root), name) for name in wanted] == [{"release": name} for name in wanted]
+    assert [switch(str(root), name, current(str(root))) for name in wanted] == [{"release": name} for name in wanted]
     assert current(str(root)) == wanted[-1]
     assert {path.name for path in root.iterdir()} == {"releases", "deployments.log", "current"}
 
@@ -201,7 +202,7 @@ def killed(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(os, step, killed)
-_release.switch(root, "1")
+_release.switch(root, "1", "2")
 """
 
 
@@ -223,7 +224,7 @@ def test_a_switch_killed_anywhere_in_between_is_not_done_or_done(
     killed = subprocess.run([sys.executable, "-c", KILLED, root, when, step], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert current(root) == release
-    assert switch(root, "1") == {"release": "1"}, "what was left is not in the way"
+    assert switch(root, "1", release) == {"release": "1"}, "what was left is not in the way"
 
 
 def test_a_switch_is_durable_before_it_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +235,7 @@ def test_a_switch_is_durable_before_it_is_reported(tmp_path: Path, monkeypatch: 
         synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), current(root)))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    switch(root, "1")
+    switch(root, "1", "2")
     assert synced == [(root, "1")]
 
 
@@ -249,6 +250,14 @@ def test_a_switch_that_fails_is_told_and_leaves_no_draft(
 
     monkeypatch.setattr(os, step, full)
     with pytest.raises(ReleaseError, match=r"cannot be switched to 1: .*No space left"):
-        switch(root, "1")
+        switch(root, "1", "2")
+    assert current(root) == "2"
+    assert {path.name for path in tmp_path.iterdir()} == {"releases", "deployments.log", "current"}
+
+
+def test_a_switch_leaves_alone_what_somebody_else_switched_meanwhile(tmp_path: Path) -> None:
+    root = make(tmp_path, ["1", "2"])
+    with pytest.raises(Moved, match="the current release is 2"):
+        switch(root, "1", "3")
     assert current(root) == "2"
     assert {path.name for path in tmp_path.iterdir()} == {"releases", "deployments.log", "current"}
