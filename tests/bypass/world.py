@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sre_responder.home import Home, find
 from sre_responder.ledger import Ledger, audit, incidents
 
 Play = dict[str, Any]
+DRIVEN = ("run", "roll-back", "--incident", "INC-1234", "--service", "checkout", "--environment", "staging")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class World:
     @property
     def release(self) -> str:
         return (self.root / "app" / "current").readlink().name
+
+    def put_back(self, release: str = "2") -> None:
+        """Make a release current by hand, as somebody who knows nothing of Responder would."""
+        (self.root / "app" / "current").unlink()
+        (self.root / "app" / "current").symlink_to(f"releases/{release}")
+
+    def heals(self, release: str) -> None:
+        """From now on the service is well whenever this release is current."""
+        (self.root / "app" / "releases" / release / "health.json").write_text('{"ok": true}')
 
     @property
     def book(self) -> Path:
@@ -51,35 +62,44 @@ class World:
             runbook.register(self.home.folder, [self.book])
         return path
 
-    def play(self, *arguments: str, playbook: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run it with plain ansible-playbook, as anybody could."""
+    def command(self, *arguments: str, playbook: Path | None = None) -> list[str]:
+        """The words that run it with plain ansible-playbook, as anybody could."""
         variables = {"incident": "INC-1234", "service": "checkout", "target": "staging"}
+        program, runbook = Path(sys.executable).parent / "ansible-playbook", playbook or self.book / "runbook.yml"
+        return [str(program), "-e", json.dumps(variables), *arguments, str(runbook)]
+
+    def play(
+        self, *arguments: str, playbook: Path | None = None, through: Sequence[str] = (), **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; `through` are words before the command that change its surroundings."""
+        return self._run([*through, *self.command(*arguments, playbook=playbook)], environ)
+
+    def responder(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """The `responder` command in this world."""
+        return self._run([str(Path(sys.executable).parent / "responder"), *arguments], environ)
+
+    def drive(self, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run it under the driver."""
+        return self.responder(*DRIVEN, **environ)
+
+    def _run(self, command: Sequence[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [
-                str(Path(sys.executable).parent / "ansible-playbook"),
-                "-e",
-                json.dumps(variables),
-                *arguments,
-                str(playbook or self.book / "runbook.yml"),
-            ],
-            env={**self.environ, **environ},
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=60,
-            check=False,
-        )
+            command, env={**self.environ, **environ}, cwd=self.root, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def entries(self, type: str) -> list[audit.Entry]:
+        """The entries of one type on the record."""
+        with self.ledger.transaction(reading=True) as connection:
+            return list(audit.entries(connection, type=type))
 
     def refusals(self) -> str:
         """Every refusal on the record, as text."""
-        with self.ledger.transaction(reading=True) as connection:
-            return "\n".join(entry.summary for entry in audit.entries(connection, type="gate.blocked"))
+        return "\n".join(entry.summary for entry in self.entries("gate.blocked"))
 
     def started(self) -> int:
         """How many actions the record says were started."""
-        with self.ledger.transaction(reading=True) as connection:
-            return sum(1 for _ in audit.entries(connection, type="action.started"))
+        return len(self.entries("action.started"))
 
 
 def plain_play() -> Play:
@@ -104,11 +124,17 @@ def plain_play() -> Play:
     }
 
 
-class _Failing(BaseHTTPRequestHandler):
+class _Service(BaseHTTPRequestHandler):
+    """The service: as well as its current release says, and not well where that says nothing."""
+
+    def __init__(self, app: Path, *connection: Any) -> None:
+        self.health = app / "current" / "health.json"
+        super().__init__(*connection)
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b'{"ok": false}')
+        self.wfile.write(self.health.read_bytes() if self.health.exists() else b'{"ok": false}')
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -117,7 +143,7 @@ class _Failing(BaseHTTPRequestHandler):
 @contextmanager
 def world(root: Path, **changes: Any) -> Iterator[World]:
     """A world in a folder; `changes` go into its policy."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Failing)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Service, root / "app"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         app, folder = root / "app", root / "home"

@@ -1,0 +1,176 @@
+"""A cascade: remedies that fail on so many services within the window raise one stop, for that environment alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from history import SERVICES, Ask, History, Outcome
+from sqlalchemy import select
+
+from sre_responder import cascade, sign_off, stop
+from sre_responder.effects import Change
+from sre_responder.errors import EffectFailed, ResponderError, Stopped
+from sre_responder.ledger.schema import stops
+from sre_responder.step import Step, perform
+
+SECOND = 1 / 60
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "told")
+
+
+def failing(h: History, *minutes: float, outcome: Outcome = "not_improved", book: str = "purge", **ask: Any) -> History:
+    """At each of these minutes a remedy came to this, each time on another service."""
+    for minute, service in zip(minutes, SERVICES, strict=False):
+        h.tried(minute, book, outcome, service=service, **ask)
+    return h
+
+
+def checked(h: History, minute: float, environment: str = "staging") -> str | None:
+    """The stop that is raised now."""
+    h.minute = minute
+    with h.ledger.transaction() as connection:
+        return cascade.check(connection, h.ledger.now(connection), h.home.policy.cascade, environment)
+
+
+def standing(h: History) -> list[tuple[str, str, str]]:
+    """Holder, environment and reason of each stop."""
+    with h.ledger.transaction(reading=True) as connection:
+        rows = connection.execute(select(stops).where(stops.c.lifted_at.is_(None)).order_by(stops.c.id)).all()
+    return [(row.holder, row.environment, row.reason) for row in rows]
+
+
+CASES: dict[str, tuple[bool, Callable[[History], History]]] = {
+    "four services": (True, lambda h: failing(h, 0, 1, 2, 3)),
+    "five services": (True, lambda h: failing(h, 0, 1, 2, 3, 4)),
+    "three services": (False, lambda h: failing(h, 0, 1, 2)),
+    "four services, the first just inside the window": (True, lambda h: failing(h, -9 + SECOND, 1, 2, 3)),
+    "four services, the first just outside the window": (False, lambda h: failing(h, -9 - SECOND, 1, 2, 3)),
+    "one service four times": (
+        False, lambda h: h.tried(0).tried(1, "restart").tried(2, "roll-back").tried(3, "fail-over")
+    ),
+    "three services, one of them twice": (False, lambda h: failing(h, 0, 1, 2).tried(3)),
+    "three services and one that was helped": (
+        False, lambda h: failing(h, 0, 1, 2).tried(3, "purge", "improved", service="login")
+    ),
+    "four services by four remedies": (
+        True,
+        lambda h: (h.tried(0).tried(1, "restart", service="search").tried(2, "roll-back", service="basket")
+            .tried(3, "fail-over", service="login")),
+    ),
+    "four services for another symptom": (True, lambda h: failing(h, 0, 1, 2, 3, book="purge-slow")),
+    "four of unknown outcome": (True, lambda h: failing(h, 0, 1, 2, 3, outcome="unknown")),
+    "four that helped": (False, lambda h: failing(h, 0, 1, 2, 3, outcome="improved")),
+    "four that never acted": (False, lambda h: failing(h, 0, 1, 2, 3, outcome="not_done")),
+    "four that are under way": (False, lambda h: failing(h, 0, 1, 2, 3, outcome="running")),
+    "four containments": (False, lambda h: failing(h, 0, 1, 2, 3, book="drain")),
+    "two in each of two environments": (False, lambda h: failing(failing(h, 0, 1), 2, 3, environment="canary")),
+    "four in another environment": (False, lambda h: failing(h, 0, 1, 2, 3, environment="canary")),
+    "two, where the policy says two": (True, lambda h: failing(h.policy(cascade={"services": 2}), 0, 1)),
+    "four, where the policy says never": (False, lambda h: failing(h.policy(cascade={"services": None}), 0, 1, 2, 3)),
+    "four within the policy's own window": (
+        True, lambda h: failing(h.policy(cascade={"window_minutes": 60}), -40, -30, 2, 3)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stop_is_raised_when_so_many_services_fail_within_the_window(history: History, case: str) -> None:
+    raised, told = CASES[case]
+    assert (checked(told(history), 6) is not None) is raised
+    assert [(holder, environment) for holder, environment, _ in standing(history)] == [
+        (cascade.HOLDER, "staging")
+    ] * raised
+
+
+def test_the_stop_names_the_services(history: History) -> None:
+    assert checked(failing(history, 0, 1, 2, 3), 4) == "STOP-1"
+    [(_, _, reason)] = standing(history)
+    assert reason == "remedies failed on 4 services within 15 minutes: basket, checkout, login, search"
+
+
+def test_it_stops_its_environment_and_no_other(history: History) -> None:
+    checked(failing(history, 0, 1, 2, 3), 4)
+    for service in ("checkout", "mail"):
+        assert history.asks(5, service=service)["stop"].status == "failed"
+        assert history.asks(5, service=service, environment="canary")["stop"].status == "passed"
+
+
+def test_a_stop_that_stands_is_not_raised_twice(history: History) -> None:
+    assert [checked(failing(history, 0, 1, 2, 3), 4), checked(history, 5), checked(history, 6)] == [
+        "STOP-1",
+        None,
+        None,
+    ]
+    assert len(standing(history)) == 1
+
+
+def test_each_environment_has_its_own(history: History) -> None:
+    failing(failing(history, 0, 1, 2, 3), 4, 5, 6, 7, environment="canary")
+    assert [checked(history, 8), checked(history, 8, "canary"), checked(history, 9, "canary")] == [
+        "STOP-1",
+        "STOP-2",
+        None,
+    ]
+    assert [environment for _, environment, _ in standing(history)] == ["staging", "canary"]
+
+
+def test_a_persons_own_stop_does_not_stand_for_it(history: History) -> None:
+    failing(history, 0, 1, 2, 3)
+    with history.ledger.transaction() as connection:
+        stop.raise_(connection, history.ledger.now(connection), "dana", "maintenance", environment="staging")
+    assert checked(history, 4) == "STOP-2"
+
+
+@pytest.mark.parametrize(("minute", "again"), [(6, "STOP-2"), (30, None)], ids=["still failing", "long after"])
+def test_lifted_it_is_raised_again_only_while_so_many_still_fail(
+    history: History, minute: float, again: str | None
+) -> None:
+    name = checked(failing(history, 0, 1, 2, 3), 4)
+    assert name is not None
+    sign_off.lift(history.home, history.ledger, name, history.home.people.named("iris"), history.key("iris"))
+    assert history.asks(5, service="mail")["stop"].status == "passed"
+    assert checked(history, minute) == again
+
+
+class Effect:
+    """An effect on one service that does not help, in one way or another."""
+
+    def __init__(self, service: str, way: str) -> None:
+        self.service, self.way, self.state = service, way, "old"
+
+    def plan(self) -> Change:
+        return Change(target=self.service, before={"state": self.state}, after={"state": "new"})
+
+    def act(self, change: Change, plan: str) -> dict[str, Any]:
+        self.state = {"does nothing": "old", "ends halfway": "half"}.get(self.way, "new")
+        if self.way != "does not help":
+            raise EffectFailed(f"the platform {self.way}")
+        return {"state": self.state}
+
+
+@pytest.mark.parametrize("way", ["does not help", "does nothing", "ends halfway"])
+def test_the_steps_themselves_raise_it_in_whatever_way_they_fail(
+    tmp_path: Path, serve: Callable[..., str], way: str
+) -> None:
+    history = History(tmp_path / "told", probe=serve([b'{"ok": false}']))
+
+    def step(service: str) -> None:
+        request = history.request(history.named(Ask(service=service)))
+        perform(
+            history.home, history.ledger, Step(request, {}, history.book("purge"), check=False), Effect(service, way)
+        )
+
+    for service in SERVICES[:4]:
+        assert standing(history) == []
+        with suppress(ResponderError):
+            step(service)
+    assert [holder for holder, _, _ in standing(history)] == [cascade.HOLDER]
+    with pytest.raises(Stopped, match="remedies failed on 4 services"):
+        step(SERVICES[4])
