@@ -303,10 +303,6 @@ class Registry:
             raise InputError(f"runbook '{name}' is not known.", cure=f"Known: {', '.join(self._runbooks) or 'none'}.")
         return self._runbooks[name]
 
-    def with_digest(self, wanted: str) -> Runbook | None:
-        """The registered runbook of that digest."""
-        return next((r for r in self if r.registered_digest == wanted), None)
-
     def for_alert(self, alert: Mapping[str, Any]) -> Runbook:
         """The one runbook that serves an alert; none or several is an error, never a guess."""
         serving = [r for r in self if r.metadata.serves(alert)]
@@ -323,28 +319,33 @@ class _Lock(BaseModel):
     runbooks: dict[str, str] = Field(default_factory=dict)
 
 
+def locked(home: Path) -> dict[str, str]:
+    """Id to digest of every runbook that this home has registered."""
+    return read_model(_Lock, home / LOCK).runbooks if (home / LOCK).exists() else {}
+
+
 def registry(home: Path) -> Registry:
     """All runbooks that this home knows; one of the home's wins over a shipped one of the same id."""
-    locked = read_model(_Lock, home / LOCK).runbooks if (home / LOCK).exists() else {}
+    digests = locked(home)
     found: dict[str, Runbook] = {}
     for folder, shipped in ((SHIPPED, True), (home / "runbooks", False)):
         for playbook in sorted(folder.glob(f"*/{PLAYBOOK}")):
             name = Runbook(playbook.parent, None, shipped).metadata.id
-            found[name] = Runbook(playbook.parent, locked.get(name), shipped)
+            found[name] = Runbook(playbook.parent, digests.get(name), shipped)
     return Registry(found, home)
 
 
 def register(home: Path, folders: Iterable[Path]) -> Path:
     """Write the digests of runbooks, as they are now, into the home's lock file; gives its path."""
     path = home / LOCK
-    locked = dict(read_model(_Lock, path).runbooks) if path.exists() else {}
+    digests = dict(locked(home))
     for folder in folders:
         entry = Runbook(folder, None, False)
-        locked[entry.metadata.id] = entry.digest
+        digests[entry.metadata.id] = entry.digest
     draft = path.with_suffix(".draft")
     draft.write_text(
         "# The runbooks that may run, by the digest of their folder. `responder runbooks register` writes this.\n"
-        + yaml.safe_dump({"runbooks": dict(sorted(locked.items()))}),
+        + yaml.safe_dump({"runbooks": dict(sorted(digests.items()))}),
         encoding="utf-8",
     )
     draft.replace(path)

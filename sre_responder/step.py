@@ -31,7 +31,7 @@ from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import not_applicable
 from sre_responder.plan import Plan, hide_secrets
-from sre_responder.runbook import PLAYBOOK, Runbook
+from sre_responder.runbook import PLAYBOOK, Runbook, locked
 
 TURN_SECONDS = 60
 """How long a host waits for its turn behind the other hosts of the same attempt."""
@@ -383,11 +383,11 @@ def _described(change: Change | None, plan: Plan | None) -> dict[str, Any]:
 
 
 def resolve(home: Home, playbook: Path) -> Runbook | None:
-    """The runbook in which a playbook stands: a registered one of the same digest, or the folder's own as unregistered."""
+    """The runbook in which a playbook stands, with the digest under which this home has registered it, if it has."""
     if playbook.name != PLAYBOOK or not playbook.is_file():
         return None
     here = Runbook(playbook.parent, None, shipped=False)
     try:
-        return home.runbooks.with_digest(here.digest) or (here if here.metadata else None)
+        return replace(here, registered_digest=locked(home.folder).get(here.metadata.id))
     except InputError:
         return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 from ansible import context
+from ansible.parsing.vault import EncryptedString, VaultHelper
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
@@ -21,7 +22,9 @@ CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")
 
 
 def plain(value: Any) -> Any:
-    """Ansible's tagged strings, numbers and containers as Python's own."""
+    """Ansible's tagged strings, numbers and containers as Python's own; a vaulted text as it is written, not opened."""
+    if isinstance(value, EncryptedString):
+        return str(VaultHelper.get_ciphertext(value, with_tags=False))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

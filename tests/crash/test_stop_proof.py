@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 Start = Callable[..., subprocess.Popen[str]]
 Task = dict[str, Any]
-NOTE = "echo $$ >>pids; exec sleep 600"
-"""A process that notes its number and stays."""
+NOTE = "echo $$ >>pids\nexec sleep 600\n"
+"""The script `note`: a process that notes its number and stays."""
 
 
 def shell(script: str) -> Task:
@@ -34,15 +35,15 @@ def shell(script: str) -> Task:
 
 
 TASKS: dict[str, Task] = {
-    "a command that sleeps": shell(NOTE),
+    "a command that sleeps": shell("exec sh note"),
     "a pause": {"name": "Wait", "ansible.builtin.pause": {"seconds": 600}},
     "a module that waits": {"name": "Wait", "ansible.builtin.wait_for": {"path": "/nowhere", "timeout": 600}},
     "an included task": {"name": "More", "ansible.builtin.include_tasks": "{{ here }}/more.yml"},
-    "a retry": {**shell(f"({NOTE}) & sleep 0.1; exit 1"), "until": False, "retries": 600, "delay": 1},
-    "a task that ignores SIGTERM": shell(f"trap '' TERM; {NOTE}"),
-    "a task that left its session": shell(f"setsid sh -c '{NOTE}'"),
-    "a task that left a daemon": shell(f"setsid sh -c '({NOTE}) &' >/dev/null 2>&1 & sleep 600"),
-    "a daemon without its environment": shell(f"env -i PATH=$PATH setsid sh -c '({NOTE}) &' >/dev/null 2>&1 & sleep 600"),
+    "a wait between retries": {**shell("echo $$ >>pids; exit 1"), "until": False, "retries": 2, "delay": 600},
+    "a task that ignores SIGTERM": shell("trap '' TERM; sh note"),
+    "a task that left its session": shell("setsid sh note"),
+    "a task that left a daemon": shell("(setsid sh note >/dev/null 2>&1 &); exec sleep 600"),
+    "a daemon without its environment": shell("(env -i PATH=$PATH setsid sh note >/dev/null 2>&1 &); exec sleep 600"),
 }
 QUIET = ("a pause", "a module that waits")
 """Tasks that note no process: their worker and module are found by the mark of the run."""
@@ -73,6 +74,7 @@ def noted(world: World) -> Iterator[Callable[[], list[int]]]:
 
 def waiting(world: World, start: Start, case: str, noted: Callable[[], list[int]]) -> tuple[subprocess.Popen[str], set[int]]:
     """A run that is in the middle of that task, and every process of it that can be seen."""
+    (world.root / "note").write_text(NOTE)
     (world.root / "more.yml").write_text(json.dumps([TASKS["a command that sleeps"]]))
 
     def only_that(play: Play) -> None:
@@ -208,6 +210,19 @@ def test_stop_ends_a_local_effect_and_its_target_is_frozen(
     assert run.wait(30) == (-signal.SIGKILL if driver == "was killed" else 4)
 
 
+def opened(pipe: Path) -> int:
+    """The pipe's end to write to, once somebody reads it."""
+
+    def attempt() -> int | None:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            assert error.errno == errno.ENXIO  # nobody reads it yet
+            return None
+
+    return eventually(attempt, "nobody reads the history")
+
+
 @pytest.mark.parametrize("driver", ["lives", "was killed"])
 def test_stop_ends_a_module_in_its_effect_and_its_target_is_frozen(world: World, start: Start, driver: str) -> None:
     """The module waits for its history, a pipe that nobody writes: first to plan, then to act."""
@@ -220,19 +235,19 @@ def test_stop_ends_a_module_in_its_effect_and_its_target_is_frozen(world: World,
 
     world.write(from_pipe)
     run = start()
-    history.write_text((world.root / "app" / "deployments.log").read_text())  # which waits for the reader
+    pipe = opened(history)
+    os.write(pipe, (world.root / "app" / "deployments.log").read_bytes())
+    os.close(pipe)
     eventually(world.started, "no action is started")
-    with open(history, "w") as pipe:
-        seen = marked(world)
-        assert [pid for pid in seen if MODULE.rpartition(".")[2] in " ".join(psutil.Process(pid).cmdline())]
-        if driver == "was killed":
-            run.kill()
-        code, told = stop(world)
-        assert alive(seen) == marked(world) == []
-        assert (code, told["left"]) == (0, [])
-        pipe.write("nobody reads this\n")
-        with pytest.raises(BrokenPipeError):
-            pipe.flush()
-        pipe.detach()
+    pipe = opened(history)
+    seen = marked(world)
+    if driver == "was killed":
+        run.kill()
+    code, told = stop(world)
+    assert alive(seen) == marked(world) == []
+    assert (code, told["left"]) == (0, [])
+    with pytest.raises(BrokenPipeError):  # nobody reads any more what the module waited for
+        os.write(pipe, b"2026-01-01T00:00:00Z 1\n")
+    os.close(pipe)
     assert (world.release, len(frozen(world))) == (BAD, 1)
     assert run.wait(30) == (-signal.SIGKILL if driver == "was killed" else 4)

@@ -151,8 +151,8 @@ def test_approvals_of_one_plan_are_used_up_together(history: History) -> None:
 class Room:
     """Keys in a folder, and the allowed_signers that a home would have."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.monkeypatch = folder, monkeypatch
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.statement = approval.state("approval", "a plan", IRIS, 0, 60)
         for name in ("iris", "dana", "authority"):
             keygen("-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key(name))
@@ -193,19 +193,21 @@ def keygen(*arguments: str | Path) -> str:
 
 
 @pytest.fixture
-def room(tmp_path: Path, component: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> Room:
+def room(tmp_path: Path, component: Callable[[str, str], Path]) -> Room:
     component("ssh-keygen", "openssh-client")
-    return Room(tmp_path, monkeypatch)
+    return Room(tmp_path)
 
 
 @pytest.fixture
-def agent(room: Room, component: Callable[[str, str], Path]) -> Iterator[Callable[[str], None]]:
+def agent(
+    room: Room, component: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], None]]:
     """`agent(NAME)` gives a key, and its certificate if it has one, to an agent that from then on alone holds it."""
     add, socket = component("ssh-add", "openssh-client"), room.key("agent")
     command = [component("ssh-agent", "openssh-client"), "-a", socket]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     pid = int(said.partition("SSH_AGENT_PID=")[2].partition(";")[0])
-    room.monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
 
     def hold(name: str) -> None:
         subprocess.run([add, "-q", room.key(name)], check=True, capture_output=True)

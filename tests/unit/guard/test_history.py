@@ -613,6 +613,11 @@ TARGET: dict[str, Case] = {
         lambda h: (h.tried(0, "roll-back").tried(1, "roll-back", "unknown", target="t")
             .asks(2, "undo", undoes=1, target="t")),
     ),
+    "frozen by its own undo, whose outcome is unknown too": (
+        "failed",
+        lambda h: (h.tried(0, "roll-back", "unknown", target="t").tried(1, "undo", "unknown", undoes=1, target="t")
+            .asks(2, "undo", undoes=1, target="t")),
+    ),
     "somebody else is at work there": ("failed", lambda h: h.asks(0, busy="a rollout is in progress")),
 }  # fmt: skip
 
