@@ -132,7 +132,10 @@ def requester(people: People) -> str:
     """Who asks: the person behind the user of this process, or behind sudo. Never a name that the environment alone gives."""
     uid = os.getuid()
     behind = os.environ.get("SUDO_USER", "") if uid == 0 else ""
-    return people.identity(behind or pwd.getpwuid(uid).pw_name)
+    try:
+        return people.identity(behind or pwd.getpwuid(uid).pw_name)
+    except KeyError:  # a container whose user has a number and no name
+        return people.identity(f"uid-{uid}")
 
 
 def default_key() -> Path:

@@ -31,6 +31,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> dict[str, Any]
         "undo": [
             f"responder undo {row.attempt}  # or: ansible-playbook {home.state / 'undo' / (row.plan + '.yml')}"
             for row in changed
+            if plans.undoable(connection, row.plan)
         ],
     }
 

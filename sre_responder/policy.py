@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -272,6 +273,7 @@ def example(profile: Profile) -> str:
             continue
         doc = (type(value).__doc__ or "").split("\n")[0] if isinstance(value, BaseModel) else field.description or ""
         plain = policy.model_dump(mode="json", include={name})
+        doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
     return "\n".join(lines) + "\n"

@@ -151,6 +151,8 @@ def _conclude(
         code, ending, message = 1, "failed", f"Ansible ended with {ended.rc}; see {home.state / 'runs' / id}"
     elif check:
         code, ending, message = 0, "previewed", "nothing was changed"
+    elif healed and all(step["rung"] == 0 for step in steps):
+        code, ending, message = 0, "contained", "the target is contained; see `responder contained`"
     elif healed:
         code, ending, message = 0, "healed", "the success criterion is met"
     elif silent:

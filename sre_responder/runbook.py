@@ -145,7 +145,8 @@ def task_digest(raw: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        # Ansible itself writes `collections` into every task of a playbook that was called by its collection's name.
+        return {str(key): _plain(item) for key, item in value.items() if key != "collections"}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

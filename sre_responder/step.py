@@ -206,7 +206,7 @@ def refusal(ledger: Ledger, request: Request, decision: Decision, tell: Tell = s
         cleared = f" Cleared by {gate.clears_by}." if gate.clears_by else ""
         at = f" Clears by itself at {gate.clears_at}." if gate.clears_at else ""
         command = f"\n    {gate.command}" if gate.command else ""
-        lines.append(f"  {gate.name} {gate.status}: {gate.reason}.{cleared}{at}{command}")
+        lines.append(f"  {gate.name} {gate.status}: {gate.reason.rstrip('.')}.{cleared}{at}{command}")
     bad_input = all(gate.name == "inputs" for gate in decision.refusals)
     kind = InputError if bad_input else Refused
     return kind("\n".join(lines), guard=decision.as_dict())

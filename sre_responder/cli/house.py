@@ -163,21 +163,21 @@ def register(
 ) -> None:
     """Register runbooks by their digest as they are now; findings of the lint are errors."""
     home = homes.find()
-    folders = []
-    for name in which:
-        folder = Path(name)
-        if (folder / runbook.PLAYBOOK).is_file():
-            own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
-            if own.resolve() != folder.resolve():
-                shutil.copytree(folder, own, dirs_exist_ok=True)
-            folders.append(own)
-        else:
-            folders.append(home.runbooks.named(name).folder)
-    problems = [finding for folder in folders for finding in findings(folder)]
-    if problems:
+    given = {
+        name: Path(name) if (Path(name) / runbook.PLAYBOOK).is_file() else home.runbooks.named(name).folder
+        for name in which
+    }
+    if problems := [finding for folder in given.values() for finding in findings(folder)]:
         raise InputError(
             "\n".join(_line(finding) for finding in problems), cure="Correct the lines named; nothing was registered."
         )
+    folders = []
+    for folder in given.values():
+        own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
+        inside = folder.resolve().is_relative_to(home.folder.resolve()) or folder.is_relative_to(runbook.SHIPPED)
+        if not inside:
+            shutil.copytree(folder, own, dirs_exist_ok=True)
+        folders.append(folder if inside else own)
     say(f"wrote {runbook.register(home.folder, folders)}")
 
 

@@ -52,6 +52,10 @@ class Progress:
         elif entry.type == "action.skipped":
             mark, style = _MARKS.get(str(data.get("reason")), ("·", "dim"))
             self._line(mark, style, rung, entry.summary)
+        elif entry.type == "plan.made":
+            blocks = [gate["name"] for gate in data.get("gates", []) if gate["status"] in ("failed", "unknown")]
+            words = f"would be refused as things stand ({', '.join(blocks)})" if blocks else "would be done"
+            self._line("○", "dim", rung, f"{action} {words}")
         elif entry.type == "gate.blocked":
             self._line("■", "red", rung, f"{action} refused")
             gates = data.get("gates", [])

@@ -84,6 +84,11 @@ def respond(
     for one in found.alerts:
         if one.status == "firing":
             new = _take(here, one)
+            if new.environment == "production" and not confirm_production:
+                raise InputError(
+                    "the alert is about production, which needs an explicit confirmation.",
+                    cure="Add --confirm-production.",
+                )
             taken.setdefault((new.runbook.metadata.id, new.service, new.environment), new)
     if not taken:
         say("Every alert is resolved; nothing to do.")

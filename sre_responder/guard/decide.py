@@ -84,6 +84,8 @@ def look(
     name = symptom(request.environment, request.service, _failure_class(request, known))
 
     def verify(statement: approval.Statement, signature: str) -> Person:
+        if statement.kind == "acknowledge" and not policy.requires.approvals:
+            return Person(name=statement.person, principal=statement.person)  # this policy asks nobody
         person = approval.verify(statement, signature, home.people)
         approves = statement.kind in ("approval", "break_glass")
         if approves and person.name == request.requester:

@@ -11,7 +11,7 @@ def target(s: Snapshot) -> Gate:
     evidence = {"target": s.plan.target}
     if s.frozen is not None:
         reason = f"attempt {s.frozen} on this target has an unknown outcome; it is frozen until a probe settles it"
-        return Gate("target", "failed", reason, evidence, "its probe", command=f"responder settle {s.plan.target}")
+        return Gate("target", "failed", reason, evidence, "its probe", command=f"responder settle '{s.plan.target}'")
     if s.holder is not None:
         # A lease that ran out is not free: its holder may still act. Only its end, or proof of death, frees it.
         reason = f"attempt {s.holder.attempt} of {s.holder.who} holds this target"

@@ -85,6 +85,12 @@ def of(row: Row[Any]) -> Plan:
     return plan
 
 
+def undoable(connection: Connection, digest: str) -> bool:
+    """Whether a plan can be undone; one that is not known may be."""
+    row = connection.execute(select(plans).where(plans.c.digest == digest)).one_or_none()
+    return row is None or bool(of(row).undo)
+
+
 def waiting(connection: Connection) -> Sequence[Row[Any]]:
     """Plans that wait for a person, oldest first."""
     return connection.execute(select(plans).where(plans.c.waiting.is_(True)).order_by(plans.c.made_at)).all()

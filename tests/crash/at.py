@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bypass.world import DRIVEN, World, world
 from sqlalchemy import Row, Table, select
 
 from crash.inside.sitecustomize import VARIABLE
 from sre_responder.drive.prove import marked, processes_of
-from sre_responder.ledger import attempts, audit, schema
+from sre_responder.ledger import Ledger, attempts, audit, schema
 
 VICTIMS = ("worker", "play", "driver", "everything")
 BAD, GOOD = "2", "1"
@@ -77,17 +77,23 @@ def eventually(look: Callable[[], Found | None], otherwise: str) -> Found:
     return found
 
 
-def rows(world: World, table: Table) -> Sequence[Row[Any]]:
-    with world.ledger.transaction(reading=True) as connection:
+class Recorded(Protocol):
+    """Whatever keeps a record: the small world, and the lab."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+
+def rows(here: Recorded, table: Table) -> Sequence[Row[Any]]:
+    with here.ledger.transaction(reading=True) as connection:
         return connection.execute(select(table)).all()
 
 
-def ended(world: World) -> None:
+def ended(here: Recorded) -> None:
     """Wait until nothing of any run lives; then bury the dead, as every command does first."""
-    for run in rows(world, schema.runs):
-        eventually(lambda id=run.id: not processes_of(id), f"{run.id} goes on")  # type: ignore[misc]
-    with world.ledger.transaction() as connection:
-        attempts.reap(connection, world.ledger.now(connection))
+    eventually(lambda: not any(processes_of(run.id) for run in rows(here, schema.runs)), "a run goes on")
+    with here.ledger.transaction() as connection:
+        attempts.reap(connection, here.ledger.now(connection))
 
 
 def stories(world: World) -> list[Path]:
@@ -95,8 +101,8 @@ def stories(world: World) -> list[Path]:
     return sorted((world.home.state / "runs").glob("*/artifacts/run/stdout"))
 
 
-def frozen(world: World) -> list[str]:
-    with world.ledger.transaction(reading=True) as connection:
+def frozen(here: Recorded) -> list[str]:
+    with here.ledger.transaction(reading=True) as connection:
         return [row.target for row in attempts.unknown(connection)]
 
 

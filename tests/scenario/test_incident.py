@@ -191,3 +191,16 @@ def test_a_policy_error_names_file_line_and_key(without_home: Any, tmp_path: Pat
     done = without_home("policy", "check")
     assert done.returncode == 2
     assert "policy.yml:3: loop.attempts" in done.stderr.replace("\n", "")
+
+
+def test_plain_ansible_playbook_of_the_shipped_runbook_heals_as_the_command_does(shop: Any) -> None:
+    """By the collection's own name, which makes Ansible write into every task; it is the declared step all the same."""
+    sandbox.break_(shop.lab, "cache")
+    names = json.dumps({"incident": shop.lab.incident, "service": "checkout", "target": "staging"})
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "sre.responder.respond", "-e", names],
+        env=shop.environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert wait_for(shop, "action.ended")["outcome"] == "improved"
+    assert sandbox.rate(shop.lab) == 1.0

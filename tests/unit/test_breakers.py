@@ -15,6 +15,7 @@ import pytest
 from history import EPOCH, History
 
 from sre_responder.breakers import closed_off
+from sre_responder.errors import Refused
 
 PURGES, RESTARTS = "staging:checkout:errors:http_cache_purge", "staging:checkout:errors:supervisor_restart"
 ROLLBACKS = "rollbacks:staging"
@@ -102,23 +103,26 @@ def test_each_name_is_what_the_refusal_says_and_what_acknowledge_takes(history: 
     assert [gates[name].status for name in ("loop", "rollback")] == ["passed", "passed"]
 
 
+def test_only_an_incident_commander_opens_it(history: History) -> None:
+    history.tried(0).tried(1)
+    with pytest.raises(Refused, match="only an incident commander"):
+        history.acknowledged(2, PURGES, "dana")
+    assert history.asks(3)["loop"].status == "failed"
+
+
 def test_the_command_that_status_prints_opens_it_for_one_trial(
     tmp_path: Path, component: Callable[[str, str], Path]
 ) -> None:
     component("ssh-keygen", "openssh-client")
     history = History(tmp_path / "told", epoch=time.time() - 600)
     history.tried(0).tried(1)
-    environ = {
-        "HOME": str(tmp_path),
-        "RESPONDER_HOME": str(history.home.folder),
-        "RESPONDER_LEDGER": history.home.ledger_url,
-    }
-    environ |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "LANG": "C.UTF-8"}
+    environ = {"HOME": str(tmp_path), "LANG": "C.UTF-8", "RESPONDER_HOME": str(history.home.folder)}
+    environ |= {"RESPONDER_LEDGER": history.home.ledger_url}
+    environ |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def typed(line: str) -> str:
-        return subprocess.run(
-            shlex.split(line), env=environ, capture_output=True, text=True, timeout=60, check=True
-        ).stdout  # fmt: skip
+        words = shlex.split(line)
+        return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
 
     [row] = json.loads(typed("responder status --json"))["closed_off"]
     assert row["what"] == PURGES

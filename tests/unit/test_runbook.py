@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder.errors import InputError
-from sre_responder.runbook import LOCK, PLAYBOOK, SHIPPED, Runbook, digest, register, registry, task_digest
+from sre_responder.runbook import LOCK, PLAYBOOK, SHIPPED, Runbook, digest, locked, register, registry, task_digest
 
 METADATA = {"id": "roll-back", "failure_class": "bad-release", "success": {"expect": "ok"}}
 
