@@ -116,7 +116,7 @@ def look(
         if found := plans.signed(connection, "acknowledge", breaker, verify):
             acknowledged[breaker] = found[0].signed_at
     approvals = plans.approvals_of(connection, plan.digest, verify) if plan else ()
-    alike = plans.approved_alike(connection, plan) if plan and not approvals else None
+    alike = plans.approved_alike(connection, plan, now) if plan and not approvals else None
     since = incidents.recovered_at(connection, name)
     made = tuple(a for a in attempts.of_symptom(connection, name, since) if a.id != joined)
     run = runs.get(connection, request.run)

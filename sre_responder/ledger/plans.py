@@ -16,6 +16,8 @@ from sre_responder.ledger.schema import approvals, plans, signatures
 from sre_responder.people import Person
 from sre_responder.plan import Plan, canonical
 
+_STANDING = 100
+"""Approvals that hold at one time and are looked at for drift; more is no team."""
 Verify = Callable[[Statement, str], Person]
 
 
@@ -60,14 +62,17 @@ def find(connection: Connection, prefix: str) -> Row[Any]:
     return rows[0]
 
 
-def approved_alike(connection: Connection, plan: Plan) -> Plan | None:
-    """The newest other plan of the same action on the same service that has an approval left: what this one drifted from."""
+def approved_alike(connection: Connection, plan: Plan, now: float) -> Plan | None:
+    """The newest other plan of the same action on the same service whose approval still holds: what this one drifted from."""
+    standing = select(approvals.c.plan).where(
+        approvals.c.used_by.is_(None), approvals.c.expires_at > now, approvals.c.decision == "grant"
+    )
+    digests = set(connection.execute(standing.limit(_STANDING)).scalars()) - {plan.digest}
     row = connection.execute(
         select(plans)
-        .join(approvals, approvals.c.plan == plans.c.digest)
         .where(
-            plans.c.service == plan.service, plans.c.environment == plan.environment, plans.c.action == plan.action,
-            plans.c.digest != plan.digest, approvals.c.decision == "grant", approvals.c.used_by.is_(None),
+            plans.c.digest.in_(digests), plans.c.service == plan.service, plans.c.environment == plan.environment,
+            plans.c.action == plan.action,
         )
         .order_by(plans.c.made_at.desc())
         .limit(1)

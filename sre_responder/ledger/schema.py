@@ -37,7 +37,6 @@ plans = Table(
     Column("waiting", Boolean, nullable=False),
     Column("made_at", Float, nullable=False),
     Index("plans_waiting", "waiting", "made_at"),
-    Index("plans_alike", "service", "environment", "action", "made_at"),
 )
 
 approvals = Table(
@@ -56,6 +55,7 @@ approvals = Table(
     Column("used_by", Integer),
     UniqueConstraint("nonce"),
     Index("approvals_plan", "plan"),
+    Index("approvals_open", "used_by", "expires_at"),
 )
 
 signatures = Table(
@@ -99,7 +99,7 @@ attempts = Table(
     Index("attempts_symptom", "symptom", "action", "started_at"),
     Index("attempts_incident", "incident", "started_at"),
     Index("attempts_rollbacks", "environment", "rung", "started_at"),
-    Index("attempts_tested", "runbook_digest", "outcome", "failure_class"),
+    Index("attempts_tested", "runbook_digest", "failure_class", "outcome", "ended_at"),
     Index("attempts_open", "outcome", "rung"),
 )
 

@@ -96,7 +96,9 @@ def outcomes(world: World) -> list[str | None]:
 
 @short_lease
 @whoever
-def test_target_of_a_sleeper_on_this_machine_stays_held_after_its_lease(world: World, start: Start, victim: str) -> None:
+def test_target_of_a_sleeper_on_this_machine_stays_held_after_its_lease(
+    world: World, start: Start, victim: str
+) -> None:
     run, sleeping = asleep(world, start, victim, "after the decision")
     lease_ran_out(world)
     other = world.drive()

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +44,11 @@ POINTS = {
     "after the outcome": Point(_PLAY, _STEP, "_conclude"),
 }
 """The way of one mutation, in its order."""
-RESTARTED = {"between stop and start": Point(_PLAY, "sre_responder.effects.supervisor", "_wait")}
-"""Where the effect of `supervisor_restart` stands half done."""
+HALFWAY = {
+    "between stop and start": Point(_PLAY, "sre_responder.effects.supervisor", "_wait"),
+    "between one server and the next": Point(_PLAY, "sre_responder.effects.haproxy", "_await"),
+}
+"""Where the effects of `supervisor_restart` and `haproxy_failover` stand half done."""
 
 
 def lineage() -> dict[str, psutil.Process]:
@@ -98,7 +100,7 @@ def strike(victim: str, deed: str, mark: str) -> None:
 
 def arrange(point: str, victim: str, deed: str, mark: str) -> None:
     """Wrap the function of the point, where this is the program that calls it."""
-    program, module, function, after = (POINTS | RESTARTED)[point]
+    program, module, function, after = (POINTS | HALFWAY)[point]
     if Path([*sys.orig_argv, ""][1]).name != program:
         return
     owner = importlib.import_module(module)
@@ -118,4 +120,3 @@ def arrange(point: str, victim: str, deed: str, mark: str) -> None:
 
 if VARIABLE in os.environ:
     arrange(**json.loads(os.environ[VARIABLE]))
-assert signal.SIGXFSZ  # a platform without it knows no limit of a file's size

@@ -146,7 +146,7 @@ def test_no_query_of_a_decision_scans_what_grows_with_history(
         attempts.rollbacks(connection, "production")
         attempts.proven(connection, "d", "f", 0.0)
         attempts.failing(connection, "staging", 0.0)
-        plans.approved_alike(connection, PLAN)
+        plans.approved_alike(connection, PLAN, 0.0)
         attempts.of_task(connection, "r", "t")
         attempts.effects_of(connection, 1)
         attempts.frozen(connection, "t")
