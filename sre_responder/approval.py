@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -76,8 +77,11 @@ def sign(statement: Statement, key: Path) -> str:
     return _keygen(["-Y", "sign", "-n", NAMESPACE, "-f", str(key)], statement.text, f"signing with {key}")
 
 
-def verify(statement: Statement, signature: str, people: People) -> Person:
-    """The person who signed; Refused where the signature, the key or the person does not hold."""
+def verify(statement: Statement, signature: str, people: People, at: float | None = None) -> Person:
+    """The person who signed; Refused where the signature, the key or the person does not hold.
+
+    `at` (seconds since the epoch) is when the key must be valid, as the ledger's clock says it; default is now.
+    """
     person = people.named(statement.person)
     if not person.roles:
         raise Refused(f"{person.name} has no role in people.yml.", cure="Ask one who has.")
@@ -88,8 +92,10 @@ def verify(statement: Statement, signature: str, people: People) -> Person:
     with tempfile.NamedTemporaryFile("w", suffix=".sig", encoding="ascii", errors="replace") as file:
         file.write(signature)
         file.flush()
-        revoked = ["-r", str(people.revoked)] if people.revoked.exists() else []
-        who = ["-f", str(people.signers), "-I", person.principal, "-n", NAMESPACE, *revoked]
+        limits = ["-r", str(people.revoked)] if os.path.lexists(people.revoked) else []
+        if at is not None:
+            limits += ["-O", f"verify-time={datetime.fromtimestamp(at, UTC):%Y%m%d%H%M%S}Z"]
+        who = ["-f", str(people.signers), "-I", person.principal, "-n", NAMESPACE, *limits]
         try:
             _keygen(["-Y", "verify", *who, "-s", file.name], statement.text, "verifying")
         except InputError as error:

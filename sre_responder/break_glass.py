@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import textwrap
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, select
 from sre_responder import approval
 from sre_responder.approval import Statement
 from sre_responder.errors import InputError, Refused
+from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import approvals, signatures
@@ -43,7 +45,7 @@ def read(text: str) -> tuple[Statement, str]:
     """Statement and signature from the text; whatever stands around its marks (a mail, a chat) is ignored."""
     inside = text[:_TEXT_LIMIT].partition(BEGIN)[2].partition(END)
     try:
-        both = json.loads(base64.b64decode("".join(inside[0].split()), validate=True))
+        both = json.loads(base64.b64decode(re.sub(r"[>\s]", "", inside[0]), validate=True))  # as a mail quotes it
         statement, signature = Statement.parse(both["statement"]), str(both["signature"])
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise InputError("this is not a break-glass text.", cure=f"Paste it whole, from {BEGIN} to {END}.") from error
@@ -63,6 +65,13 @@ def use(home: Home, ledger: Ledger, text: str) -> dict[str, Any]:
         row = plans.find(connection, statement.subject)
         if person.name == row.requester:
             raise Refused(f"{person.name} asked for this plan and cannot approve it himself.", cure="Ask another.")
+        if statement.signed_at > now + CLOCK_SLACK_SECONDS:
+            raise Refused("this approval was signed in the future.", cure="Set the clock of that machine; sign again.")
+        if statement.expires_at - statement.signed_at > policy.valid_minutes * 60 + 1:
+            raise Refused(
+                f"this approval is valid for longer than the policy's {policy.valid_minutes} minutes.",
+                cure=f"Sign again with --valid-minutes {policy.valid_minutes}.",
+            )
         if statement.expires_at <= now:
             raise Refused(f"this approval expired at {audit.iso(statement.expires_at)}.", cure="Sign a new one.")
         overdue = [debt for debt in owed(connection) if now - debt.since > policy.review_within_days * 86400]
@@ -109,7 +118,7 @@ def review(home: Home, ledger: Ledger, id: str, person: Person, key: Path, note:
         found = [debt for debt in owed(connection) if debt.nonce.startswith(id)] if len(id) >= 8 else []
     if len(found) != 1:
         raise InputError(f"'{id[:40]}' names {len(found)} uses that wait for a review.", cure="See `responder status`.")
-    if person.name == found[0].person:
+    if person.name == home.people.named(found[0].person).name:
         raise Refused(f"{person.name} signed this and cannot review it himself.", cure="Ask another person.")
     summary = f"{person.name} reviewed the break-glass of {found[0].person}: {note}"
     sign_and_keep(home, ledger, "review", found[0].nonce, person, key, summary, note)

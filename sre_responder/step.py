@@ -224,11 +224,11 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
             run = runs.get(connection, request.run)
             attempts.renew(connection, now, plan.target, decision.effect, home.policy.lease.seconds)
     except Refused as error:
-        _end(ledger, decision, request, "not_done", error.message, outcome="not_done")
+        _end(home, ledger, decision, request, "not_done", error.message, outcome="not_done")
         raise
     refused = {**decision.as_dict(), "decision": "refused"}
     if facts:
-        _end(ledger, decision, request, "not_done", "an emergency stop before the act", outcome="not_done")
+        _end(home, ledger, decision, request, "not_done", "an emergency stop before the act", outcome="not_done")
         gate = Gate(
             "stop", "failed", facts[0].reason, {"stops": [vars(f) for f in facts]}, command=f"responder lift {facts[0].id}"
         )  # fmt: skip
@@ -238,7 +238,7 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
         error_.details["guard"] = {**refused, "gates": [gate.as_dict()]}
         raise error_
     if run is not None and run.halted_because:
-        _end(ledger, decision, request, "not_done", run.halted_because, outcome="not_done")
+        _end(home, ledger, decision, request, "not_done", run.halted_because, outcome="not_done")
         raise Refused(f"this run was halted: {run.halted_because}.", guard=refused)
 
 
@@ -250,19 +250,19 @@ def _act(
         with deadline(home.policy.rollbacks.deadline_seconds if spec.rollback else None):
             return effect.act(change, plan.digest)
     except StateMoved as error:
-        _end(ledger, decision, request, "not_done", error.message, outcome="not_done")
+        _end(home, ledger, decision, request, "not_done", error.message, outcome="not_done")
         raise
     except EffectFailed as error:
         if _untouched(effect, change):
-            _end(ledger, decision, request, "failed", error.message, outcome="not_improved")
+            _end(home, ledger, decision, request, "failed", error.message, outcome="not_improved")
             raise
-        _end(ledger, decision, request, "unknown", error.message, outcome="unknown")
+        _end(home, ledger, decision, request, "unknown", error.message, outcome="unknown")
         raise _unknown(request, plan, error.message) from error
     except (OutcomeUnknown, DeadlinePassed) as error:
-        _end(ledger, decision, request, "unknown", str(error), outcome="unknown")
+        _end(home, ledger, decision, request, "unknown", str(error), outcome="unknown")
         raise _unknown(request, plan, str(error)) from error
     except BaseException as error:  # a timeout of the task is one: whatever happened, nobody knows how far it came
-        _end(ledger, decision, request, "unknown", f"{type(error).__name__}: {error}", outcome="unknown")
+        _end(home, ledger, decision, request, "unknown", f"{type(error).__name__}: {error}", outcome="unknown")
         raise
 
 
@@ -280,13 +280,16 @@ def _unknown(request: Request, plan: Plan, reason: str) -> OutcomeUnknown:
     )
 
 
-def _end(ledger: Ledger, decision: Decision, request: Request, state: str, reason: str, *, outcome: str) -> None:
+def _end(
+    home: Home, ledger: Ledger, decision: Decision, request: Request, state: str, reason: str, *, outcome: str
+) -> None:
     """Record an end without success, and latch the run."""
     assert decision.effect is not None and decision.attempt is not None
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         if attempts.end_effect(connection, now, decision.effect, state, reason=reason):
             attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
+            cascade.check(connection, now, home.policy.cascade, request.environment)
         else:  # the database lost what it had confirmed
             audit.append(
                 connection, now, "attempt.lost", request.requester, f"the ledger has lost attempt {decision.attempt}: {reason}",

@@ -86,9 +86,9 @@ def look(
     def verify(statement: approval.Statement, signature: str) -> Person:
         if statement.kind == "acknowledge" and not policy.requires.approvals:
             return Person(name=statement.person, principal=statement.person)  # this policy asks nobody
-        person = approval.verify(statement, signature, home.people)
+        person = approval.verify(statement, signature, home.people, at=now)
         approves = statement.kind in ("approval", "break_glass")
-        if approves and person.name == request.requester:
+        if approves and statement.decision == "grant" and person.name == request.requester:
             raise Refused(f"{person.name} asked for this and cannot approve it himself.")
         offline = statement.kind == "break_glass"
         if offline and not policy.break_glass.allowed:
@@ -233,8 +233,7 @@ def _failure_class(request: Request, runbook: RunbookFacts | None) -> str:
 
 def _frozen(connection: Connection, target: str, request: Request) -> int | None:
     """An unknown outcome freezes its target for everything but its own undo."""
-    attempt = attempts.frozen(connection, target)
-    return None if attempt == request.undoes else attempt
+    return attempts.frozen(connection, target, but=request.undoes)
 
 
 def _approvable(gates: Sequence[Gate]) -> bool:

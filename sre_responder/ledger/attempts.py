@@ -111,13 +111,14 @@ def holder(connection: Connection, target: str, *, but: int | None = None) -> Ho
     )
 
 
-def frozen(connection: Connection, target: str) -> int | None:
-    """The attempt whose unknown outcome freezes a target."""
-    return connection.execute(
-        select(effects.c.attempt)
-        .where(effects.c.target == target, effects.c.state == "unknown", effects.c.undone_at.is_(None))
-        .limit(1)
-    ).scalar()
+def frozen(connection: Connection, target: str, *, but: int | None = None) -> int | None:
+    """The attempt, other than `but`, whose unknown outcome freezes a target."""
+    query = select(effects.c.attempt).where(
+        effects.c.target == target, effects.c.state == "unknown", effects.c.undone_at.is_(None)
+    )
+    if but is not None:
+        query = query.where(effects.c.attempt != but)
+    return connection.execute(query.limit(1)).scalar()
 
 
 def services_under_repair(connection: Connection, services: Sequence[str]) -> tuple[str, ...]:

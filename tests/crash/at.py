@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bypass.world import DRIVEN, World, world
+from crash.inside.sitecustomize import VARIABLE
 from sqlalchemy import Row, Table, select
 
-from crash.inside.sitecustomize import VARIABLE
 from sre_responder.drive.prove import marked, processes_of
 from sre_responder.ledger import Ledger, attempts, audit, schema
 

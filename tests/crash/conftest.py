@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from bypass.world import World
-
 from crash import at
 from crash.shop import Shop
+
 from sre_responder.lab import sandbox
 from sre_responder.ledger import Ledger
 

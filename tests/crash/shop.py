@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 from bypass.world import plain_play
-
 from crash.at import befalls, ended
+
 from sre_responder import runbook
 from sre_responder.effects.supervisor import supervisord
 from sre_responder.lab.sandbox import Lab

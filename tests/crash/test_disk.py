@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from bypass.world import DRIVEN, World
-
 from crash.at import BAD, GOOD, crash, frozen, rows
+
 from sre_responder.ledger import Ledger, audit, schema
 
 pytestmark = pytest.mark.slow

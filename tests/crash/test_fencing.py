@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 from bypass.world import Play, World
+from crash.at import BAD, GOOD, MODULE, befalls, eventually, frozen, one_step, rows
 from sqlalchemy import update
 
-from crash.at import BAD, GOOD, MODULE, befalls, eventually, frozen, one_step, rows
 from sre_responder.drive.prove import marked
 from sre_responder.ledger import attempts, audit, schema
 from sre_responder.plan import canonical

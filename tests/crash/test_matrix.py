@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from crash.at import BAD, GOOD, VICTIMS, crash
 from crash.inside.sitecustomize import POINTS
 

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 from bypass.world import Play, World
-
 from crash.at import BAD, MODULE, eventually, frozen, one_step, rows, stories
+
 from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import schema
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from crash.shop import Shop
+
 from sre_responder.home import find
 
 pytestmark = pytest.mark.slow

@@ -170,5 +170,5 @@ class Histories(RuleBasedStateMachine):
 
 # A history of twenty steps can be read as it is; to shorten it would take minutes.
 found_as_it_is = (Phase.explicit, Phase.reuse, Phase.generate)
-Histories.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None, phases=found_as_it_is)
+Histories.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, phases=found_as_it_is)
 test_guard_and_model_agree_on_every_history = Histories.TestCase
