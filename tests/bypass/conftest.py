@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import bypass.world
 import pytest
-
-for _name in ("world", "slow"):
-    _spec = importlib.util.spec_from_file_location(f"bypass_{_name}", Path(__file__).with_name(f"{_name}.py"))
-    assert _spec is not None and _spec.loader is not None
-    sys.modules[f"bypass_{_name}"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules[f"bypass_{_name}"])
 
 OBEDIENT = "-dac_override,-dac_read_search"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Any]:
-    with sys.modules["bypass_world"].world(tmp_path) as here:
+def world(tmp_path: Path) -> Iterator[bypass.world.World]:
+    with bypass.world.world(tmp_path) as here:
         yield here
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bypass_world import World
+from bypass.world import World
 
 HISTORY = b"2026-01-01T00:00:00Z 1\n2026-01-02T00:00:00Z 2\n"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bypass_world import World, world
+from bypass.world import World, world
 from sqlalchemy import delete, insert, select, update
 
 from sre_responder import runbook, sign_off

@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from bypass_slow import HISTORY, acting, slow
-from bypass_world import World
-from bypass_world import world as new_world
+from bypass.slow import HISTORY, acting, slow
+from bypass.world import World
+from bypass.world import world as new_world
 
 from sre_responder.guard.decide import symptom
 from sre_responder.ledger import Ledger, audit, incidents

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bypass_slow import HISTORY, acting, reading, slow
-from bypass_world import DRIVEN, World
+from bypass.slow import HISTORY, acting, reading, slow
+from bypass.world import DRIVEN, World
 
 from sre_responder import stop
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bypass_world import World, plain_play
+from bypass.world import World, plain_play
 
 from sre_responder import runbook
 from sre_responder.lint import findings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bypass import world as guarded
 from sqlalchemy import select
 
 from sre_responder.ledger import audit
@@ -21,12 +21,6 @@ from sre_responder.ledger.audit import Entry
 from sre_responder.ledger.schema import attempts, effects
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
-
-_spec = importlib.util.spec_from_file_location("contract_world", Path(__file__).parents[1] / "bypass" / "world.py")
-assert _spec is not None and _spec.loader is not None
-guarded = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(guarded)
-"""The small real world of the bypass tests: a home, a ledger, a registered runbook."""
 
 BAD, GOOD = "2", "1"
 ONE_BY_ONE = ("--forks", "1")

@@ -103,6 +103,11 @@ LOOP: dict[str, Case] = {
         lambda h: (h.tried(0, "roll-back").tried(1, "undo", undoes=1).tried(2, "undo", undoes=1)
             .asks(3, "undo", undoes=1)),
     ),
+    "the undo of one attempt counts nothing for the undo of another": (
+        "passed",
+        lambda h: (h.tried(0, "roll-back").tried(1, "undo", undoes=1).tried(2, "undo", undoes=1).tried(3, "fail-over")
+            .asks(4, "undo", undoes=4)),
+    ),
     "a measured healthy period starts the count anew": ("passed", lambda h: closed_off(h).healthy(2, 3).asks(4)),
     "a period just long enough does": ("passed", lambda h: closed_off(h).healthy(2, 2.5, 3).asks(4)),
     "a period a second too short does not": ("failed", lambda h: closed_off(h).healthy(2, 3 - SECOND).asks(4)),
