@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sre_responder.actions import ACTIONS
 from sre_responder.documents import read_documents, validated
 from sre_responder.errors import InputError
 from sre_responder.names import Severity, shown
@@ -97,6 +98,15 @@ class Approvals(_Section):
     needed_for: Mapping[str, int] = Field(
         default_factory=dict, description="How many people must approve an action, where that is more."
     )
+
+    @field_validator("needed_for")
+    @classmethod
+    def _known_actions(cls, needed: Mapping[str, int]) -> Mapping[str, int]:
+        """A name that is misspelled would silently ask for fewer people."""
+        if unknown := sorted(set(needed) - set(ACTIONS)):
+            raise ValueError(f"no action is called {', '.join(unknown)}; known: {', '.join(ACTIONS)}")
+        return needed
+
     commander_rungs: tuple[Literal[0, 1, 2, 3, 4], ...] = Field(
         (), description="Rungs of which one approver must be incident commander."
     )

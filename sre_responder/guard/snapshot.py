@@ -182,12 +182,16 @@ class Snapshot:
     @property
     def limits(self) -> SeverityLimits | None:
         """The limits of the incident's severity, and of a worse one under which this symptom was acted on: the stricter."""
-        severity = self.incident.severity if self.incident else None
         known = {str(name): limits for name, limits in self.policy.severities.items()}
-        if severity not in known:
+        if not self.worst or self.worst[0] not in known:
             return None
-        worse = [known[name] for name in self.severities if name in known and name < severity]  # SEV1 is the worst
-        return strictest([known[severity], *worse])
+        return strictest([known[name] for name in self.worst if name in known])
+
+    @property
+    def worst(self) -> tuple[str, ...]:
+        """The incident's severity, then every worse one under which this symptom was acted on (SEV1 is the worst)."""
+        severity = self.incident.severity if self.incident else None
+        return (severity, *(name for name in self.severities if name < severity)) if severity else ()
 
     @property
     def lineage(self) -> tuple[Attempt, ...]:
@@ -210,8 +214,8 @@ class Snapshot:
     @property
     def approvals_needed(self) -> int:
         """How many people must approve: what severity and action ask for, the larger."""
-        severity, policy = self.incident.severity if self.incident else None, self.policy.approvals
-        by_severity = next((n for name, n in policy.needed.items() if name == severity), 1)
+        policy, needed = self.policy.approvals, {str(name): n for name, n in self.policy.approvals.needed.items()}
+        by_severity = max((needed.get(name, 1) for name in self.worst), default=1)
         return max(1, by_severity, policy.needed_for.get(self.request.action, 1))
 
     @property

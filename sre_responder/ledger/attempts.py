@@ -63,12 +63,13 @@ def proven(connection: Connection, digest: str, failure_class: str, since: float
 
 
 def failing(connection: Connection, environment: str, since: float) -> tuple[str, ...]:
-    """The services of an environment whose remedies did not help since then."""
-    query = select(attempts.c.service).where(
+    """The services of an environment whose last remedy since then did not help; one that a later rung healed is none."""
+    query = select(attempts.c.service, attempts.c.outcome).where(
         attempts.c.environment == environment, attempts.c.rung > 0, attempts.c.started_at >= since,
-        attempts.c.outcome.in_(("not_improved", "unknown")),
+        attempts.c.outcome.in_(("improved", "not_improved", "unknown")),
     )  # fmt: skip
-    return tuple(sorted(connection.execute(query.distinct()).scalars()))
+    last = {service: outcome for service, outcome in connection.execute(query.order_by(attempts.c.started_at))}
+    return tuple(sorted(service for service, outcome in last.items() if outcome != "improved"))
 
 
 def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:
