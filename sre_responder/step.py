@@ -68,8 +68,8 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
     OutcomeUnknown where nobody can say what happened.
     """
     request, spec = step.request, spec_of(step.request.action)
-    health, measured = None, True
-    if step.runbook is not None and spec is not None and not request.problems:
+    health, measured, declared = None, True, _declared(step)
+    if step.runbook is not None and declared and spec is not None and not request.problems:
         if not step.applies:
             return _skip(ledger, step, "not_applicable", step.because or "declared not applicable")
         health = Health(home, ledger, step.runbook, request.service, request.environment, record=not step.check)
@@ -87,7 +87,7 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         decision = preview(home, ledger, request, plan, step.runbook, measured=measured)
         _keep_preview(ledger, request, decision, plan)
         return {**_described(change, plan), "outcome": None, "guard": decision.as_dict()}
-    if plan and plan.before == plan.after:
+    if plan and plan.before == plan.after and (declared or request.undoes):
         already = _skip(ledger, step, "not_applicable", "the target is already in the wanted state", plan)
         outcome = _conclude(home, ledger, step, health)
         return {**already, **_described(change, plan), "outcome": outcome}
@@ -100,6 +100,12 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
     _confirm(home, ledger, request, plan, decision, tell)
     observed = _act(home, ledger, request, spec, effect, change, plan, decision)
     return _settled(home, ledger, step, decision, change, plan, observed, health)
+
+
+def _declared(step: Step) -> bool:
+    """Whether this is a step of a registered runbook: what is not is left to the gates, and skips nothing on the record."""
+    book = step.runbook
+    return book is not None and book.registered and step.request.step in {task.digest for task in book.steps}
 
 
 def _begun(ledger: Ledger, request: Request) -> bool:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import select
+
+from sre_responder.ledger.schema import not_applicable
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,15 @@ def test_a_task_included_into_a_registered_runbook_is_not_a_declared_step(world:
     world.write(change)
     assert world.play().returncode != 0
     assert (world.release, world.started()) == ("2", 0)
+
+
+def test_a_runbook_that_is_not_registered_calls_no_rung_not_applicable(world: Any) -> None:
+    """A target that is already as wanted counts as a rung that does not apply: only a declared step may say so."""
+    world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(to="2"), register=False)
+    assert world.play().returncode != 0
+    assert "not registered as it is now" in world.refusals()
+    with world.ledger.transaction(reading=True) as connection:
+        assert connection.execute(select(not_applicable)).all() == []
 
 
 @pytest.mark.parametrize("name", ["collections", "library", "action_plugins"])
