@@ -153,7 +153,6 @@ PROMISES: dict[str, Callable[[Aftermath], bool]] = {
     "every attempt has an outcome once its process is gone": lambda a: None not in a.outcomes,
     "no lease outlives its holder": lambda a: a.held == 0,
     "an unknown outcome freezes its target and nothing else": lambda a: a.frozen == (a.target,) * a.unknown,
-    "what is known freezes nothing": lambda a: a.unknown or a.settled is None,
     "the probe says what the disk says": lambda a: (
         a.settled == (("done" if a.release == GOOD else "not_done") if a.unknown else None)
     ),
@@ -171,7 +170,7 @@ def crash(root: Path, point: str, victim: str, deed: str = "kill") -> Aftermath:
         crashed = here.drive(**befalls(victim, point, mark, deed))
         ended(here)
         made, target = rows(here, schema.attempts), f"{socket.gethostname()}:release:{root / 'app'}"
-        left = {
+        left: dict[str, Any] = {
             "reached": mark.exists(),
             "code": crashed.returncode,
             "said": crashed.stdout + crashed.stderr + "".join(path.read_text() for path in stories(here)),

@@ -42,19 +42,8 @@ def read_only(folder: str) -> Through:
 
 def broken(call: str, error: str = "EIO", at: str = "") -> Through:
     """Every such system call of every process of the run fails, or every one on that file or folder."""
-    where = ("-P", at) if at else ("--seccomp-bpf",)  # one or the other: the kernel's own filter knows no paths
-    return (
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        *where,
-        "-e",
-        f"trace={call}",
-        "-e",
-        f"inject={call}:error={error}",
-    )
+    where = f"-P {at}" if at else "--seccomp-bpf"  # one or the other: the kernel's own filter knows no paths
+    return (*f"strace -f -qq -o /dev/null {where} -e trace={call} -e inject={call}:error={error}".split(),)
 
 
 @pytest.fixture

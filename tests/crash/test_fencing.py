@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -28,6 +29,12 @@ short_lease = pytest.mark.parametrize("world", [SHORT], indirect=True, ids=["sho
 whoever = pytest.mark.parametrize("victim", FROZEN)
 
 
+def sleeps(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    return False
+
+
 def asleep(world: World, start: Start, victim: str, point: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A run whose victim was stopped at that point; and who sleeps."""
     run = start(**befalls(victim, point, world.root / "reached", "stop"))
@@ -35,7 +42,7 @@ def asleep(world: World, start: Start, victim: str, point: str) -> tuple[subproc
 
     def sleeping() -> list[psutil.Process]:
         line = [psutil.Process(run.pid), *(p for row in rows(world, schema.runs) for p in marked(row.id))]
-        found = [process for process in line if process.status() == psutil.STATUS_STOPPED]
+        found = [process for process in line if sleeps(process)]
         return found if len(found) >= (3 if victim == "everything" else 1) else []
 
     return run, eventually(sleeping, "nobody sleeps")
@@ -226,7 +233,7 @@ def test_target_of_a_module_that_outlived_its_worker_is_not_settled_while_it_liv
     run = start(**befalls("all but the module", point, world.root / "reached", "orphan"))
     run.wait(60)
     [module] = eventually(
-        lambda: [p for row in rows(world, schema.runs) for p in marked(row.id) if p.status() == psutil.STATUS_STOPPED],
+        lambda: [process for row in rows(world, schema.runs) for process in marked(row.id) if sleeps(process)],
         "the module does not sleep",
     )
     assert settle(world).returncode == 5

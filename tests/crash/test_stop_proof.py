@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from bypass.world import Play, World
-from crash.at import BAD, MODULE, eventually, frozen, one_step, rows, stories
+from crash.at import BAD, MODULE, ended, eventually, frozen, one_step, rows, stories
 
 from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import schema
@@ -25,6 +25,7 @@ from sre_responder.ledger import schema
 pytestmark = pytest.mark.slow
 
 Start = Callable[..., subprocess.Popen[str]]
+Noted = Callable[[], list[int]]
 Task = dict[str, Any]
 NOTE = "echo $$ >>pids\nexec sleep 600\n"
 """The script `note`: a process that notes its number and stays."""
@@ -49,7 +50,7 @@ QUIET = ("a pause", "a module that waits")
 """Tasks that note no process: their worker and module are found by the mark of the run."""
 
 
-def alive(pids: list[int]) -> list[int]:
+def alive(pids: Iterable[int]) -> list[int]:
     """Which of these are processes still; a zombie is not."""
     found = []
     for pid in pids:
@@ -60,7 +61,7 @@ def alive(pids: list[int]) -> list[int]:
 
 
 @pytest.fixture
-def noted(world: World) -> Iterator[Callable[[], list[int]]]:
+def noted(world: World) -> Iterator[Noted]:
     """`noted()` gives the processes that noted themselves; what lives of them when the test is over is ended."""
 
     def read() -> list[int]:
@@ -72,9 +73,7 @@ def noted(world: World) -> Iterator[Callable[[], list[int]]]:
         os.kill(pid, signal.SIGKILL)
 
 
-def waiting(
-    world: World, start: Start, case: str, noted: Callable[[], list[int]]
-) -> tuple[subprocess.Popen[str], set[int]]:
+def waiting(world: World, start: Start, case: str, noted: Noted) -> tuple[subprocess.Popen[str], set[int]]:
     """A run that is in the middle of that task, and every process of it that can be seen."""
     (world.root / "note").write_text(NOTE)
     (world.root / "more.yml").write_text(json.dumps([TASKS["a command that sleeps"]]))
@@ -105,9 +104,7 @@ def pids(said: list[str]) -> set[int]:
 
 
 @pytest.mark.parametrize("case", TASKS)
-def test_stop_ends_a_run_in_the_middle_of_a_task(
-    world: World, start: Start, noted: Callable[[], list[int]], case: str
-) -> None:
+def test_stop_ends_a_run_in_the_middle_of_a_task(world: World, start: Start, noted: Noted, case: str) -> None:
     run, seen = waiting(world, start, case, noted)
     code, told = stop(world)
     assert alive([*seen, *noted()]) == marked(world) == []
@@ -117,19 +114,18 @@ def test_stop_ends_a_run_in_the_middle_of_a_task(
 
 
 @pytest.mark.parametrize("case", [case for case in TASKS if case != "a daemon without its environment"])
-def test_stop_ends_what_a_killed_driver_left(
-    world: World, start: Start, noted: Callable[[], list[int]], case: str
-) -> None:
+def test_stop_ends_what_a_killed_driver_left(world: World, start: Start, noted: Noted, case: str) -> None:
     run, seen = waiting(world, start, case, noted)
     run.kill()
     run.wait(30)
+    assert alive(seen) != []
     _, told = stop(world)
     assert alive([*seen, *noted()]) == marked(world) == []
     assert pids(told["left"]) == set()
 
 
 def test_stop_claims_no_proof_where_a_killed_driver_left_what_bears_no_mark(
-    world: World, start: Start, noted: Callable[[], list[int]]
+    world: World, start: Start, noted: Noted
 ) -> None:
     """Nothing ties it to the run any more. It cannot be ended; that the driver is dead and this unproven can be said."""
     run, _ = waiting(world, start, "a daemon without its environment", noted)
@@ -143,7 +139,7 @@ def test_stop_claims_no_proof_where_a_killed_driver_left_what_bears_no_mark(
 
 @pytest.mark.parametrize("case", ["a command that sleeps", "a daemon without its environment"])
 def test_stop_names_a_driver_that_sleeps_and_what_it_cannot_tie_to_the_run(
-    world: World, start: Start, noted: Callable[[], list[int]], case: str
+    world: World, start: Start, noted: Noted, case: str
 ) -> None:
     run, seen = waiting(world, start, case, noted)
     driver = psutil.Process(run.pid)
@@ -153,7 +149,7 @@ def test_stop_names_a_driver_that_sleeps_and_what_it_cannot_tie_to_the_run(
     assert run.pid in pids(told["left"])
     unmarked = case == "a daemon without its environment"
     assert alive(noted()) == (noted() if unmarked else [])
-    assert set(alive([*seen])) - {run.pid} <= pids(told["left"])
+    assert set(alive(seen)) - {run.pid} <= pids(told["left"])
     assert marked(world) == []
     driver.resume()
     assert run.wait(30) == 4
@@ -208,6 +204,7 @@ def test_stop_ends_a_local_effect_and_its_target_is_frozen(
     _, told = stop(world)
     assert alive(seen) == marked(world) == []
     assert pids(told["left"]) == set()
+    ended(world)
     assert frozen(world) == [f"http_cache:{url}"]
     assert run.wait(30) == (-signal.SIGKILL if driver == "was killed" else 4)
 
@@ -251,5 +248,6 @@ def test_stop_ends_a_module_in_its_effect_and_its_target_is_frozen(world: World,
     with pytest.raises(BrokenPipeError):  # nobody reads any more what the module waited for
         os.write(pipe, b"2026-01-01T00:00:00Z 1\n")
     os.close(pipe)
+    ended(world)
     assert (world.release, len(frozen(world))) == (BAD, 1)
     assert run.wait(30) == (-signal.SIGKILL if driver == "was killed" else 4)

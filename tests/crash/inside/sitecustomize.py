@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,16 +61,16 @@ def lineage() -> dict[str, psutil.Process]:
 
 def kill(victims: list[psutil.Process]) -> None:
     """All at once: none lives to see the others die."""
+    stop([process for process in victims if process.pid != os.getpid()])
     for process in victims:
-        if process.pid != os.getpid():
-            process.suspend()
-    for process in victims:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def stop(victims: list[psutil.Process]) -> None:
     for process in victims:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
 
 
 def orphan(victims: list[psutil.Process]) -> None:
@@ -85,6 +86,9 @@ def fill(victims: list[psutil.Process]) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
 
 
+DEEDS = {deed.__name__: deed for deed in (kill, stop, orphan, fill)}
+
+
 def strike(victim: str, deed: str, mark: str) -> None:
     """Do the deed, once in a run: whoever makes the mark does it."""
     try:
@@ -95,7 +99,7 @@ def strike(victim: str, deed: str, mark: str) -> None:
     below = known["driver"].children(recursive=True)
     groups = {"everything": [known["driver"], *below], "all but the module": [*known.values()][:3]}
     chosen = groups.get(victim) or [known[victim]]
-    globals()[deed](sorted(chosen, key=lambda process: process.pid == os.getpid()))  # itself last
+    DEEDS[deed](sorted(chosen, key=lambda process: process.pid == os.getpid()))  # itself last
 
 
 def arrange(point: str, victim: str, deed: str, mark: str) -> None:
