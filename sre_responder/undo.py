@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from sre_responder.errors import LedgerUnavailable
 from sre_responder.names import shown
 from sre_responder.plan import Plan
 
@@ -30,18 +31,24 @@ def playbook(plan: Plan, host: str) -> str:
 
 
 def write(folder: Path, plan: Plan, text: str) -> Path:
-    """Write the capsule and make it durable: file and folder are synced."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Write the capsule and make it durable: file and folder are synced. LedgerUnavailable where the disk does not take it."""
     path = folder / f"{plan.digest}.yml"
     draft = path.with_suffix(f".{os.getpid()}")
-    with open(draft, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LedgerUnavailable(
+            f"the undo playbook cannot be written into {folder}: {error.strerror}.",
+            cure="Nothing was changed. Free or repair that disk.",
+        ) from error
     return path

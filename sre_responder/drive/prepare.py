@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from sre_responder.drive.prove import MARK
-from sre_responder.errors import InputError
+from sre_responder.errors import EffectFailed, InputError
 
 SHADOWS = frozenset(
     [
@@ -102,13 +102,21 @@ def prepare(
             f"{runbook} holds {', '.join(shadows)}, which would shadow what is installed.",
             cure="Remove it from the folder.",
         )
-    folder.mkdir(parents=True, mode=0o700)
-    shutil.copytree(runbook, folder / "project")
-    (folder / "env").mkdir()
-    # The tag stands on the whole document: on a single text Ansible would read "10" and "on" as a number and a yes.
-    text = f"--- !unsafe\n{yaml.safe_dump(dict(variables), allow_unicode=False)}"
-    (folder / "env" / "extravars").write_text(text, encoding="utf-8")
-    environment = surroundings(folder, run, inventory, environ)
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        shutil.copytree(runbook, folder / "project")
+        (folder / "env").mkdir()
+        # The tag stands on the whole document: on a single text Ansible would read "10" and "on" as a number and a yes.
+        text = f"--- !unsafe\n{yaml.safe_dump(dict(variables), allow_unicode=False)}"
+        (folder / "env" / "extravars").write_text(text, encoding="utf-8")
+        environment = surroundings(folder, run, inventory, environ)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise EffectFailed(
+            f"the folder of this run, {folder}, cannot be written: {error.strerror or error}.",
+            cure="Nothing was changed. Free or repair that disk.",
+        ) from error
     return Prepared(run, folder, environment, "--check --diff" if check else "")
 
 

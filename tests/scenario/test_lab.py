@@ -67,7 +67,7 @@ def remedy(lab: Lab, rung: int) -> None:
             act("supervisor_restart", server=lab.supervisor, program="checkout")
         case 3:
             root = str(lab.release_roots["east"])
-            _release.switch(root, _release.plan(root, "previous")["after"]["release"])
+            _release.switch(root, _release.plan(root, "previous")["after"]["release"], _release.current(root))
         case 4:
             act("haproxy_failover", socket=lab.runtime_socket, backend="checkout", to="west")
 
