@@ -19,6 +19,7 @@ from sqlalchemy import Row, Table, select
 
 from sre_responder.drive.prove import marked, processes_of
 from sre_responder.ledger import Ledger, attempts, audit, schema
+from sre_responder.ledger.runs import alive
 
 VICTIMS = ("worker", "play", "driver", "everything")
 BAD, GOOD = "2", "1"
@@ -90,8 +91,14 @@ def rows(here: Recorded, table: Table) -> Sequence[Row[Any]]:
 
 
 def ended(here: Recorded) -> None:
-    """Wait until nothing of any run lives; then bury the dead, as every command does first."""
-    eventually(lambda: not any(processes_of(run.id) for run in rows(here, schema.runs)), "a run goes on")
+    """Wait until nothing of any run lives, nobody who holds a lease either; then bury the dead, as every command does first."""
+
+    def over() -> bool:
+        holders = [json.loads(row.holder) for row in rows(here, schema.leases)]
+        living = [run for run in rows(here, schema.runs) if processes_of(run.id)]
+        return not living and not any(alive(**who) for who in holders)  # who dies has lost his mark a moment before
+
+    eventually(over, "a run goes on")
     with here.ledger.transaction() as connection:
         attempts.reap(connection, here.ledger.now(connection))
 
