@@ -125,7 +125,7 @@ def _conclude(
         attempts.abandon(connection, now, id)
     follower.catch_up()
     told = ("action.ended", "action.skipped", "gate.blocked")
-    steps = tuple(_step(entry) for entry in follower.entries if entry.type in told)
+    steps = tuple(_step(entry) for entry in follower.entries if entry.type in told and entry.data.get("run") == id)
     with ledger.transaction(reading=True) as connection:
         mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
     refused = [step for step in steps if step["result"] == "refused"]
@@ -147,6 +147,8 @@ def _conclude(
         )
     elif steps and steps[-1]["result"] == "not_done":
         code, ending, message = 3, "refused", steps[-1]["summary"]
+    elif ended.reason == "unwritable":
+        code, ending, message = 1, "failed", f"the folder of the run could not be written any more: {ended.unwritable}"
     elif ended.rc != 0:
         code, ending, message = 1, "failed", f"Ansible ended with {ended.rc}; see {home.state / 'runs' / id}"
     elif check:

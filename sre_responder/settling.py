@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from sre_responder import approval, names, probe
+from sre_responder.drive.prove import processes_of
 from sre_responder.effects import by_state
-from sre_responder.errors import InputError, OutcomeUnknown, ResponderError
+from sre_responder.errors import InputError, OutcomeUnknown, Refused, ResponderError
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, plans
+from sre_responder.ledger import Ledger, attempts, audit, plans, runs
 from sre_responder.ledger.schema import effects
 
 HOW = {"done": "it was done", "not_done": "it was not done", "cut_short": "it was begun and cut short"}
@@ -20,7 +21,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
     """What became of the action that froze `target`.
 
     Where the probe cannot tell, the word of a person who `looked` counts, on the record. InputError where nothing is frozen
-    there, OutcomeUnknown where nobody can tell.
+    there, OutcomeUnknown where nobody can tell, or where what acted on it may still be at work.
     """
     who = approval.requester(home.people)
     with ledger.transaction() as connection:
@@ -34,8 +35,14 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
                 f"target '{names.shown(target)}' is not frozen.",
                 cure="See `responder status`. A target that a lost machine holds is settled with --looked.",
             )
+        run = runs.get(connection, attempts.get(connection, row.attempt).run)
         plan = plans.of(plans.find(connection, row.plan))
         acted = plan if plan.action != "undo" else plans.of(plans.find(connection, str(plan.arguments["plan"])))
+    if living := processes_of(run.id) if run is not None and run.machine == runs.MACHINE else []:
+        raise OutcomeUnknown(
+            f"{plan.action} on {target} may still be at work: pid {living[0].pid} of its run lives ({living[0].command}).",
+            cure="Wait until it has ended, or end it; then settle again.",
+        )
     try:
         state = probe.state(home, acted, row.host)
         became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
@@ -71,8 +78,15 @@ def _frozen(connection: Connection, target: str) -> Row[Any] | None:
 def _lost(connection: Connection, now: float, target: str, who: str) -> Row[Any] | None:
     """A target whose holder is on a machine that cannot be asked: after its lease ran out, a person's word ends the attempt."""
     holder = attempts.holder(connection, target)
-    if holder is None or holder.expires_at > now:
+    if holder is None:
         return None
+    run = runs.get(connection, holder.run)
+    if run is not None and run.machine == runs.MACHINE:
+        raise Refused(f"{holder.who} holds {target} and lives.", cure="Wait for it, or end it with `responder stop`.")
+    if holder.expires_at > now:
+        raise Refused(
+            f"{holder.who} holds {target} until {audit.iso(holder.expires_at)}.", cure="Settle it after that time."
+        )
     reason = f"{who} says that {holder.who} is gone"
     attempts.freeze(connection, now, holder.attempt, reason)
     attempts.end_attempt(connection, now, holder.attempt, "unknown", reason, who)

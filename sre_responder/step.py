@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from sre_responder import __version__, cascade, stop, undo
 from sre_responder.actions import ActionSpec, spec_of
@@ -98,8 +98,12 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
     if not decision.allowed or plan is None or change is None or spec is None:
         raise refusal(ledger, request, decision, tell)
     _confirm(home, ledger, request, plan, decision, tell)
-    observed = _act(home, ledger, request, spec, effect, change, plan, decision)
-    return _settled(home, ledger, step, decision, change, plan, observed, health)
+    try:
+        observed = _act(home, ledger, request, spec, effect, change, plan, decision)
+        return _settled(home, ledger, step, decision, change, plan, observed, health)
+    except LedgerUnavailable as error:
+        # Not `from error`: its cure is for those who have changed nothing.
+        raise _unknown(request, plan, f"what it did could not be recorded: {error.message}") from None
 
 
 def _declared(step: Step) -> bool:
@@ -296,12 +300,21 @@ def _end(
         if attempts.end_effect(connection, now, decision.effect, state, reason=reason):
             attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
             cascade.check(connection, now, home.policy.cascade, request.environment)
-        else:  # the database lost what it had confirmed
+        else:
+            type, became = _overtaken(connection, decision.effect)
             audit.append(
-                connection, now, "attempt.lost", request.requester, f"the ledger has lost attempt {decision.attempt}: {reason}",
+                connection, now, f"attempt.{type}", request.requester, f"attempt {decision.attempt} {became}: {reason}",
                 incident=request.incident, notify="incident_commander", action=request.action, state=state,
             )  # fmt: skip
         runs.halt(connection, now, request.run, f"{request.action}: {reason}")
+
+
+def _overtaken(connection: Connection, effect: int) -> tuple[str, str]:
+    """Why an effect cannot end any more: a person settled it, or the database lost what it had confirmed."""
+    state = attempts.state_of(connection, effect)
+    if state is None:
+        return "lost", "is not in the ledger any more, which had confirmed it"
+    return "late", f"ended after it had been settled as {state.replace('_', ' ')}"
 
 
 def _settled(
@@ -310,30 +323,27 @@ def _settled(
     """Record what was observed; after the last host watch the evidence; give the result."""
     request = step.request
     assert decision.effect is not None and decision.attempt is not None
-    try:
-        known = _record(ledger, request, plan, decision.attempt, decision.effect, observed)
-    except LedgerUnavailable as error:
-        raise _unknown(request, plan, f"it was done, and could not be recorded: {error.message}") from error
-    if not known:
-        raise _unknown(
-            request, plan, "it was done, and the ledger has lost its intent; what was observed is on the record"
-        )
+    if overtaken := _record(ledger, request, plan, decision.attempt, decision.effect, observed):
+        raise _unknown(request, plan, f"it was done, and {overtaken}; what was observed is on the record")
     result = {**_described(change, plan), "changed": True, "after": observed, "guard": decision.as_dict()}
     result["outcome"] = _conclude(home, ledger, step, health, result)
     return result
 
 
-def _record(ledger: Ledger, request: Request, plan: Plan, attempt: int, effect: int, observed: dict[str, Any]) -> bool:
-    """Put what was observed on the record; False where the intent was lost by the database, which is recorded instead."""
+def _record(
+    ledger: Ledger, request: Request, plan: Plan, attempt: int, effect: int, observed: dict[str, Any]
+) -> str | None:
+    """Put what was observed on the record; gives why the intent cannot end any more, which is recorded instead."""
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         if not attempts.end_effect(connection, now, effect, "done", observed=observed):
+            type, became = _overtaken(connection, effect)
             audit.append(
-                connection, now, "effect.orphaned", request.requester, f"{request.action} on {plan.target} was done; its intent is lost",
+                connection, now, f"effect.{type}", request.requester, f"{request.action} on {plan.target} was done; attempt {attempt} {became}",
                 incident=request.incident, notify="incident_commander", plan=plan.digest, host=request.host, observed=observed,
                 before=plan.before, undo=undo.playbook(plan, request.host),
             )  # fmt: skip
-            return False
+            return f"its attempt {became}"
         if attempts.complete(connection, request) is None:
             attempts.hold_by_run(connection, request.run, effect)
         audit.append(
@@ -341,7 +351,7 @@ def _record(ledger: Ledger, request: Request, plan: Plan, attempt: int, effect: 
             attempt=attempt, host=request.host, observed=observed,
         )  # fmt: skip
         plans.waits_no_longer(connection, plan.digest)
-    return True
+    return None
 
 
 def _conclude(

@@ -38,12 +38,15 @@ def halt(ledger: Ledger, who: str, reason: str, *, environment: str | None, serv
     ended: list[str] = []
     left: list[str] = []
     for row in covered:
+        killed = row.driven and alive(row.machine, row.pid, row.pid_started) is False
         proof = _end(row)
         if proof is None:
             left.append(f"run {row.id} on {row.machine} (pid {row.pid}): not on this machine, not proven")
             continue
         ended += [f"run {row.id}", *(f"pid {p.pid} {p.command}" for p in proof.ended)]
         left += [f"pid {p.pid} {p.command}" for p in proof.left]
+        if killed:
+            left.append(f"run {row.id}: its driver (pid {row.pid}) was killed before; what bears no mark is not found")
         with ledger.transaction() as connection:
             now = ledger.now(connection)
             runs.end(connection, now, row.id, "stopped", who, f"run {row.id} ended by {name}", ended=ended, left=left)

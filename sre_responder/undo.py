@@ -17,15 +17,15 @@ def playbook(plan: Plan, host: str) -> str:
     note = plan.undo_note or ("There is nothing to undo." if not plan.undo else "Restores the state before the action.")
     title = f"Undo of {plan.action} on {shown(plan.target, 1000)} (plan {plan.digest})."
     head = f"# {title}\n# {shown(note, 1000)}\n# ansible-playbook THIS_FILE\n---\n"
-    if not plan.undo:
-        return head + "[]\n"
+    tasks = plan.undo or [{"name": "Change nothing", "ansible.builtin.debug": {"msg": "There is nothing to undo."}}]
+    host = host if plan.undo else "localhost"
     place = {"connection": "local"} if host == "localhost" else {}
     play = {
         "name": f"Undo {plan.action} on {plan.service}",
         "hosts": host,
         **place,
         "gather_facts": False,
-        "tasks": plan.undo,
+        "tasks": tasks,
     }
     return head + yaml.safe_dump([play], sort_keys=False, width=120)
 

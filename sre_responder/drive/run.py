@@ -24,13 +24,15 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: `reason` is finished, deadline, or the word of the watch; an `rc` of None is unknown, never success."""
+    """How a run ended: `reason` is finished, deadline, unwritable, or the word of the watch; an `rc` of None is unknown, never
+    success. `unwritable` says why the folder of the run took no more."""
 
     reason: str
     rc: int | None
     ended: tuple[ProcessInfo, ...]
     left: tuple[ProcessInfo, ...]
     seconds: float
+    unwritable: str = ""
 
 
 def run(
@@ -71,17 +73,21 @@ def run(
         on_event(event)
         return True  # anything else, and runner drops the event
 
-    with only(prepared.environment):
-        result = ansible_runner.run(
-            private_data_dir=str(prepared.folder),
-            playbook="runbook.yml",
-            ident="run",
-            quiet=True,
-            cmdline=prepared.arguments or None,
-            settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
-            event_handler=keep,
-            cancel_callback=cancelled,
-        )
+    rc, unwritable = None, ""
+    try:
+        with only(prepared.environment):
+            rc = ansible_runner.run(
+                private_data_dir=str(prepared.folder),
+                playbook="runbook.yml",
+                ident="run",
+                quiet=True,
+                cmdline=prepared.arguments or None,
+                settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
+                event_handler=keep,
+                cancel_callback=cancelled,
+            ).rc
+    except OSError as error:  # runner writes each event into the folder, and gives up on a full disk
+        unwritable = error.strerror or str(error)
     _reap()
     if word or marked(prepared.id) or below():
         # What a task left behind must not outlive its run; after a word everybody was asked already.
@@ -91,7 +97,8 @@ def run(
         raise failure[0]
     left = proofs[-1].left if proofs else ()
     gone = tuple({info: None for proof in proofs for info in proof.ended})
-    return Ended(word[0] if word else "finished", result.rc, gone, left, time.monotonic() - began)
+    reason = word[0] if word else "unwritable" if unwritable else "finished"
+    return Ended(reason, rc, gone, left, time.monotonic() - began, unwritable)
 
 
 def _adopt_orphans() -> None:

@@ -239,7 +239,7 @@ def end_effect(
 ) -> bool:
     """Record what became of one host: done, failed, not_done or unknown. Only an open effect can end.
 
-    False where the ledger does not know the intent any more: the database lost a transaction that it had confirmed.
+    False where a person settled it meanwhile, or where the database lost a transaction that it had confirmed.
 
     Its target stays held until the attempt ends: other hosts are still to come, or the evidence is watched.
     """
@@ -249,6 +249,11 @@ def end_effect(
         .values(state=state, observed=canonical(observed), reason=reason[:1000], ended_at=now)
     )
     return done.rowcount == 1
+
+
+def state_of(connection: Connection, effect: int) -> str | None:
+    """What the ledger knows of an effect; None where it has lost the intent."""
+    return connection.execute(select(effects.c.state).where(effects.c.id == effect)).scalar()
 
 
 def hold_by_run(connection: Connection, run: str, token: int) -> None:
@@ -272,7 +277,7 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     )
     audit.append(
         connection, now, "action.ended", actor, f"{row.action} on {row.service}: {outcome.replace('_', ' ')} ({reason})", incident=row.incident,
-        notify="incident_commander" if outcome == "unknown" else None, attempt=attempt, outcome=outcome, action=row.action, rung=row.rung,
+        notify="incident_commander" if outcome == "unknown" else None, run=row.run, attempt=attempt, outcome=outcome, action=row.action, rung=row.rung,
     )  # fmt: skip
 
 

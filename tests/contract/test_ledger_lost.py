@@ -164,9 +164,9 @@ def test_a_replica_that_lost_the_decision_lets_nothing_be_changed(
 
 def test_a_replica_that_lost_the_intent_after_the_effect_is_told_what_was_done(home: Home, database: Server) -> None:
     light = Light(lambda: database.sql(FORGET))
-    with pytest.raises(OutcomeUnknown, match="lost its intent"):
+    with pytest.raises(OutcomeUnknown, match="not in the ledger any more"):
         take(home, light)
-    assert types(home)[-1] == "effect.orphaned"
+    assert types(home)[-1] == "effect.lost"
 
 
 def test_whoever_blocks_the_ledger_makes_nobody_wait_without_an_end(home: Home) -> None:
