@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from control_plane import cluster, namespace, own_cluster  # noqa: F401
 from postgresql import Server, programs, server
 
 SETTINGS = ("RESPONDER_", "ANSIBLE_")
 ALL = "RESPONDER_TEST_ALL"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the cluster is marked so, and one worker has it all: there is one cluster a session."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("cluster")
+            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(autouse=True)
