@@ -32,6 +32,13 @@ class ActionSpec:
         return self.rung == 3
 
 
+_KUBERNETES = {
+    "kubeconfig": "responder/kubeconfig",
+    "context": "responder/kubernetes-context",
+    "namespace": "backstage.io/kubernetes-namespace",
+    "selector": "backstage.io/kubernetes-label-selector",
+    "kubernetes_id": "backstage.io/kubernetes-id",
+}
 _HAPROXY = {"socket": "responder/haproxy-socket", "backend": "responder/haproxy-backend"}
 
 ACTIONS: Mapping[str, ActionSpec] = {
@@ -58,6 +65,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
         ),
+        ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=_KUBERNETES),
         ActionSpec(
             "release_rollback",
             3,

@@ -16,8 +16,9 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "basis"}
-"""What an approval is for; anything of it that changes voids the approval."""
+COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}
+"""What an approval is for; anything of it that changes voids the approval. `after` is among it because `to: previous` may come
+to mean another version."""
 
 
 class Plan(BaseModel):
@@ -45,7 +46,7 @@ class Plan(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over runbook, action, arguments, resolved target, before-state and basis (spec section 4)."""
+        """SHA-256 over runbook, action, arguments, resolved target, states before and after, and basis (spec section 4)."""
         return hashlib.sha256(canonical(self.model_dump(include=COVERED)).encode()).hexdigest()
 
     @property

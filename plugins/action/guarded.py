@@ -87,14 +87,14 @@ class HostModule:
 class ControllerEffect:
     """An effect whose code runs here, against an API."""
 
-    def __init__(self, action: str, arguments: Mapping[str, Any]) -> None:
-        self.action, self.arguments = action, arguments
+    def __init__(self, action: str, arguments: Mapping[str, Any], incident: str) -> None:
+        self.action, self.arguments, self.incident = action, arguments, incident
 
     def plan(self) -> Change:
         return EFFECTS[self.action].plan(self.arguments)
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
-        return EFFECTS[self.action].act(self.arguments, change)
+        return EFFECTS[self.action].act({**self.arguments, "_plan": plan, "_incident": self.incident}, change)
 
 
 class ActionModule(ActionBase):
@@ -133,7 +133,7 @@ class ActionModule(ActionBase):
         effect: Any = (
             HostModule(self, {**named, **arguments}, facts, place.policy.rollbacks.deadline_seconds)
             if spec and spec.on_host
-            else ControllerEffect(self.short, arguments)
+            else ControllerEffect(self.short, arguments, request.incident)
         )
         step = Step(request, arguments, runbook, checking(self._task), applies=call["applies"], because=call["because"])
         result = perform(place, ledger, step, effect, lambda line: Display().display(line, stderr=True))

@@ -42,6 +42,7 @@ SHADOWS = frozenset(
 )
 """Names beside a play that would take the place of what is installed, the guard included."""
 _KEPT = (
+    "KUBECONFIG",
     "HOME",
     "LANG",
     "LC_ALL",
@@ -145,7 +146,9 @@ def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mappin
     settings = folder / "ansible.cfg"
     settings.write_text(_SETTINGS, encoding="utf-8")
     kept = {
-        name: value for name, value in environ.items() if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG"))
+        name: value
+        for name, value in environ.items()
+        if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG", "KUBERNETES_SERVICE_"))
     }
     home = folder / "ansible"
     return {

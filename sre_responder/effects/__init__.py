@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from sre_responder.effects import haproxy, http_cache, release, supervisor
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
+from sre_responder.effects.kubernetes import rollback as kubernetes_rollback
 
 EFFECTS: Mapping[str, Effect] = {
     "haproxy_drain": haproxy.DRAIN,
     "haproxy_failover": haproxy.FAILOVER,
     "http_cache_purge": http_cache.PURGE,
+    "kubernetes_rollback": kubernetes_rollback.ROLLBACK,
     "supervisor_restart": supervisor.RESTART,
 }
 """The actions whose effect runs in the controller's process."""

@@ -6,6 +6,7 @@ import ast
 import csv
 import email
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -140,7 +141,14 @@ def test_modules_are_the_guarded_actions_and_the_read_only_steps() -> None:
 
 def test_action_plugins_but_the_guard_have_a_module_page() -> None:
     actions = {path.stem for path in (ROOT / "plugins/action").glob("[!_]*.py")}
-    assert actions <= READ_ONLY | {"guarded"}
+    assert actions <= READ_ONLY | {"guarded"} | set(ACTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "plugins/action").glob("kubernetes_*.py")))
+def test_action_plugin_of_a_guarded_module_is_the_guard(name: str) -> None:
+    own = importlib.import_module(f"ansible_collections.sre.responder.plugins.action.{name}")
+    guard = importlib.import_module("ansible_collections.sre.responder.plugins.action.guarded")
+    assert own.ActionModule is guard.ActionModule
 
 
 def test_links_of_the_checkout_lead_inside_it() -> None:

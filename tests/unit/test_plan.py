@@ -33,7 +33,7 @@ OTHER: dict[str, Any] = {
     "busy": "STARTING",
     "capacity": 0.5,
 }
-COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "basis"}
+COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}
 
 
 def test_every_field_has_its_case() -> None:
@@ -41,7 +41,7 @@ def test_every_field_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("field", OTHER)
-def test_digest_covers_runbook_action_arguments_target_before_state_and_basis_and_nothing_else(field: str) -> None:
+def test_digest_covers_runbook_action_arguments_target_states_and_basis_and_nothing_else(field: str) -> None:
     assert (PLAN.model_copy(update={field: OTHER[field]}).digest != PLAN.digest) == (field in COVERED)
 
 

@@ -73,7 +73,7 @@ def test_options_that_are_secrets_are_marked_so_in_both_places(name: str) -> Non
 @pytest.mark.parametrize("name", sorted(ACTIONS))
 def test_options_that_the_catalogue_fills_are_options(name: str) -> None:
     assert set(ACTIONS[name].annotations) - set(module(name).ARGUMENT_SPEC) == set()
-    text = module(name).DOCUMENTATION
+    text = str(documentation(name)["options"])
     assert [annotation for annotation in ACTIONS[name].annotations.values() if f"C({annotation})" not in text] == []
 
 

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_rollback
+short_description: Return a workload on Kubernetes to an earlier revision
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Sets the pod template of a Deployment, StatefulSet or DaemonSet back to that of an earlier revision of its own history,
+    found by owner and revision, and waits until it is rolled out.
+  - The API server is asked first, by a dry run. Whatever moves between plan and act voids the plan.
+  - Refused where there is no such revision, where the workload has its template already, is paused, is rolling out without
+    failing, or is kept by GitOps or by an operator.
+  - The memory of C(kubectl apply) is set to the restored template, so that the next apply changes what its manifest says and
+    nothing else. Who applies on the server's side is told of a conflict, and says who wins.
+  - A pod of a StatefulSet that would never become ready is deleted, since its controller waits for it for ever.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.kubernetes
+  - sre.responder.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Values of environment variables are hidden.
+  mutates:
+    support: full
+  undo:
+    support: full
+    details: The undo playbook is written before anything changes; it needs C(kubectl).
+  guard:
+    support: full
+    details: Rung 3.
+options:
+  to:
+    description:
+      - V(previous) for the newest earlier revision that no rollback has left, the number of a revision, an image, or the
+        digest of an image (C(sha256:...)).
+    type: str
+    default: previous
+"""
+
+EXAMPLES = r"""
+- name: Return checkout to the revision before
+  sre.responder.kubernetes_rollback:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    namespace: shop
+    name: checkout
+    to: previous
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: The verdict of every gate.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "environment": {"type": "str", "required": True},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    **WORKLOAD,
+    "to": {"type": "str", "default": "previous"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(
+        msg="kubernetes_rollback runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
+
+
+if __name__ == "__main__":
+    main()

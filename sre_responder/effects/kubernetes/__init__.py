@@ -1,0 +1,1 @@
+"""Workloads on Kubernetes. The client library is loaded with the first connection, so that nobody else needs it."""

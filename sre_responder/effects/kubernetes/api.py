@@ -1,0 +1,230 @@
+"""The API server of a cluster, asked and told in plain JSON: a refusal becomes a sentence that names verb, resource and cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
+from sre_responder.names import shown
+
+CONNECT_SECONDS, READ_SECONDS = 5, 30
+PATIENCE_SECONDS = 15
+"""How long a call waits in all where the API server asks to come back later (429, Retry-After)."""
+MANAGER = "sre-responder"
+"""The name under which the API server keeps what Responder has set (server-side apply: field manager)."""
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+Document = dict[str, Any]
+
+KINDS = {
+    "Deployment": ("apis/apps/v1", "deployments"),
+    "StatefulSet": ("apis/apps/v1", "statefulsets"),
+    "DaemonSet": ("apis/apps/v1", "daemonsets"),
+    "ReplicaSet": ("apis/apps/v1", "replicasets"),
+    "ControllerRevision": ("apis/apps/v1", "controllerrevisions"),
+    "Pod": ("api/v1", "pods"),
+    "ConfigMap": ("api/v1", "configmaps"),
+    "Secret": ("api/v1", "secrets"),
+}
+METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
+JSON_PATCH = "application/json-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One object, or all of a kind in a namespace, by its place in the API."""
+
+    kind: str
+    namespace: str
+    name: str = ""
+    part: str = ""
+
+    @property
+    def path(self) -> str:
+        prefix, plural = KINDS[self.kind]
+        words = (prefix, "namespaces", quote(self.namespace, safe=""), plural, quote(self.name, safe=""), self.part)
+        return "/" + "/".join(word for word in words if word)
+
+    def __str__(self) -> str:
+        what = f"{self.kind} {self.name}" if self.name else f"{self.kind}s"
+        return f"{self.part} of {what}" * bool(self.part) or f"{what} in namespace {self.namespace}"
+
+
+class Api:
+    """One API server, as one account."""
+
+    def __init__(self, client: Any) -> None:
+        self.pool, self.configuration = client.rest_client.pool_manager, client.configuration
+        self.server = str(self.configuration.host).rstrip("/")
+
+    def get(self, resource: Resource) -> Document:
+        return self.call("get", resource)
+
+    def search(self, resource: Resource, **query: str) -> list[Document]:
+        return list(self.call("list", resource, query)["items"])
+
+    def metadata(self, resource: Resource) -> Document:
+        """Only the metadata of an object: the API server sends nothing else, so that a secret is not read."""
+        return self.call("get", resource, accept=METADATA_ONLY)
+
+    def patch(self, resource: Resource, operations: list[Document], *, dry_run: bool = False) -> Document:
+        """Apply a JSON patch (RFC 6902); as a dry run everything but the storing happens, admission included."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self.call("patch", resource, query, operations, JSON_PATCH)
+
+    def follow(self, resource: Resource, until: float) -> Iterator[Document]:
+        """The object now and after each change of it, until that time of `time.monotonic`.
+
+        A watch that breaks or is too old (410) begins anew with what is there.
+        """
+        while time.monotonic() < until:
+            now = self.get(resource)
+            yield now
+            query = {
+                "watch": "1", "fieldSelector": f"metadata.name={resource.name}", "allowWatchBookmarks": "true",
+                "resourceVersion": now["metadata"]["resourceVersion"],
+                "timeoutSeconds": str(max(1, int(until - time.monotonic()))),
+            }  # fmt: skip
+            yield from self._events(Resource(resource.kind, resource.namespace), query, until)
+
+    def _events(self, resource: Resource, query: Mapping[str, str], until: float) -> Iterator[Document]:
+        from urllib3.exceptions import HTTPError
+
+        response = self._send("watch", resource, query, None, "", "application/json", until - time.monotonic())
+        try:
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] in ("ERROR", "DELETED"):
+                    return
+                if event["type"] != "BOOKMARK":
+                    yield event["object"]
+        except (HTTPError, OSError, ValueError):
+            return  # cut in the middle: begin anew
+        finally:
+            response.close()
+
+    def call(
+        self,
+        verb: str,
+        resource: Resource,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+    ) -> Document:
+        """One call. InputError where the object is not there, StateMoved on a conflict, Refused where admission denies,
+        EffectFailed where nothing was changed, OutcomeUnknown where nobody can tell."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            response = self._send(verb, resource, query or {}, body, content, accept, READ_SECONDS)
+            answer = _json(response.data)
+            if response.status < 300:
+                return answer
+            later = response.headers.get("Retry-After", "")
+            budget = any(cause.get("reason") == "DisruptionBudget" for cause in _causes(answer))
+            if response.status != 429 or budget or not later.isdigit() or time.monotonic() + int(later) > until:
+                raise self._refusal(verb, resource, response.status, answer)
+            time.sleep(int(later))
+
+    def _send(
+        self, verb: str, resource: Resource, query: Mapping[str, str], body: Any, content: str, accept: str, seconds: float
+    ) -> Any:  # fmt: skip
+        from urllib3 import Timeout
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+        headers = {"Accept": accept, "User-Agent": MANAGER}
+        for auth in self.configuration.auth_settings().values():
+            if auth.get("in") == "header":
+                headers[auth["key"]] = auth["value"]
+        if body is not None:
+            headers["Content-Type"] = content
+        try:
+            return self.pool.request(
+                METHODS[verb], f"{self.server}{resource.path}?{urlencode(query)}", headers=headers, retries=False,
+                body=None if body is None else json.dumps(body), preload_content=verb != "watch",
+                timeout=Timeout(connect=CONNECT_SECONDS, read=seconds),
+            )  # fmt: skip
+        except (HTTPError, OSError) as error:
+            reached = not isinstance(error, NewConnectionError | ConnectTimeoutError)
+            kind = OutcomeUnknown if reached and METHODS[verb] != "GET" else EffectFailed
+            raise kind(
+                f"cannot {verb} {resource}: the API server {self.server} does not answer ({type(error).__name__}).",
+                cure="Check that it runs and can be reached from here.",
+            ) from error
+
+    def _refusal(self, verb: str, resource: Resource, status: int, answer: Document) -> ResponderError:
+        said = shown(answer.get("message") or f"status {status}", 500).rstrip(".")
+        tried = f"cannot {verb} {resource}"
+        if "denied request" in said or "denied the request" in said:
+            return Refused(f"{tried}: the cluster's admission denies it: {said}.", cure="Read that policy's message.")
+        if status == 401:
+            return EffectFailed(
+                f"{tried}: the API server does not accept these credentials (expired or wrong).",
+                cure="Renew those of this context; try `kubectl auth whoami`.",
+            )
+        if status == 403:
+            return EffectFailed(f"{tried}: {said}.", cure=f"Grant this account the verb {verb} on {resource}.")
+        if status == 404:
+            return InputError(f"{tried}: there is none.", cure="Check name, namespace, kind and context.")
+        if status == 409:
+            return StateMoved(f"{tried}: it was changed meanwhile.", cure="Run again for a new plan.")
+        if status == 429:
+            return EffectFailed(f"{tried}: {said}.", cure="Try again later: the cluster asks to wait.")
+        if status >= 500 and METHODS[verb] != "GET":
+            return OutcomeUnknown(f"{tried}: the API server answered {status}, and may have done it: {said}.")
+        return EffectFailed(f"{tried}: the API server answered {status}: {said}.")
+
+
+def connect(arguments: Mapping[str, Any]) -> Api:
+    """The API server that `kubeconfig` and `context` name; inside a pod, where neither is given, its own cluster."""
+    try:
+        from kubernetes import client, config
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "Kubernetes needs the package kubernetes.", cure="pip install 'sre-responder[kubernetes]'"
+        ) from error
+    file, context = arguments.get("kubeconfig"), arguments.get("context")
+    try:
+        if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
+            settings = client.Configuration()
+            config.load_incluster_config(client_configuration=settings)
+            return Api(client.ApiClient(settings))
+        return Api(config.new_client_from_config(config_file=file, context=context, persist_config=False))
+    except (config.ConfigException, OSError) as error:
+        raise InputError(
+            f"no cluster is known: {shown(error)}.", cure="Set kubeconfig and context, or `kubectl config use-context`."
+        ) from error
+
+
+def label_value(text: str) -> str:
+    """A value that a label selector may hold. InputError for anything that would say more."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text, re.ASCII):
+        raise InputError(f"'{shown(text)}' is not a value of a label.", cure="Use 1 to 63 of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def _json(data: bytes) -> Document:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return {"message": data[:500].decode("utf-8", "replace")}
+    return answer if isinstance(answer, dict) else {"message": str(answer)}
+
+
+def _causes(answer: Document) -> list[Document]:
+    return list((answer.get("details") or {}).get("causes") or [])
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    rest = b""
+    for piece in response.stream(amt=None, decode_content=True):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole

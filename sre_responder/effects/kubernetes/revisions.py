@@ -1,0 +1,114 @@
+"""The earlier templates of a workload, found by owner and revision as kubectl does, never by label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.workload import Workload, fingerprint, images
+from sre_responder.errors import InputError
+from sre_responder.names import shown
+
+REVISION = "deployment.kubernetes.io/revision"
+LEFT = "responder.sre/left"
+"""Annotation of a workload: templates that a rollback has left, which `previous` never returns to."""
+PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One template that a workload has had."""
+
+    number: int
+    name: str
+    created: str
+    template: Document
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.template)
+
+
+def history(api: Api, workload: Workload) -> list[Revision]:
+    """What a workload has been, oldest first. InputError where the history contradicts itself."""
+    namespace = workload.metadata["namespace"]
+    if workload.kind == "Deployment":
+        owned = [item for item in api.search(Resource("ReplicaSet", namespace)) if workload.owns(item)]
+        found = [_of_replica_set(item) for item in owned]
+    else:
+        owned = [item for item in api.search(Resource("ControllerRevision", namespace)) if workload.owns(item)]
+        found = [_of_controller_revision(item) for item in owned]
+    found.sort(key=lambda revision: revision.number)
+    numbers = [revision.number for revision in found]
+    if len({*numbers}) < len(numbers) or 0 in numbers:
+        raise InputError(
+            f"the history of {workload.resource} contradicts itself: revisions {numbers}.",
+            cure=f"Someone edited {REVISION}; name the image to return to, once it is mended.",
+        )
+    return found
+
+
+def current(workload: Workload, known: Sequence[Revision]) -> Revision | None:
+    """The revision that a workload has now, by its template; None while the controller has not made it yet."""
+    mine = fingerprint(workload.template)
+    return next((revision for revision in reversed(known) if revision.fingerprint == mine), None)
+
+
+def choose(workload: Workload, known: Sequence[Revision], now: Revision, to: str) -> Revision:
+    """The revision to return to: `previous`, a number, an image or the digest of one.
+
+    `previous` is the newest older one that no rollback has left. InputError where there is none, or where it is the one now.
+    """
+    left = workload.annotations.get(LEFT, "").split()
+    older = [revision for revision in known if revision.number < now.number]
+    if to == PREVIOUS:
+        found = [revision for revision in older if revision.fingerprint not in (*left, now.fingerprint)][-1:]
+    elif to.isdecimal():
+        found = [revision for revision in known if revision.number == int(to)]
+    else:
+        wanted = [r for r in known if any(_is(image, to) for image in images(r.template).values())]
+        found = wanted[-1:]
+    if not found:
+        raise InputError(
+            f"{workload.resource} has no revision '{shown(to)}' to return to.",
+            cure=f"It has {listed(known, left)}; revisionHistoryLimit says how many are kept.",
+        )
+    if found[0].fingerprint == now.fingerprint:
+        raise InputError(
+            f"{workload.resource} has the template of revision {found[0].number} already.",
+            cure=f"Name another: it has {listed(known, left)}.",
+        )
+    return found[0]
+
+
+def listed(known: Sequence[Revision], left: Sequence[str] = ()) -> str:
+    """The revisions in words."""
+    return "; ".join(
+        f"{revision.number} ({', '.join(images(revision.template).values())}"
+        + ", left by a rollback" * (revision.fingerprint in left)
+        + ")"
+        for revision in known
+    )
+
+
+def _is(image: str, wanted: str) -> bool:
+    """Whether an image is the wanted one: the whole reference, or its digest alone."""
+    return image == wanted or (wanted.startswith("sha256:") and image.endswith(f"@{wanted}"))
+
+
+def _of_replica_set(item: Document) -> Revision:
+    metadata: dict[str, Any] = item["metadata"]
+    number = (metadata.get("annotations") or {}).get(REVISION, "0")
+    return Revision(
+        int(number) if number.isdecimal() else 0,
+        metadata["name"],
+        metadata["creationTimestamp"],
+        item["spec"]["template"],
+    )
+
+
+def _of_controller_revision(item: Document) -> Revision:
+    template = {name: value for name, value in item["data"]["spec"]["template"].items() if name != "$patch"}
+    return Revision(int(item["revision"]), item["metadata"]["name"], item["metadata"]["creationTimestamp"], template)

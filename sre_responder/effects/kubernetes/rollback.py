@@ -1,0 +1,203 @@
+"""A workload back to an earlier template: the named revision, from its own history, with nothing moved in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history
+from sre_responder.effects.kubernetes.rollout import finish, in_progress, pods, trouble
+from sre_responder.effects.kubernetes.workload import Workload, digest, find, fingerprint, images, pure
+from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+
+CAUSE = "kubernetes.io/change-cause"
+PLAN = "responder.sre/plan"
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+TRIES = 3
+"""A status that moves changes the resourceVersion: read again, and only what is still as planned is tried again."""
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return _identity(find(connect(arguments), arguments))
+
+
+def _identity(workload: Workload) -> dict[str, Any]:
+    return {"template": fingerprint(workload.template), "images": images(workload.template)}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    api = connect(arguments)
+    workload = find(api, arguments)
+    if workload.spec.get("paused"):
+        raise InputError(
+            f"{workload.resource} is paused: a rollback of it would not roll out.", cure="`kubectl rollout resume` it."
+        )
+    known = history(api, workload)
+    now = current(workload, known)
+    if now is None:
+        raise InputError(
+            f"the template of {workload.resource} is in none of its revisions; its controller is behind, or stopped.",
+            cure="Wait until it has rolled out what it was given.",
+        )
+    then = choose(workload, known, now, str(arguments["to"]))
+    predicted = api.patch(workload.resource, _operations(workload, now, then, {}), dry_run=True)
+    after = _identity(Workload(workload.kind, predicted))
+    return Change(
+        target=workload.target,
+        before=_identity(workload),
+        after=after,
+        undo=[_undo(arguments, workload, now)],
+        undo_note=f"Rolls back to revision {now.number}, by kubectl.",
+        evidence={
+            "revision": now.number, "to": then.number, "to_created": then.created,
+            "available": f"{workload.available}/{workload.replicas}",
+            "warnings": [*_moved(api, workload, then), *owners.warnings(workload)],
+        },
+        busy=owners.at_work(api, workload) or in_progress(api, workload),
+        diff={"before": _shown(workload.template), "after": _shown(predicted["spec"]["template"])},
+    )  # fmt: skip
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    api = connect(arguments)
+    before, written = _write(api, arguments, change)
+    if _identity(written) != change.after:  # a webhook changed what was written since the dry run
+        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
+    if written.kind == "StatefulSet":
+        _release(api, written)
+    now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
+    if _identity(now) != change.after:
+        raise EffectFailed(f"someone else changed {now.resource} while it rolled back: {_identity(now)}.")
+    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": why}
+
+
+def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> tuple[Workload, Workload]:
+    """Set the template back, only where all is as the plan saw it; gives the workload before and after."""
+    for left in reversed(range(TRIES)):
+        workload = find(api, arguments)
+        known = history(api, workload)
+        now = current(workload, known)
+        as_planned = workload.target == change.target and _identity(workload) == change.before
+        if now is None or not as_planned or workload.spec.get("paused"):
+            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+        then = choose(workload, known, now, str(change.evidence["to"]))
+        try:
+            return workload, Workload(
+                workload.kind, api.patch(workload.resource, _operations(workload, now, then, arguments))
+            )
+        except StateMoved:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _operations(workload: Workload, now: Revision, then: Revision, arguments: Mapping[str, Any]) -> list[Document]:
+    """The JSON patch. The resourceVersion in it makes the API server refuse it where anything moved (409)."""
+    template, annotations = pure(then.template), workload.annotations
+    incident, plan = arguments.get("_incident", ""), arguments.get("_plan", "")
+    annotations[CAUSE] = f"{incident}: rollback to revision {then.number} by Responder, plan {plan[:12]}"
+    annotations[PLAN] = plan
+    annotations[LEFT] = " ".join(dict.fromkeys([*annotations.get(LEFT, "").split()[-9:], now.fingerprint]))
+    if applied := annotations.get(APPLIED):
+        annotations[APPLIED] = _applied(applied, template)
+    return [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": workload.metadata["resourceVersion"]},
+        {"op": "replace", "path": "/spec/template", "value": template},
+        {"op": "add", "path": "/metadata/annotations", "value": annotations},
+    ]
+
+
+def _applied(text: str, template: Document) -> str:
+    """What kubectl remembers of its last apply, with the template as it is now: else the next `kubectl apply` would leave
+    what only the restored template has, and mix the two."""
+    try:
+        applied = json.loads(text)
+        applied["spec"]["template"] = template
+    except (ValueError, TypeError, KeyError):
+        return text
+    return json.dumps(applied, separators=(",", ":")) + "\n"
+
+
+def _release(api: Api, workload: Workload) -> None:
+    """A StatefulSet waits for its broken pod for ever, whatever its template says: delete what is neither new nor well."""
+    for pod in pods(api, workload):
+        if trouble(pod):
+            api.call("delete", Resource("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+
+def _undo(arguments: Mapping[str, Any], workload: Workload, now: Revision) -> dict[str, Any]:
+    """Back by kubectl, which every operator has: no template, and so no secret in it, stands in the capsule."""
+    where = [
+        word for name in ("kubeconfig", "context") if arguments.get(name) for word in (f"--{name}", arguments[name])
+    ]
+    name = f"{workload.kind.lower()}/{workload.metadata['name']}"
+    words = ["kubectl", *where, "--namespace", workload.metadata["namespace"], "rollout", "undo", name]
+    return {
+        "name": f"Return {name} to revision {now.number}",
+        "ansible.builtin.command": {"argv": [*words, f"--to-revision={now.number}"]},
+        "changed_when": True,
+    }
+
+
+def _moved(api: Api, workload: Workload, then: Revision) -> list[str]:
+    """ConfigMaps and secrets that the earlier template needs, and that are gone, were changed since, or cannot be looked at.
+
+    Of a secret nothing but its metadata is asked for.
+    """
+    said, namespace = [], workload.metadata["namespace"]
+    for kind, name in sorted(references(then.template)):
+        try:
+            metadata = api.metadata(Resource(kind, namespace, name))["metadata"]
+        except InputError:
+            said.append(f"{kind} {name}, which revision {then.number} needs, does not exist")
+            continue
+        except ResponderError as error:
+            said.append(f"{kind} {name}, which revision {then.number} needs, could not be looked at: {error.message}")
+            continue
+        times = [entry.get("time", "") for entry in metadata.get("managedFields") or ()]
+        changed = max([metadata["creationTimestamp"], *times])
+        if changed > then.created:
+            said.append(f"{kind} {name} was changed at {changed}, after revision {then.number} was made")
+    return said
+
+
+def references(template: Document) -> set[tuple[str, str]]:
+    """The ConfigMaps and secrets without which a pod of this template does not start."""
+    spec, found = template["spec"], set()
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        for entry in container.get("envFrom") or ():
+            found |= {_reference(entry, "configMapRef", "ConfigMap"), _reference(entry, "secretRef", "Secret")}
+        for entry in container.get("env") or ():
+            source = entry.get("valueFrom") or {}
+            found |= {_reference(source, "configMapKeyRef", "ConfigMap"), _reference(source, "secretKeyRef", "Secret")}
+    for volume in spec.get("volumes") or ():
+        secret = volume.get("secret") or {}
+        found |= {_reference(volume, "configMap", "ConfigMap")}
+        if secret.get("secretName") and not secret.get("optional"):
+            found.add(("Secret", str(secret["secretName"])))
+    found |= {("Secret", str(entry["name"])) for entry in spec.get("imagePullSecrets") or ()}
+    return {reference for reference in found if reference is not None}
+
+
+def _reference(source: Mapping[str, Any], field: str, kind: str) -> tuple[str, str] | None:
+    entry = source.get(field) or {}
+    return (kind, str(entry["name"])) if entry.get("name") and not entry.get("optional") else None
+
+
+def _shown(template: Document) -> str:
+    """A template for people: values of environment variables are hidden, for they may be secrets."""
+    hidden = json.loads(json.dumps(pure(template)))
+    for container in (*(hidden["spec"].get("initContainers") or ()), *hidden["spec"]["containers"]):
+        for entry in container.get("env") or ():
+            if "value" in entry:
+                entry["value"] = f"(hidden, {digest(entry['value'])})"
+    return yaml.safe_dump(hidden, sort_keys=True, width=120)
+
+
+ROLLBACK = Effect(_plan, _act, _read)

@@ -1,0 +1,75 @@
+"""A rollout under way: whether it fails, and waiting until it is finished."""
+
+from __future__ import annotations
+
+import time
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.workload import Workload, condition, rolled_out
+from sre_responder.errors import InputError
+
+FAILING = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
+           "CreateContainerError", "RunContainerError")  # fmt: skip
+"""Why a container waits that will not start by waiting (kubelet's own words)."""
+LATE = "ProgressDeadlineExceeded"
+
+
+def pods(api: Api, workload: Workload) -> list[Document]:
+    """The pods that the workload owns, at first or second hand."""
+    namespace, labels = workload.metadata["namespace"], workload.spec["selector"].get("matchLabels") or {}
+    found = api.search(
+        Resource("Pod", namespace), labelSelector=",".join(f"{k}={v}" for k, v in sorted(labels.items()))
+    )
+    if workload.kind != "Deployment":
+        return [pod for pod in found if workload.owns(pod)]
+    sets = {item["metadata"]["uid"] for item in api.search(Resource("ReplicaSet", namespace)) if workload.owns(item)}
+    return [pod for pod in found if any(o["uid"] in sets for o in pod["metadata"].get("ownerReferences") or ())]
+
+
+def trouble(pod: Document) -> str | None:
+    """Why a pod will not become ready by waiting; None where nothing says so."""
+    status = pod.get("status") or {}
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in FAILING:
+            return f"{container['name']}: {waiting['reason']}"
+        if container.get("restartCount", 0) > 1 and not container.get("ready"):
+            return f"{container['name']}: restarted {container['restartCount']} times"
+        started = ((container.get("state") or {}).get("running") or {}).get("startedAt", "")
+        ready = condition(pod, "Ready")
+        if started and ready.get("status") == "False" and ready.get("lastTransitionTime", "") > started:
+            return f"{container['name']}: ready no longer"  # one that only starts slowly was not ready before it ran
+    scheduled = condition(pod, "PodScheduled")
+    return f"unschedulable: {scheduled.get('message', '')}" if scheduled.get("reason") == "Unschedulable" else None
+
+
+def in_progress(api: Api, workload: Workload) -> str | None:
+    """A rollout that goes on and may yet come to a good end; None where all is rolled out, or where it fails."""
+    if rolled_out(workload):
+        return None
+    if workload.status.get("observedGeneration", 0) < workload.metadata["generation"]:
+        return f"the controller has not seen generation {workload.metadata['generation']} of {workload.resource} yet"
+    if condition(workload.document, "Progressing").get("reason") == LATE:
+        return None
+    if any(trouble(pod) for pod in pods(api, workload)):
+        return None
+    return f"{workload.resource} is rolling out ({workload.available} of {workload.replicas} available), and nothing of it fails"
+
+
+def finish(api: Api, workload: Workload, before: Document, seconds: float) -> tuple[Workload, str]:
+    """Wait until the workload is rolled out; gives how it stands, and why it is not rolled out, else an empty text.
+
+    `before` is the state before the change: a condition that stood there already says nothing of this rollout.
+    """
+    stale = condition(before, "Progressing")
+    now, until = workload, time.monotonic() + seconds
+    for document in api.follow(workload.resource, until):
+        now = Workload(workload.kind, document)
+        if now.uid != workload.uid:
+            raise InputError(f"{workload.resource} was deleted and made anew meanwhile.", cure="Look at it.")
+        if rolled_out(now):
+            return now, ""
+        progress = condition(document, "Progressing")
+        if progress.get("reason") == LATE and progress != stale:
+            return now, f"{LATE}: {progress.get('message', '')}"
+    return now, f"{now.available} of {now.replicas} available after {seconds:g} s"

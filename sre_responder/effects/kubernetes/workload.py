@@ -1,0 +1,143 @@
+"""Workloads: found by name or by the service's labels, told apart by their template, asked how their rollout stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, label_value
+from sre_responder.errors import InputError
+from sre_responder.names import shown
+from sre_responder.plan import canonical
+
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+SERVICE_LABEL = "backstage.io/kubernetes-id"
+_HASHES = ("pod-template-hash", "controller-revision-hash")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One Deployment, StatefulSet or DaemonSet as the API server gave it."""
+
+    kind: str
+    document: Document
+
+    @property
+    def metadata(self) -> Document:
+        return dict(self.document["metadata"])
+
+    @property
+    def spec(self) -> Document:
+        return dict(self.document["spec"])
+
+    @property
+    def status(self) -> Document:
+        return dict(self.document.get("status") or {})
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return dict(self.metadata.get("annotations") or {})
+
+    @property
+    def uid(self) -> str:
+        return str(self.metadata["uid"])
+
+    @property
+    def resource(self) -> Resource:
+        return Resource(self.kind, self.metadata["namespace"], self.metadata["name"])
+
+    @property
+    def target(self) -> str:
+        """One name for one thing: whoever asks, through whatever address, the object's own uid is the same."""
+        return f"kubernetes:{self.metadata['namespace']}:{self.kind}/{self.metadata['name']}:{self.uid}"
+
+    @property
+    def replicas(self) -> int:
+        """How many pods are wanted."""
+        if self.kind == "DaemonSet":
+            return int(self.status.get("desiredNumberScheduled", 0))
+        return int(self.spec.get("replicas", 1))
+
+    @property
+    def available(self) -> int:
+        """How many pods serve now."""
+        return int(self.status.get("numberAvailable" if self.kind == "DaemonSet" else "availableReplicas") or 0)
+
+    @property
+    def template(self) -> Document:
+        return dict(self.spec["template"])
+
+    def owns(self, document: Document) -> bool:
+        """Whether this very object controls another: by uid, for labels may be anybody's."""
+        owners = document["metadata"].get("ownerReferences") or []
+        return any(owner.get("controller") and owner["uid"] == self.uid for owner in owners)
+
+
+def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
+    """The one workload that the arguments name. InputError where there is none, or more than one."""
+    kind, namespace = str(arguments.get("kind") or "Deployment"), str(arguments["namespace"])
+    if name := arguments.get("name"):
+        return Workload(kind, api.get(Resource(kind, namespace, str(name))))
+    selector = arguments.get("selector")
+    if not selector and (id := arguments.get("kubernetes_id")):
+        selector = f"{SERVICE_LABEL}={label_value(str(id))}"
+    if not selector:
+        raise InputError(
+            "no workload is named.",
+            cure=f"Set name or selector, or the annotation {SERVICE_LABEL} of the service; nothing is never taken as all.",
+        )
+    found = api.search(Resource(kind, namespace), labelSelector=str(selector))
+    if len(found) != 1:
+        names = ", ".join(sorted(item["metadata"]["name"] for item in found))
+        raise InputError(
+            f"{len(found)} {kind}s in namespace {shown(namespace)} match '{shown(selector)}'" + f": {names}." * bool(names),
+            cure="Name one: name." if found else "Check namespace, selector and the workload's labels.",
+        )  # fmt: skip
+    return Workload(kind, found[0])
+
+
+def pure(template: Document) -> Document:
+    """A pod template without the hash that a controller adds to it."""
+    metadata = dict(template.get("metadata") or {})
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name not in _HASHES}
+    kept = {name: value for name, value in metadata.items() if value is not None}
+    return {**template, "metadata": {**kept, "labels": labels}}
+
+
+def fingerprint(template: Document) -> str:
+    """What identifies a template: equal templates give equal words, whichever revision they stand in."""
+    return digest(pure(template))
+
+
+def digest(value: object) -> str:
+    """A value as a short word: equal values give equal words."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def images(template: Document) -> dict[str, str]:
+    """Each container's image, by the container's name."""
+    spec = template["spec"]
+    return {c["name"]: c["image"] for c in (*(spec.get("initContainers") or ()), *spec["containers"])}
+
+
+def condition(document: Document, type: str) -> Document:
+    """A condition of a status; empty where there is none."""
+    conditions = (document.get("status") or {}).get("conditions") or []
+    return next((dict(entry) for entry in conditions if entry["type"] == type), {})
+
+
+def rolled_out(workload: Workload) -> bool:
+    """Whether the controller has seen the newest template and every wanted pod is of it and serves."""
+    status, wanted = workload.status, workload.replicas
+    if status.get("observedGeneration", 0) < workload.metadata["generation"]:
+        return False
+    if workload.kind == "DaemonSet":
+        return bool(status.get("updatedNumberScheduled", 0) == wanted == workload.available)
+    if workload.kind == "StatefulSet":
+        settled = status.get("updateRevision") == status.get("currentRevision")
+        return bool(settled and status.get("readyReplicas", 0) == wanted)
+    return bool(
+        status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted and workload.available == wanted
+    )

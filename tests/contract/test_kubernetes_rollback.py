@@ -1,0 +1,328 @@
+"""kubernetes_rollback against a real control plane: the named revision, from the workload's own history, nothing in between."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from control_plane import Cluster, wait_until
+from kubernetes_shop import Shop
+
+from sre_responder.effects import EFFECTS, Change
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+
+pytestmark = pytest.mark.contract
+
+ROLLBACK = EFFECTS["kubernetes_rollback"]
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@pytest.fixture
+def shop(own_cluster: Cluster, namespace: str) -> Shop:
+    return Shop(own_cluster, namespace)
+
+
+def planned(shop: Shop, to: str = "previous") -> Change:
+    return ROLLBACK.plan({**shop.arguments, "to": to})
+
+
+def act(shop: Shop, change: Change, to: str = "previous") -> dict[str, Any]:
+    words = {"_plan": "a1b2c3d4e5f6a7b8", "_incident": "INC-1234"}
+    return ROLLBACK.act({**shop.arguments, "to": to, **words}, change)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bad_release_goes_back_to_the_one_before_and_serves(shop: Shop, kind: str) -> None:
+    shop = Shop(shop.cluster, shop.namespace, kind)
+    shop.release("1")
+    shop.release_bad()
+    change = planned(shop)
+    assert shop.tag == "bad-pull-2", "the plan is a dry run"
+    assert change.busy is None
+    observed = act(shop, change)
+    assert observed["not_rolled_out"] == ""
+    assert (shop.tag, shop.serving()) == ("1", {"1"})
+    assert ROLLBACK.read(shop.arguments) == change.after
+    assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "done"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_undo_by_plain_kubectl_restores_the_template_byte_for_byte(
+    shop: Shop, kind: str, undo_by_hand: Callable[[str, Change], subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    shop = Shop(shop.cluster, shop.namespace, kind)
+    shop.release("1")
+    shop.release("2")
+    before = shop.document["spec"]["template"]
+    change = planned(shop)
+    act(shop, change)
+    monkeypatch.setenv("PATH", f"{shop.cluster.kubectl_program.parent}{os.pathsep}{os.environ['PATH']}")
+    done = undo_by_hand("kubernetes_rollback", change)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shop.document["spec"]["template"] == before
+    assert ROLLBACK.read(shop.arguments) == change.before
+    assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "not_done"
+
+
+def test_previous_never_toggles_back_to_what_a_rollback_has_left(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    shop.release_bad("bad-pull-3")
+    act(shop, planned(shop))
+    assert shop.tag == "2"
+    act(shop, planned(shop))
+    assert shop.tag == "1"
+    with pytest.raises(InputError, match=r"no revision 'previous'.*bad-pull-3, left by a rollback"):
+        planned(shop)
+
+
+@pytest.mark.parametrize("to", ["1", "registry.test:5000/shop:1"])
+def test_a_revision_is_named_by_number_or_image(shop: Shop, to: str) -> None:
+    for tag in ("1", "2", "3"):
+        shop.release(tag)
+    act(shop, planned(shop, to), to)
+    assert shop.tag == "1"
+
+
+def test_a_revision_is_named_by_the_digest_of_its_image(shop: Shop) -> None:
+    digest = f"sha256:{'a1' * 32}"
+    shop.release(f"1@{digest}")
+    shop.release("2")
+    act(shop, planned(shop, digest), digest)
+    assert shop.document["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"@{digest}")
+
+
+REFUSED = {
+    "no history": (lambda shop: shop.release("1"), "previous", "no revision 'previous'"),
+    "a revision that is not there": (lambda shop: shop.release("1"), "7", "no revision '7'"),
+    "the revision that it has": (lambda shop: (shop.release("1"), shop.release("2")), "2", "has the template of revision 2"),
+    "a paused workload": (
+        lambda shop: (shop.release("1"), shop.release("2"), shop.kubectl("rollout", "pause", "deployment/shop")),
+        "previous",
+        "is paused",
+    ),
+    "no workload": (lambda shop: None, "previous", "there is none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused_with_the_words(shop: Shop, case: str) -> None:
+    prepare, to, words = REFUSED[case]
+    prepare(shop)
+    with pytest.raises(InputError, match=words):
+        planned(shop, to)
+
+
+def test_same_labels_of_another_service_are_never_taken_for_its_history(shop: Shop) -> None:
+    """What kubernetes.core.k8s_rollback did: it picked ReplicaSets by label."""
+    other = Shop(shop.cluster, shop.namespace, name="other")
+    shop.release("1")
+    shop.release("2")
+    text = yaml.safe_load(other.manifest("evil"))
+    text["spec"]["selector"]["matchLabels"] = {"own": "other"}
+    text["spec"]["template"]["metadata"]["labels"] = {"app": "shop", "own": "other"}
+    other.kubectl("apply", "-f", "-", input=yaml.safe_dump(text))
+    other.kubectl("rollout", "status", "deployment/other", "--timeout=30s")
+    owned = next(
+        item["metadata"]["name"]
+        for item in shop.cluster.get("replicasets", "-n", shop.namespace)["items"]
+        if item["metadata"]["ownerReferences"][0]["name"] == "other"
+    )
+    other.kubectl("annotate", "replicaset", owned, "deployment.kubernetes.io/revision=9", "--overwrite")
+    act(shop, planned(shop))
+    assert shop.tag == "1"
+    assert other.tag == "evil"
+
+
+def test_a_history_that_was_edited_is_refused(shop: Shop) -> None:
+    for tag in ("1", "2", "3"):
+        shop.release(tag)
+    first = next(
+        item["metadata"]["name"]
+        for item in shop.cluster.get("replicasets", "-n", shop.namespace)["items"]
+        if item["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1")
+    )
+    shop.kubectl("annotate", "replicaset", first, "deployment.kubernetes.io/revision=2", "--overwrite")
+    with pytest.raises(InputError, match="contradicts itself"):
+        planned(shop)
+
+
+MOVES = {
+    "a newer release": lambda shop: shop.apply("3"),
+    "a rollout undo by a person": lambda shop: shop.kubectl("rollout", "undo", "deployment/shop"),
+    "a pause": lambda shop: shop.kubectl("rollout", "pause", "deployment/shop"),
+    "another object of that name": lambda shop: (
+        shop.kubectl("delete", "deployment", "shop"),
+        shop.release("1"),
+        shop.release_bad(),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVES)
+def test_a_world_that_moved_since_the_plan_voids_it(shop: Shop, case: str) -> None:
+    shop.release("1")
+    shop.release_bad()
+    change = planned(shop)
+    MOVES[case](shop)
+    template = shop.document["spec"]["template"]
+    with pytest.raises(StateMoved, match="no longer as the plan saw it"):
+        act(shop, change)
+    assert shop.document["spec"]["template"] == template
+
+
+def test_a_status_that_moves_voids_nothing(shop: Shop) -> None:
+    """The resourceVersion changes with each restart of a crashing pod; the workload is still as planned."""
+    shop.release("1")
+    shop.release_bad("crash-2")
+    change = planned(shop)
+    shop.kubectl("annotate", "deployment", "shop", "seen=yes")
+    act(shop, change)
+    assert shop.tag == "1"
+
+
+def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None:
+    shop.release("1")
+    shop.apply("slow-2")
+    wait_until(lambda: shop.states("slow-2"), "the rollout begins")
+    assert "is rolling out" in str(planned(shop).busy)
+
+
+OWNERS = {
+    "Argo CD": (
+        "annotate",
+        "argocd.argoproj.io/tracking-id=shop:apps/Deployment:shop/shop",
+        "Argo CD .*application shop",
+    ),
+    "Flux": ("label", "kustomize.toolkit.fluxcd.io/name=apps", "Flux .*Kustomization apps"),
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_a_workload_that_git_keeps_is_left_to_git(shop: Shop, owner: str) -> None:
+    verb, mark, words = OWNERS[owner]
+    shop.release("1")
+    shop.release("2")
+    shop.kubectl(verb, "deployment", "shop", mark)
+    busy = planned(shop).busy
+    assert busy is not None
+    assert re.search(words, busy)
+
+
+def test_change_cause_names_incident_and_plan(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    act(shop, planned(shop))
+    assert "INC-1234: rollback to revision 1 by Responder, plan a1b2c3d4e5f6" in shop.kubectl(
+        "rollout", "history", "deployment/shop"
+    )
+    assert shop.document["metadata"]["annotations"]["responder.sre/plan"] == "a1b2c3d4e5f6a7b8"
+
+
+def test_the_next_apply_changes_what_its_manifest_says_and_nothing_else(shop: Shop) -> None:
+    """A variable that only the restored template has must not survive the next apply of a manifest without it."""
+    shop.release("1", env={"OLD": "1", "BOTH": "1"})
+    shop.release("2", env={"BOTH": "2"})
+    newer = shop.document["spec"]["template"]
+    act(shop, planned(shop))
+    assert [entry["name"] for entry in shop.document["spec"]["template"]["spec"]["containers"][0]["env"]] == [
+        "OLD",
+        "BOTH",
+    ]
+    shop.apply("2", env={"BOTH": "2"})
+    assert shop.document["spec"]["template"] == newer
+
+
+def test_a_configmap_that_changed_since_and_a_secret_that_is_gone_are_told_in_the_plan(shop: Shop) -> None:
+    text = yaml.safe_load(shop.manifest("1"))
+    shop.kubectl("create", "configmap", "settings", "--from-literal=a=1")
+    shop.kubectl("create", "secret", "generic", "key", "--from-literal=a=1")
+    text["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [
+        {"configMapRef": {"name": "settings"}},
+        {"secretRef": {"name": "key"}},
+    ]
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(text))
+    shop.kubectl("rollout", "status", "deployment/shop", "--timeout=30s")
+    count = itertools.count()
+    shop.release("2")
+    shop.kubectl("delete", "secret", "key")
+    wait_until(
+        lambda: (
+            shop.kubectl("patch", "configmap", "settings", "-p", f'{{"data": {{"a": "{next(count)}"}}}}')
+            and any("ConfigMap settings was changed" in warning for warning in planned_warnings(shop))
+        ),
+        "the change is a second later than the revision",
+    )
+    assert "Secret key, which revision 1 needs, does not exist" in planned_warnings(shop)
+
+
+def planned_warnings(shop: Shop) -> list[str]:
+    """What the plan of a return to the first revision warns of."""
+    return list(planned(shop, "1").evidence["warnings"])
+
+
+def test_values_of_the_environment_never_stand_in_plan_or_undo(shop: Shop) -> None:
+    shop.release("1", env={"PASSWORD": "hunter2-old"})
+    shop.release("2", env={"PASSWORD": "hunter2-new"})
+    change = planned(shop)
+    assert "hunter2" not in str(vars(change))
+    assert change.diff["before"] != change.diff["after"]
+
+
+def test_a_workload_is_found_by_the_services_labels_and_two_are_asked_about(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    arguments = {name: value for name, value in shop.arguments.items() if name != "name"}
+    by_id = ROLLBACK.plan({**arguments, "kubernetes_id": "shop", "to": "previous"})
+    assert by_id.target == planned(shop).target
+    other = yaml.safe_load(shop.manifest("1"))
+    other["metadata"]["name"] = "shop-canary"
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(other))
+    with pytest.raises(InputError, match=r"2 Deployments .* match .*: shop, shop-canary"):
+        ROLLBACK.plan({**arguments, "kubernetes_id": "shop", "to": "previous"})
+    with pytest.raises(InputError, match="nothing is never taken as all"):
+        ROLLBACK.plan({**arguments, "to": "previous"})
+
+
+def test_an_account_without_the_right_is_told_the_verb_and_the_resource(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    shop.kubectl("create", "serviceaccount", "reader")
+    shop.kubectl("create", "role", "reader", "--verb=get,list", "--resource=deployments.apps,replicasets.apps,pods")
+    shop.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={shop.namespace}:reader")
+    reader = Shop(shop.cluster.as_account("reader", shop.namespace), shop.namespace)
+    with pytest.raises(
+        EffectFailed, match=r"cannot patch Deployment shop .*forbidden.*Grant this account the verb patch"
+    ):
+        planned(reader)
+
+
+def test_a_token_that_is_no_longer_accepted_is_told_as_that(shop: Shop) -> None:
+    shop.release("1")
+    config = yaml.safe_load(shop.cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": "expired"}
+    file = shop.cluster.folder / f"{shop.namespace}-expired.kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    with pytest.raises(EffectFailed, match="does not accept these credentials"):
+        ROLLBACK.plan({**shop.arguments, "kubeconfig": str(file), "to": "previous"})
+
+
+def test_a_rollback_that_does_not_come_up_in_time_is_done_and_says_so(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    shop.kubectl("set", "image", "deployment/shop", "shop=registry.test:5000/shop:bad-pull-0")
+    wait_until(lambda: shop.states("bad-pull-0"), "the bad one begins")
+    shop.kubectl("set", "image", "deployment/shop", "shop=registry.test:5000/shop:3")
+    shop.kubectl("rollout", "status", "deployment/shop", "--timeout=30s")
+    change = planned(shop, "3")
+    observed = ROLLBACK.act({**shop.arguments, "to": "3", "timeout_s": 1}, change)
+    assert "available after 1 s" in observed["not_rolled_out"]
+    assert shop.tag == "bad-pull-0"
+    assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "done"

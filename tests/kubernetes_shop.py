@@ -1,0 +1,84 @@
+"""A workload called shop in a namespace of its own: made by real kubectl, read back from the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from control_plane import Cluster, wait_until
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The workload, and what an operator would type."""
+
+    cluster: Cluster
+    namespace: str
+    kind: str = "Deployment"
+    name: str = "shop"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """How an effect finds it."""
+        config = str(self.cluster.kubeconfig)
+        return {
+            "kubeconfig": config,
+            "namespace": self.namespace,
+            "kind": self.kind,
+            "name": self.name,
+            "timeout_s": 20,
+        }
+
+    def kubectl(self, *words: object, input: str = "", check: bool = True) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *words, input=input, check=check)
+
+    def manifest(self, tag: str, *, replicas: int = 2, env: Document | None = None, **spec: Any) -> str:
+        container: Document = {"name": "shop", "image": f"registry.test:5000/shop:{tag}"}
+        if env:
+            container["env"] = [{"name": name, "value": value} for name, value in env.items()]
+        template = {"metadata": {"labels": {"app": self.name}}, "spec": {"containers": [container]}}
+        whole: Document = {"selector": {"matchLabels": {"app": self.name}}, "template": template, **spec}
+        if self.kind != "DaemonSet":
+            whole["replicas"] = replicas
+        metadata = {"name": self.name, "labels": {"backstage.io/kubernetes-id": self.name}}
+        return yaml.safe_dump({"apiVersion": "apps/v1", "kind": self.kind, "metadata": metadata, "spec": whole})
+
+    def apply(self, tag: str, **more: Any) -> None:
+        """Release that image, as `kubectl apply` does."""
+        self.kubectl("apply", "-f", "-", input=self.manifest(tag, **more))
+
+    def release(self, tag: str, **more: Any) -> None:
+        """Release that image, and wait until it serves."""
+        self.apply(tag, **more)
+        self.kubectl("rollout", "status", f"{self.kind}/{self.name}", "--timeout=60s")
+
+    def release_bad(self, tag: str = "bad-pull-2", **more: Any) -> None:
+        """Release an image that does not come up, and wait until its first pod says so."""
+        self.apply(tag, **more)
+        wait_until(lambda: any("waiting" in state for state in self.states(tag)), f"no pod of {tag} fails")
+
+    def states(self, tag: str) -> list[Document]:
+        pods = self.cluster.get("pods", "-n", self.namespace)["items"]
+        found = [status for pod in pods for status in pod["status"].get("containerStatuses", [])]
+        return [status["state"] for status in found if status["image"].endswith(f":{tag}")]
+
+    @property
+    def document(self) -> Document:
+        return dict(self.cluster.get(self.kind, self.name, "-n", self.namespace))
+
+    @property
+    def tag(self) -> str:
+        """The tag of the image that the workload asks for."""
+        return str(self.document["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
+
+    def serving(self) -> set[str]:
+        """The tags of the pods that are ready."""
+        pods = self.cluster.get("pods", "-n", self.namespace)["items"]
+        ready = [
+            pod for pod in pods
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+        ]  # fmt: skip
+        return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready}
