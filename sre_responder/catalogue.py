@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import networkx as nx
 from pydantic import BaseModel, ConfigDict, Field
 
 from sre_responder import names
 from sre_responder.documents import read_documents, validated
 from sre_responder.errors import InputError
+
+if TYPE_CHECKING:
+    from sre_responder.dependencies import Dependencies
 
 Tier = Literal["edge", "middleware", "backend"]
 
@@ -65,9 +68,13 @@ class Catalogue:
     def __init__(self, services: Mapping[str, Service], source: Path) -> None:
         self.services = services
         self.source = source
-        self.graph: nx.DiGraph[str] = nx.DiGraph()
-        self.graph.add_nodes_from(services)
-        self.graph.add_edges_from((s.name, needed) for s in services.values() for needed in s.depends_on)
+
+    @cached_property
+    def dependencies(self) -> Dependencies:
+        """The graph, made when it is first asked for."""
+        from sre_responder.dependencies import Dependencies
+
+        return Dependencies({service.name: service.depends_on for service in self.services.values()})
 
     def service(self, name: str) -> Service:
         """The service of that name; InputError with near matches where there is none."""
@@ -80,13 +87,12 @@ class Catalogue:
 
     def cycles(self) -> list[list[str]]:
         """Services that depend on themselves through others."""
-        return [sorted(cycle) for cycle in nx.simple_cycles(self.graph)]
+        return self.dependencies.cycles()
 
     def radius(self, name: str) -> Radius:
         """Who is downstream of a change to `name` (depends on it), and who stands within two hops."""
         self.service(name)
-        near = nx.single_source_shortest_path_length(self.graph.to_undirected(as_view=True), name, cutoff=2)
-        return Radius(name, tuple(sorted(nx.ancestors(self.graph, name))), tuple(sorted(set(near) - {name})))
+        return Radius(name, self.dependencies.downstream(name), self.dependencies.neighbours(name, hops=2))
 
 
 def load(path: Path) -> Catalogue:

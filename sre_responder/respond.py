@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy import Connection
 
 from sre_responder import approval, stop
 from sre_responder.actions import ACTIONS
@@ -78,12 +80,14 @@ def climb(
         {"incident": incident, "service": service, "target": environment, "confirm_production": confirm_production},
         home.inventory, environ, check=check,
     )  # fmt: skip
-    follower = _Follower(ledger, incident, seen, on_entry)
+    follower = _Follower(incident, seen, on_entry)
     watch = Watch(home, ledger, id, environment, service)
 
     def watch_and_tell() -> str | None:
-        follower.catch_up()
-        return watch()
+        with ledger.transaction(reading=True) as connection:
+            word, fresh = watch.look(connection), follower.fresh(connection)
+        follower.tell(fresh)
+        return word
 
     ended = run(
         prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
@@ -92,19 +96,20 @@ def climb(
 
 
 class _Follower:
-    """New entries of an incident's record, each told once."""
+    """New entries of an incident's record, each told once, when no transaction waits for who reads them."""
 
-    def __init__(self, ledger: Ledger, incident: str, after: int, tell: Callable[[audit.Entry], None]) -> None:
-        self.ledger, self.incident, self.after, self.tell = ledger, incident, after, tell
+    def __init__(self, incident: str, after: int, on_entry: Callable[[audit.Entry], None]) -> None:
+        self.incident, self.after, self.on_entry = incident, after, on_entry
         self.entries: list[audit.Entry] = []
 
-    def catch_up(self) -> None:
-        with self.ledger.transaction(reading=True) as connection:
-            fresh = list(audit.entries(connection, incident=self.incident, after=self.after))
+    def fresh(self, connection: Connection) -> list[audit.Entry]:
+        return list(audit.entries(connection, incident=self.incident, after=self.after))
+
+    def tell(self, fresh: Sequence[audit.Entry]) -> None:
         for entry in fresh:
             self.after = entry.id
             self.entries.append(entry)
-            self.tell(entry)
+            self.on_entry(entry)
 
 
 def _conclude(
@@ -123,11 +128,12 @@ def _conclude(
         now = ledger.now(connection)
         attempts.reap(connection, now)
         attempts.abandon(connection, now, id)
-    follower.catch_up()
+    with ledger.transaction(reading=True) as connection:
+        fresh = follower.fresh(connection)
+        mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
+    follower.tell(fresh)
     told = ("action.ended", "action.skipped", "gate.blocked")
     steps = tuple(_step(entry) for entry in follower.entries if entry.type in told and entry.data.get("run") == id)
-    with ledger.transaction(reading=True) as connection:
-        mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
     refused = [step for step in steps if step["result"] == "refused"]
     left = tuple(f"{p.pid} {p.command}" for p in ended.left)
     healed = bool(steps) and (steps[-1]["result"] == "improved" or any(step["result"] == "healthy" for step in steps))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from sqlalchemy import Connection
+
 from sre_responder import stop
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, runs
@@ -21,14 +23,18 @@ class Watch:
         self.halted_at: float | None = None
 
     def __call__(self) -> str | None:
-        policy = self.home.policy
         with self.ledger.transaction(reading=True) as connection:
-            now = self.ledger.now(connection)
-            stops = stop.standing(
-                connection, now, policy.stop.file, environment=self.environment, service=self.service, record=False
-            )
-            row = runs.get(connection, self.run)
-            late = attempts.rolling_back_since(connection, self.run)
+            return self.look(connection)
+
+    def look(self, connection: Connection) -> str | None:
+        """The word, from what the caller's transaction sees."""
+        policy = self.home.policy
+        now = self.ledger.now(connection)
+        stops = stop.standing(
+            connection, now, policy.stop.file, environment=self.environment, service=self.service, record=False
+        )
+        row = runs.get(connection, self.run)
+        late = attempts.rolling_back_since(connection, self.run)
         if stops:
             return "stopped"
         if late is not None and now - late > policy.rollbacks.deadline_seconds:

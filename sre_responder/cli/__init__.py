@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from sre_responder.cli import house, people, record, recovery, running, sandbox, state
 from sre_responder.cli.output import error_console
 from sre_responder.errors import ResponderError
 
+MODULES = {
+    "sandbox": ("demo", "lab"),
+    "running": ("run", "respond", "plan"),
+    "record": ("timeline", "incident", "audit", "guard"),
+    "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "break-glass"),
+    "state": ("status", "stop", "stops", "contained", "deliver"),
+    "recovery": ("settle", "undo"),
+    "house": ("init", "doctor", "lint", "policy", "runbooks", "ledger"),
+}
+"""Where each command stands. In an outage the start is waited for, so a call imports one module, and a list all of them."""
+
+
+class _Commands(TyperGroup):
+    """The commands, each imported when it is asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._load([module for module, names in MODULES.items() if cmd_name in names] or MODULES)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._load(MODULES)
+        return super().list_commands(ctx)
+
+    def _load(self, modules: Iterable[str]) -> None:
+        loaded = typer.Typer(rich_markup_mode=None)
+        gc.disable()  # what is imported stays to the end: to look for garbage in it, now and at exit, took a third of the start
+        for module in modules:
+            import_module(f"{__name__}.{module}").add_to(loaded)
+        gc.freeze()
+        gc.enable()
+        self.commands = get_group(loaded).commands
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="responder",
     help="Heals production incidents, climbing from the least to the most invasive remedy, through guardrails that cannot be skipped.",
     no_args_is_help=True,
@@ -19,8 +59,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (sandbox, running, record, people, state, recovery, house):
-    commands.add_to(app)
+
+
+@app.callback()
+def _responder() -> None:
+    """Without a callback Typer sees an application that has no command yet."""
 
 
 def main() -> None:

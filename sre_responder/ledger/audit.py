@@ -169,16 +169,16 @@ def verify(ledger: Ledger) -> Verdict:
         told = moved is None
         query = select(audit).order_by(audit.c.id).execution_options(yield_per=5000)
         with connection.execute(query) as rows:
-            for row in rows:
-                if row.id != expected:
+            for id, at, incident, type, actor, summary, data, prev_hash, hashed in rows:
+                if id != expected:
                     return Verdict(False, expected - 1, expected, f"entry {expected} is missing")
-                if row.prev_hash != before:
-                    return Verdict(False, expected - 1, row.id, "does not follow the entry before it")
-                if row.hash != digest(*row[:-1]):
-                    return Verdict(False, expected - 1, row.id, "its content is not what was hashed")
-                if moved and row.type == ARCHIVED:
-                    told = told or json.loads(row.data).get("last_hash") == moved.last_hash
-                before, expected = row.hash, expected + 1
+                if prev_hash != before:
+                    return Verdict(False, expected - 1, id, "does not follow the entry before it")
+                if hashed != digest(id, at, incident, type, actor, summary, data, prev_hash):
+                    return Verdict(False, expected - 1, id, "its content is not what was hashed")
+                if moved and type == ARCHIVED:
+                    told = told or json.loads(data).get("last_hash") == moved.last_hash
+                before, expected = hashed, expected + 1
     if not told:
         return Verdict(False, expected - 1, 1, "the beginning was removed, and no entry says that it was archived")
     if head is None or (head.id, head.hash) != (expected - 1, before):

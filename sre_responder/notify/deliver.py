@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
-import httpx
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder.names import shown
@@ -48,7 +47,7 @@ def deliver(messages: Iterable[Message], channels: Sequence[Channel]) -> list[De
 def _deliver(message: Message, channel: Channel) -> Delivery:
     try:
         _send(message, channel)
-    except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException) as error:
+    except (OSError, ValueError, smtplib.SMTPException) as error:
         return Delivery(message.id, channel.name, False, f"{type(error).__name__}: {error}")
     return Delivery(message.id, channel.name, True)
 
@@ -62,11 +61,7 @@ def _send(message: Message, channel: Channel) -> None:
             with open(channel.path, "a", encoding="utf-8") as file:
                 file.write(message.model_dump_json() + "\n")
         case Webhook():
-            answer = httpx.post(
-                channel.url, json=message.model_dump(), timeout=channel.timeout_s, follow_redirects=False
-            )
-            if not answer.is_success:
-                raise httpx.HTTPError(f"{channel.url} answered {answer.status_code}")
+            _post(message, channel)
         case Mail():
             mail = EmailMessage()
             mail["From"], mail["To"] = channel.sender, ", ".join(channel.recipients)
@@ -74,3 +69,14 @@ def _send(message: Message, channel: Channel) -> None:
             mail.set_content(f"{shown(message.summary, 2000)}\n\n{json.dumps(message.data, indent=2)}\n")
             with smtplib.SMTP(channel.host, channel.port, timeout=channel.timeout_s) as server:
                 server.send_message(mail)
+
+
+def _post(message: Message, channel: Webhook) -> None:
+    import httpx  # here, for it is slow to import, and every run delivers while few have a webhook
+
+    try:
+        answer = httpx.post(channel.url, json=message.model_dump(), timeout=channel.timeout_s, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    if not answer.is_success:
+        raise ConnectionError(f"{channel.url} answered {answer.status_code}")
