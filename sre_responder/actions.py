@@ -32,13 +32,16 @@ class ActionSpec:
         return self.rung == 3
 
 
-_KUBERNETES = {
+KUBERNETES = {
     "kubeconfig": "responder/kubeconfig",
     "context": "responder/kubernetes-context",
     "namespace": "backstage.io/kubernetes-namespace",
+    "kind": "responder/kubernetes-kind",
+    "name": "responder/kubernetes-name",
     "selector": "backstage.io/kubernetes-label-selector",
     "kubernetes_id": "backstage.io/kubernetes-id",
 }
+"""How the catalogue tells where a service runs on Kubernetes: option to annotation."""
 _HAPROXY = {"socket": "responder/haproxy-socket", "backend": "responder/haproxy-backend"}
 
 ACTIONS: Mapping[str, ActionSpec] = {
@@ -65,7 +68,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
         ),
-        ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=_KUBERNETES),
+        ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec(
             "release_rollback",
             3,

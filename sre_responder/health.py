@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sre_responder.evidence.http import Sample, sample
+from sre_responder.actions import KUBERNETES
+from sre_responder.evidence import http, kubernetes
+from sre_responder.evidence.http import Sample
 from sre_responder.evidence.verdict import Verdict, healthy_now, watch
 from sre_responder.guard.decide import symptom
 from sre_responder.home import Home
@@ -40,11 +42,10 @@ class Health:
         )
 
     def _measure(self, judge: Callable[[Callable[[], Sample]], Verdict], good: str, bad: str) -> Verdict:
-        criterion = self.runbook.metadata.success
-        url = criterion.url or self.home.catalogue.service(self.service).annotations.get("responder/probe-url")
-        if url is None:
+        take = self._probe()
+        if take is None:
             return Verdict("unknown", "no probe: neither success.url nor the annotation responder/probe-url is set", ())
-        verdict = judge(lambda: sample(criterion, url))
+        verdict = judge(take)
         if self.record and verdict.state in (good, bad):
             name = symptom(self.environment, self.service, self.runbook.metadata.failure_class)
             good_for = time.time() - verdict.good_since if verdict.good_since else 0.0
@@ -55,3 +56,11 @@ class Health:
                     began=now - max(0.0, good_for),
                 )  # fmt: skip
         return verdict
+
+    def _probe(self) -> Callable[[], Sample] | None:
+        criterion, annotations = self.runbook.metadata.success, self.home.catalogue.service(self.service).annotations
+        if criterion.source == "kubernetes":
+            where = {name: annotations[key] for name, key in KUBERNETES.items() if key in annotations}
+            return lambda: kubernetes.sample(criterion, where)
+        url = criterion.url or annotations.get("responder/probe-url")
+        return None if url is None else lambda: http.sample(criterion, url)

@@ -26,12 +26,16 @@ options:
     type: str
     required: true
   kind:
-    description: Kind of the workload.
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
     type: str
     choices: [Deployment, StatefulSet, DaemonSet]
     default: Deployment
   name:
-    description: Name of the workload. Without it the workload is found by its labels.
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
     type: str
   selector:
     description:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jmespath
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Criterion(BaseModel):
-    """An HTTP probe, sampled; good means status, latency and expression all hold."""
+    """A probe, sampled: over HTTP good means that status, latency and expression all hold; on Kubernetes that the expression does."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    source: Literal["http", "kubernetes"] = "http"
     url: str | None = Field(None, description="Default: the catalogue's annotation responder/probe-url.")
     status: int = Field(200, ge=100, le=599)
     max_latency_ms: float | None = Field(None, gt=0)
-    expect: str | None = Field(None, description="JMESPath over the JSON body; good is exactly true.")
+    expect: str | None = Field(
+        None,
+        description="JMESPath; good is exactly true. Over the JSON body, or over what evidence/kubernetes.py reads: desired, "
+        "available, ready, rolled_out, failing, reasons, restarts.",
+    )
+    window_s: float = Field(60.0, gt=0, description="How far back a restart on Kubernetes counts.")
     minimum_samples: int = Field(5, ge=1, description="Good samples in a row that count as healthy.")
     interval_s: float = Field(0.2, gt=0)
     watch_s: float = Field(6.0, gt=0, description="How long to wait for improvement after an action.")

@@ -1,0 +1,65 @@
+"""One sample of a workload on Kubernetes: how many pods serve, how many fail, how often they were restarted of late."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jmespath
+
+from sre_responder.effects.kubernetes.api import Document, connect
+from sre_responder.effects.kubernetes.rollout import pods, trouble
+from sre_responder.effects.kubernetes.workload import condition, find, rolled_out
+from sre_responder.errors import ResponderError
+from sre_responder.evidence.criterion import Criterion
+from sre_responder.evidence.http import Sample
+
+EXPECT = "rolled_out && available >= desired && failing == `0` && restarts == `0`"
+"""What is well where the criterion does not say: everything wanted serves, and nothing was restarted within the window."""
+
+
+def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
+    """Ask the cluster once. A workload that cannot be read is not measured; that nothing is wanted of it is not health."""
+    at, began, expect = time.time(), time.monotonic(), criterion.expect or EXPECT
+    try:
+        facts = read(arguments, criterion.window_s)
+        value = jmespath.search(expect, facts)
+    except (ResponderError, jmespath.exceptions.JMESPathError) as error:
+        return Sample(at, None, str(error))
+    latency = (time.monotonic() - began) * 1000
+    if facts["desired"] == 0:
+        return Sample(at, None, f"{facts['workload']} is scaled to zero: nothing can be measured", latency_ms=latency)
+    if not isinstance(value, bool):
+        return Sample(at, None, f"{expect} gave {value!r}, neither true nor false", latency_ms=latency, value=value)
+    told = ", ".join(f"{name} {facts[name]}" for name in ("desired", "available", "failing", "restarts"))
+    return Sample(at, value, f"{facts['workload']}: {told}", latency_ms=latency, value=value)
+
+
+def read(arguments: Mapping[str, Any], window_s: float) -> dict[str, Any]:
+    """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`)."""
+    api = connect(arguments)
+    workload = find(api, arguments)
+    found = pods(api, workload)
+    reasons = sorted({why for pod in found if (why := trouble(pod))})
+    since = datetime.now(UTC) - timedelta(seconds=window_s)
+    return {
+        "workload": str(workload.resource),
+        "desired": workload.replicas,
+        "available": workload.available,
+        "rolled_out": rolled_out(workload),
+        "ready": sum(condition(pod, "Ready").get("status") == "True" for pod in found),
+        "failing": sum(trouble(pod) is not None for pod in found),
+        "reasons": reasons,
+        "restarts": sum(_restarted(container, since) for pod in found for container in _containers(pod)),
+    }
+
+
+def _containers(pod: Document) -> list[Document]:
+    return list((pod.get("status") or {}).get("containerStatuses") or ())
+
+
+def _restarted(container: Document, since: datetime) -> bool:
+    ended = ((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
+    return ended is not None and datetime.fromisoformat(ended.replace("Z", "+00:00")) >= since
