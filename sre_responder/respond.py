@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sre_responder import approval, stop
+from sre_responder import approval, cascade, stop
 from sre_responder.actions import ACTIONS
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
@@ -92,7 +92,7 @@ def climb(
     ended = run(
         prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
     )
-    return _conclude(home, ledger, runbook, id, incident, requester, ended, follower, check)
+    return _conclude(home, ledger, runbook, id, incident, environment, requester, ended, follower, check)
 
 
 class _Follower:
@@ -118,6 +118,7 @@ def _conclude(
     runbook: Runbook,
     id: str,
     incident: str,
+    environment: str,
     requester: str,
     ended: Ended,
     follower: _Follower,
@@ -128,6 +129,7 @@ def _conclude(
         now = ledger.now(connection)
         attempts.reap(connection, now)
         attempts.abandon(connection, now, id)
+        cascade.check(connection, now, home.policy.cascade, environment)
     with ledger.transaction(reading=True) as connection:
         fresh = follower.fresh(connection)
         mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]

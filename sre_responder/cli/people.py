@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sre_responder import approval, break_glass, sign_off
+from sre_responder.breakers import closed_off
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.documents import read_text
@@ -153,6 +154,12 @@ def acknowledge(
 ) -> None:
     """Allow one supervised trial of a closed-off remedy; needs the incident commander's signature, except in homelab."""
     here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        closed = closed_off(connection, here.ledger.now(connection), here.home.policy)
+    if breaker not in closed:
+        raise InputError(
+            f"'{shown(breaker)}' is not closed off.", cure=f"Closed off: {', '.join(sorted(closed)) or 'nothing'}."
+        )
     signed = here.home.policy.requires.approvals
     person = _person(here, name) if signed else None
     signing = (key or approval.default_key()) if signed else None

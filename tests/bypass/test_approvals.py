@@ -315,6 +315,13 @@ def another_release_becomes_current(here: Staffed) -> dict[str, Any]:
     return {}
 
 
+def previous_comes_to_mean_another(here: Staffed) -> dict[str, Any]:
+    app = here.world.root / "app"
+    (app / "releases" / "0").mkdir()
+    (app / "deployments.log").write_text("2026-01-01T00:00:00Z 1\n2026-01-01T12:00:00Z 0\n2026-01-02T00:00:00Z 2\n")
+    return {}
+
+
 def an_argument_changes(here: Staffed) -> dict[str, Any]:
     return {"to": "1"}
 
@@ -338,7 +345,7 @@ def the_machine_is_another(here: Staffed) -> dict[str, Any]:
     "change",
     [
         the_person_leaves, the_person_loses_her_roles, the_key_is_replaced, the_key_is_removed,
-        another_release_becomes_current, an_argument_changes, the_runbook_changes, the_machine_is_another,
+        another_release_becomes_current, previous_comes_to_mean_another, an_argument_changes, the_runbook_changes, the_machine_is_another,
     ],
 )  # fmt: skip
 def test_an_approval_is_void_after(production: Staffed, change: Callable[[Staffed], dict[str, Any]]) -> None:
@@ -418,7 +425,10 @@ def test_an_acknowledgement_that_does_not_hold_opens_nothing(closed_off: Staffed
 
 def test_an_acknowledgement_of_the_commander_allows_one_trial(tmp_path: Path) -> None:
     with closed(tmp_path) as here:
-        command = ("acknowledge", BREAKER, "--as", "iris", "--key", str(here.key("iris")))
+        signed = ("--as", "iris", "--key", str(here.key("iris")))
+        misspelt = here.world.responder("acknowledge", f"{BREAKER}s", *signed)
+        assert misspelt.returncode == 2 and BREAKER in misspelt.stderr
+        command = ("acknowledge", BREAKER, *signed)
         assert here.world.responder(*command).returncode == 0
         for started in (3, 3):
             here.play()
