@@ -11,7 +11,9 @@ from typing import Any
 
 import psutil
 
+from sre_responder.actions import KUBERNETES
 from sre_responder.catalogue import Service
+from sre_responder.effects.kubernetes import diagnosis as kubernetes
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import sample
 from sre_responder.names import shown
@@ -31,6 +33,7 @@ def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criteri
         "processes": lambda: _processes(service),
         "releases": lambda: _releases(service),
         "log": lambda: _log(service),
+        "kubernetes": lambda: _kubernetes(service),
         "host": _host,
         "dependencies": lambda: {one.name: _health(one) for one in neighbours},
     }
@@ -106,6 +109,13 @@ def _releases(service: Service) -> dict[str, Any]:
 
 def _log(service: Service) -> list[str]:
     return _tail(Path(_annotation(service, "log-file")), LOG_LINES)
+
+
+def _kubernetes(service: Service) -> dict[str, Any]:
+    where = {name: service.annotations[key] for name, key in KUBERNETES.items() if key in service.annotations}
+    if "namespace" not in where:
+        raise Skip(f"{service.name} has no annotation {KUBERNETES['namespace']}")
+    return kubernetes.diagnose(where)
 
 
 def _tail(path: Path, lines: int) -> list[str]:

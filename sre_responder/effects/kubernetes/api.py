@@ -30,17 +30,27 @@ KINDS = {
     "ReplicaSet": ("apis/apps/v1", "replicasets"),
     "ControllerRevision": ("apis/apps/v1", "controllerrevisions"),
     "Pod": ("api/v1", "pods"),
+    "Node": ("api/v1", "nodes"),
+    "Event": ("api/v1", "events"),
+    "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
     "ConfigMap": ("api/v1", "configmaps"),
     "Secret": ("api/v1", "secrets"),
+    "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "Service": ("api/v1", "services"),
+    "ResourceQuota": ("api/v1", "resourcequotas"),
+    "LimitRange": ("api/v1", "limitranges"),
+    "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
 }
 METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
-JSON_PATCH = "application/json-patch+json"
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One object, or all of a kind in a namespace, by its place in the API."""
+    """One object, or all of a kind, by its place in the API; what stands in no namespace has an empty one."""
 
     kind: str
     namespace: str
@@ -50,12 +60,14 @@ class Resource:
     @property
     def path(self) -> str:
         prefix, plural = KINDS[self.kind]
-        words = (prefix, "namespaces", quote(self.namespace, safe=""), plural, quote(self.name, safe=""), self.part)
+        where = ("namespaces", quote(self.namespace, safe="")) if self.namespace else ()
+        words = (prefix, *where, plural, quote(self.name, safe=""), self.part)
         return "/" + "/".join(word for word in words if word)
 
     def __str__(self) -> str:
         what = f"{self.kind} {self.name}" if self.name else f"{self.kind}s"
-        return f"{self.part} of {what}" * bool(self.part) or f"{what} in namespace {self.namespace}"
+        place = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.part} of {what}" if self.part else f"{what}{place}"
 
 
 class Api:
@@ -100,6 +112,11 @@ class Api:
 
         response = self._send("watch", resource, query, None, "", "application/json", until - time.monotonic())
         try:
+            if response.status in (401, 403):
+                raise self._refusal("watch", resource, response.status, _json(response.read()))
+            if response.status >= 300:
+                time.sleep(0.2)
+                return
             for line in _lines(response):
                 event = json.loads(line)
                 if event["type"] in ("ERROR", "DELETED"):

@@ -1,0 +1,93 @@
+"""What evidence and diagnosis read of a workload on a real control plane, well and ill."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from control_plane import Cluster, wait_until
+from kubernetes_shop import Shop
+
+from sre_responder.effects.kubernetes.diagnosis import diagnose
+from sre_responder.evidence import kubernetes
+from sre_responder.evidence.criterion import Criterion
+
+pytestmark = pytest.mark.contract
+
+DEFAULT = Criterion(source="kubernetes")
+
+
+@pytest.fixture
+def shop(own_cluster: Cluster, namespace: str) -> Shop:
+    return Shop(own_cluster, namespace)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+def test_a_workload_that_serves_is_well(shop: Shop, kind: str) -> None:
+    shop = Shop(shop.cluster, shop.namespace, kind)
+    shop.release("1")
+    found = kubernetes.sample(DEFAULT, shop.arguments)
+    assert (found.ok, "failing 0, restarts 0" in found.reason) == (True, True)
+
+
+def test_restarts_count_within_the_window_alone(shop: Shop) -> None:
+    shop.release("1")
+    shop.release_bad("crash-2")
+    wait_until(lambda: kubernetes.read(shop.arguments, 60)["restarts"] >= 1, "a restart is seen")
+    facts = kubernetes.read(shop.arguments, 60)
+    assert (facts["rolled_out"], facts["failing"], facts["reasons"]) == (False, 1, ["shop: CrashLoopBackOff"])
+    assert kubernetes.sample(DEFAULT, shop.arguments).ok is False
+    assert kubernetes.read(shop.arguments, 0.001)["restarts"] == 0
+
+
+def test_an_expression_of_the_runbooks_own_is_judged(shop: Shop) -> None:
+    shop.release("1", replicas=3)
+    most = Criterion(source="kubernetes", expect="available >= `2`")
+    more = Criterion(source="kubernetes", expect="available >= `4`")
+    no_answer = Criterion(source="kubernetes", expect="reasons[0]")
+    assert [kubernetes.sample(one, shop.arguments).ok for one in (most, more, no_answer)] == [True, False, None]
+
+
+def test_a_workload_scaled_to_zero_is_not_called_well(shop: Shop) -> None:
+    shop.release("1", replicas=0)
+    assert kubernetes.sample(DEFAULT, shop.arguments).ok is None
+
+
+def test_what_cannot_be_read_is_not_measured(shop: Shop) -> None:
+    found = kubernetes.sample(DEFAULT, shop.arguments)
+    assert (found.ok, "there is none" in found.reason) == (None, True)
+
+
+def test_diagnosis_tells_what_a_person_would_look_for(shop: Shop) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"},
+               "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80}]}}  # fmt: skip
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "two"},
+              "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "shop"}}}}  # fmt: skip
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "9"}}}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "auto"},
+              "spec": {"maxReplicas": 4, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}}}  # fmt: skip
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([service, budget, quota, scaler]))
+    shop.release("1")
+    shop.release_bad("oom-2")
+    wait_until(lambda: diagnose(shop.arguments)["pods"]["ended"], "the container was ended")
+    wait_until(lambda: diagnose(shop.arguments)["services"].get("front", {}).get("ready_addresses") == 2, "two serve")
+    found = diagnose(shop.arguments)
+    assert [(one["revision"], one["current"]) for one in found["revisions"]] == [(2, True), (1, False)]
+    assert (found["rollout"]["rolled_out"], found["rollout"]["available"]) == (False, 2)
+    assert found["pods"]["ended"] == {"OOMKilled 137": 1}
+    assert list(found["pods"]["troubled"].values()) == ["shop: CrashLoopBackOff"]
+    assert "BackOff" in found["events"][0]
+    assert found["disruption_budgets"]["two"] == {"allowed_disruptions": 0, "healthy": 2, "needed": 2}
+    assert found["autoscalers"]["auto"]["max"] == 4
+    assert found["quotas"]["few"]["pods"].endswith(" of 9")
+    assert found["nodes"] and not any(found["nodes"].values())
+
+
+def test_a_part_that_may_not_be_read_says_so_and_the_others_are_told(shop: Shop) -> None:
+    shop.release("1")
+    shop.kubectl("create", "serviceaccount", "reader")
+    shop.kubectl("create", "role", "reader", "--verb=get,list", "--resource=deployments.apps,replicasets.apps,pods")
+    shop.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={shop.namespace}:reader")
+    reader = Shop(shop.cluster.as_account("reader", shop.namespace), shop.namespace)
+    found = diagnose(reader.arguments)
+    assert found["rollout"]["rolled_out"] is True
+    assert "cannot list Events" in found["events"]["unknown"]
