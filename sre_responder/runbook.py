@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +173,18 @@ def plays(path: Path) -> list[tuple[dict[str, Any], yaml.Node]]:
     """The plays of a playbook with their nodes."""
     text = read_text(path)
     with sound_yaml(path):
-        loader = _PlaybookLoader(text)
-        node = loader.get_single_node()
-        value = loader.construct_document(node) if node else None
+        value, node = _parsed(text)
     if node is None or not isinstance(value, list) or not all(isinstance(play, dict) for play in value) or not value:
         raise InputError(f"{path} is not a playbook.", cure="Write a list of plays.")
     return list(zip(value, node.value, strict=True))
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[Any, yaml.Node | None]:
+    """By its text, not its file: a step asks several times for one playbook, and what changed meanwhile is parsed anew."""
+    loader = _PlaybookLoader(text)
+    node = loader.get_single_node()
+    return loader.construct_document(node) if node else None, node
 
 
 def tasks(play: Mapping[str, Any], node: yaml.Node) -> Iterator[Task]:

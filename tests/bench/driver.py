@@ -80,7 +80,7 @@ def _of_a_task(here: World, rounds: int, url: str) -> Iterator[Figure]:
         here.put_back()
         folder = here.root / f"tasks-{number}"
         bare(here, folder, ANSIBLE_LIBRARY=str(here.root / "library")).run()
-        for name, seconds in _durations(folder / "artifacts" / "run" / "job_events").items():
+        for name, seconds in durations(folder / "artifacts" / "run" / "job_events").items():
             taken[name].append(seconds)
     for name, what in (("host", "a module on a host"), ("API", "a call of an API")):
         plain, guarded = taken[f"{name}, bare"][1:], taken[f"{name}, guarded"][1:]
@@ -104,7 +104,7 @@ def _twice(play: Play, app: Path, url: str) -> None:
     ]
 
 
-def _durations(events: Path) -> dict[str, float]:
+def durations(events: Path) -> dict[str, float]:
     """Task to the seconds that ansible-runner says it took, where it changed something."""
     found = [json.loads(file.read_text())["event_data"] for file in events.glob("*.json")]
     return {data["task"]: data["duration"] for data in found if data.get("res", {}).get("changed") is not None}

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -201,14 +202,21 @@ class Api:
 
 
 def connect(arguments: Mapping[str, Any]) -> Api:
-    """The API server that `kubeconfig` and `context` name; inside a pod, where neither is given, its own cluster."""
+    """The API server that `kubeconfig` and `context` name; inside a pod, where neither is given, its own cluster.
+
+    One connection serves a whole step: plan, evidence and act ask the same cluster with the same credentials.
+    """
+    return _connect(arguments.get("kubeconfig"), arguments.get("context"))
+
+
+@lru_cache(maxsize=8)
+def _connect(file: str | None, context: str | None) -> Api:
     try:
         from kubernetes import client, config
     except ModuleNotFoundError as error:
         raise InputError(
             "Kubernetes needs the package kubernetes.", cure="pip install 'sre-responder[kubernetes]'"
         ) from error
-    file, context = arguments.get("kubeconfig"), arguments.get("context")
     try:
         if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
             settings = client.Configuration()
