@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from sre_responder import home as homes
 from sre_responder import sign_off
-from sre_responder.cli.output import Json, error_console, print_json, say
+from sre_responder.cli import cluster_demo
+from sre_responder.cli.output import Json, print_json, say
 from sre_responder.cli.progress import Progress
-from sre_responder.cli.running import at
+from sre_responder.cli.story import line, timeline, title
 from sre_responder.errors import EffectFailed
 from sre_responder.health import Health
 from sre_responder.home import Home
@@ -97,15 +96,26 @@ def status(folder: Folder = None, json: Json = False) -> None:
 def demo(
     fault: Annotated[str, typer.Option("--fault", help="cache, process, release or region.")] = "cache",
     all: Annotated[bool, typer.Option("--all", help="All four faults, one after the other.")] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="On a cluster: a bad rollout, and the way back.")
+    ] = False,
+    context: Annotated[str, typer.Option(help="With --kubernetes: the context of the kubeconfig to use.")] = "",
+    kubeconfig: Annotated[Path | None, typer.Option(help="With --kubernetes: the kubeconfig file.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --kubernetes: do what the preview says.")] = False,
     json: Json = False,
 ) -> None:
-    """Break the shop, let the alert fire, and climb until the evidence says healed."""
+    """Break the shop, let the alert fire, and climb until the evidence says healed.
+
+    With --kubernetes it first says what it would do to the cluster, and does it with --yes alone.
+    """
+    if kubernetes:
+        cluster_demo.demo(context, kubeconfig, yes, json)
     folder = Path(tempfile.mkdtemp(prefix="sre-"))
     shutil.rmtree(folder)
     before = {name: os.environ.get(name) for name in ("RESPONDER_HOME", "RESPONDER_LEDGER")}
     results: list[dict[str, Any]] = []
     try:
-        _title("A small shop of real processes starts")
+        title("A small shop of real processes starts")
         here = lab.up(folder)
         os.environ |= {"RESPONDER_HOME": str(here.home), "RESPONDER_LEDGER": here.ledger}
         home, ledger = homes.find(), Ledger(here.ledger)
@@ -122,7 +132,7 @@ def demo(
     if json:
         print_json({"faults": results})
     healed = all_healed(results)
-    _title(f"{'Healed' if healed else 'Not healed'}; left behind: {', '.join(left) or 'nothing'}")
+    title(f"{'Healed' if healed else 'Not healed'}; left behind: {', '.join(left) or 'nothing'}")
     raise typer.Exit(0 if healed and not left else 1)
 
 
@@ -134,10 +144,10 @@ def all_healed(results: list[dict[str, Any]]) -> bool:
 def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
     """One fault from its injection to the verdict."""
     environment = "production" if fault == "release" else "staging"
-    _title(f"Fault: {fault} ({environment})")
+    title(f"Fault: {fault} ({environment})")
     record = lab.break_(here, fault, environment)
     found = alert.parse(lab.await_alert(here, record["id"]).read_text()).alerts[0]
-    _line(f"The alert fires: {found.title}")
+    line(f"The alert fires: {found.title}")
     runbook = home.runbooks.for_alert(found.as_jmespath())
     severity = home.policy.severity(found.label("severity"))
     with ledger.transaction() as connection:
@@ -146,13 +156,13 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
             title=found.title, actor="alert", fingerprint=found.fingerprint, started_at=record["at"],
         )  # fmt: skip
     rungs = " → ".join(step.name.lower() for step in runbook.steps)
-    _line(f"{number} is opened at {severity}; runbook {runbook.metadata.id}: {rungs}")
+    line(f"{number} is opened at {severity}; runbook {runbook.metadata.id}: {rungs}")
     if environment == "production":
         home_key = here.home / "keys" / "dana"
         sign_off.attest(
             home, ledger, runbook.metadata.id, home.people.named("dana"), home_key, "the demo's own word, openly"
         )
-        _line(
+        line(
             "Production asks for a tested procedure: demo operator dana attests this runbook (openly; nothing was measured yet)"
         )
     outcome, refusals = None, 0
@@ -167,21 +177,21 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
         if outcome.exit_code != 3 or not waits or not waits[-1]["plan"]:
             break
         plan = waits[-1]["plan"]
-        _line(f"A person decides: responder approve {plan[:12]} --as iris")
+        line(f"A person decides: responder approve {plan[:12]} --as iris")
         sign_off.decide(
             home, ledger, plan, home.people.named("iris"), here.home / "keys" / "iris", "grant", "seen in the demo"
         )
-        _line("iris approved exactly this plan with her SSH key; the runbook runs again and goes on where it stood")
+        line("iris approved exactly this plan with her SSH key; the runbook runs again and goes on where it stood")
     assert outcome is not None
     verdict = audit.verify(ledger)
     with ledger.transaction(reading=True) as connection:
         entries = list(audit.entries(connection, incident=number))
     measured = times.seconds(entries, record["at"])
     healing = [e for e in entries if e.type == "action.ended" and e.data["outcome"] == "improved"]
-    _timeline(entries)
-    _line(f"{outcome.ending}: {outcome.message}. The shop's success rate is {lab.rate(here)}")
-    _line(f"Record: {verdict.entries} entries, {'whole' if verdict.ok else verdict.reason}")
-    _line(
+    timeline(entries)
+    line(f"{outcome.ending}: {outcome.message}. The shop's success rate is {lab.rate(here)}")
+    line(f"Record: {verdict.entries} entries, {'whole' if verdict.ok else verdict.reason}")
+    line(
         "From the failure: "
         + ", ".join(
             f"{label} {measured[key]} s"
@@ -210,24 +220,3 @@ def _recover(here: lab.Lab, home: Home, ledger: Ledger, runbook: Runbook) -> Non
         until = time.monotonic() + home.policy.loop.healthy_seconds + 0.2
         while time.monotonic() < until:
             Health(home, ledger, runbook, here.service, environment).now()
-
-
-def _timeline(entries: list[audit.Entry]) -> None:
-    _line("Timeline:")
-    for entry in entries:
-        error_console.print(
-            f"    [dim]{at(entry.at)}[/] {escape(entry.type):<18} {escape(entry.summary)}",
-            no_wrap=True,
-            overflow="ellipsis",
-            crop=True,
-            soft_wrap=False,
-        )
-
-
-def _title(text: str) -> None:
-    error_console.print(f"\n[bold]{escape(text)}[/]")
-
-
-def _line(text: str) -> None:
-    for line in textwrap.wrap(text, max(error_console.width - 2, 40), break_long_words=False, break_on_hyphens=False):
-        error_console.print(f"  {escape(line)}", soft_wrap=True)

@@ -165,3 +165,25 @@ def test_an_api_server_that_dies_after_the_patch_leaves_the_outcome_to_the_clust
     assert settled["became"] == "done"
     wait_until(lambda: team.shop.serving() == {"slow-1"}, "the cluster goes on where it stood")
     assert team.responder("run", "kubernetes-bad-rollout", *names).returncode == 0
+
+
+def test_demo_says_first_what_it_would_do_then_heals_and_leaves_nothing(own_cluster: Cluster, tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "LANG": "C.UTF-8", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def demo(*words: str) -> subprocess.CompletedProcess[str]:
+        where = ("--kubernetes", "--kubeconfig", str(own_cluster.kubeconfig))
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "responder"), "demo", *where, *words], env=environ, text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    unnamed = demo()
+    assert unnamed.returncode == 2 and "--context" in unnamed.stderr
+    previewed = demo("--context", "test")
+    assert previewed.returncode == 0 and "create the namespace responder-demo" in previewed.stderr
+    assert "responder-demo" not in own_cluster.kubectl("get", "namespaces")
+    done = demo("--context", "test", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    [fault] = json.loads(done.stdout)["faults"]
+    assert (fault["healed"], fault["rung"], fault["audit_ok"], fault["leftovers"]) == (True, 3, True, [])
+    assert "responder-demo" not in own_cluster.kubectl("get", "namespaces")

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -31,6 +31,7 @@ KINDS = {
     "ReplicaSet": ("apis/apps/v1", "replicasets"),
     "ControllerRevision": ("apis/apps/v1", "controllerrevisions"),
     "Pod": ("api/v1", "pods"),
+    "Namespace": ("api/v1", "namespaces"),
     "Node": ("api/v1", "nodes"),
     "Event": ("api/v1", "events"),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
@@ -87,6 +88,11 @@ class Api:
     def metadata(self, resource: Resource) -> Document:
         """Only the metadata of an object: the API server sends nothing else, so that a secret is not read."""
         return self.call("get", resource, accept=METADATA_ONLY)
+
+    def create(self, resource: Resource, body: Document, *, dry_run: bool = False) -> Document:
+        """Make an object; `resource` names it."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self.call("create", replace(resource, name=""), query, body)
 
     def patch(self, resource: Resource, operations: list[Document], *, dry_run: bool = False) -> Document:
         """Apply a JSON patch (RFC 6902); as a dry run everything but the storing happens, admission included."""
