@@ -54,6 +54,8 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=True,
             annotations={**_HAPROXY, "server": "responder/haproxy-server"},
         ),
+        ActionSpec("kubernetes_isolate", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
+        ActionSpec("kubernetes_pause_rollout", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec(
             "http_cache_purge",
             1,
@@ -67,6 +69,14 @@ ACTIONS: Mapping[str, ActionSpec] = {
             "supervisord",
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
+        ),
+        ActionSpec("kubernetes_restart", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
+        ActionSpec(
+            "kubernetes_scale",
+            2,
+            "kubernetes",
+            undoable=True,
+            annotations={**KUBERNETES, "replicas": "responder/kubernetes-peak-replicas"},
         ),
         ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec(

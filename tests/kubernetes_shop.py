@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -34,6 +34,23 @@ class Shop:
 
     def kubectl(self, *words: object, input: str = "", check: bool = True) -> str:
         return self.cluster.kubectl("-n", self.namespace, *words, input=input, check=check)
+
+    def hold_elsewhere(self) -> None:
+        """The Lease of a Responder on another machine."""
+        place = {"name": f"responder-{self.document['metadata']['uid']}"}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": place}
+        self.kubectl(
+            "apply", "-f", "-", input=yaml.safe_dump({**lease, "spec": {"holderIdentity": "elsewhere/1/1.00"}})
+        )
+
+    def as_account(self, name: str, *rights: str) -> Shop:
+        """The same workload as an account sees it that has these rights only, in the words of `kubectl create role`."""
+        self.kubectl("create", "serviceaccount", name)
+        for number, words in enumerate(rights):
+            self.kubectl("create", "role", f"{name}-{number}", *words.split())
+            account = f"--serviceaccount={self.namespace}:{name}"
+            self.kubectl("create", "rolebinding", f"{name}-{number}", f"--role={name}-{number}", account)
+        return replace(self, cluster=self.cluster.as_account(name, self.namespace))
 
     def manifest(self, tag: str, *, replicas: int = 2, env: Document | None = None, **spec: Any) -> str:
         container: Document = {"name": "shop", "image": f"registry.test:5000/shop:{tag}"}
@@ -74,11 +91,15 @@ class Shop:
         """The tag of the image that the workload asks for."""
         return str(self.document["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
 
-    def serving(self) -> set[str]:
-        """The tags of the pods that are ready."""
+    def ready(self) -> list[str]:
+        """The tag of each pod that is ready."""
         pods = self.cluster.get("pods", "-n", self.namespace)["items"]
         ready = [
             pod for pod in pods
             if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
         ]  # fmt: skip
-        return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready}
+        return [pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready]
+
+    def serving(self) -> set[str]:
+        """The tags of the pods that are ready."""
+        return {*self.ready()}

@@ -6,13 +6,21 @@ from collections.abc import Mapping
 
 from sre_responder.effects import haproxy, http_cache, release, supervisor
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
+from sre_responder.effects.kubernetes import isolate as kubernetes_isolate
+from sre_responder.effects.kubernetes import pause as kubernetes_pause_rollout
+from sre_responder.effects.kubernetes import restart as kubernetes_restart
 from sre_responder.effects.kubernetes import rollback as kubernetes_rollback
+from sre_responder.effects.kubernetes import scale as kubernetes_scale
 
 EFFECTS: Mapping[str, Effect] = {
     "haproxy_drain": haproxy.DRAIN,
     "haproxy_failover": haproxy.FAILOVER,
     "http_cache_purge": http_cache.PURGE,
+    "kubernetes_isolate": kubernetes_isolate.ISOLATE,
+    "kubernetes_pause_rollout": kubernetes_pause_rollout.PAUSE,
+    "kubernetes_restart": kubernetes_restart.RESTART,
     "kubernetes_rollback": kubernetes_rollback.ROLLBACK,
+    "kubernetes_scale": kubernetes_scale.SCALE,
     "supervisor_restart": supervisor.RESTART,
 }
 """The actions whose effect runs in the controller's process."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +81,17 @@ def test_previous_never_toggles_back_to_what_a_rollback_has_left(shop: Shop) -> 
     assert shop.tag == "1"
     with pytest.raises(InputError, match=r"no revision 'previous'.*bad-pull-3, left by a rollback"):
         planned(shop)
+
+
+def test_previous_is_not_the_same_thing_before_it_was_restarted(shop: Shop) -> None:
+    shop.release("1")
+    shop.release("2")
+    for _ in range(2):
+        shop.kubectl("rollout", "restart", "deployment/shop")
+        shop.kubectl("rollout", "status", "deployment/shop", "--timeout=30s")
+        time.sleep(1)  # kubectl marks a restart by the second
+    act(shop, planned(shop))
+    assert shop.tag == "1"
 
 
 @pytest.mark.parametrize("to", ["1", "registry.test:5000/shop:1"])
@@ -193,27 +204,6 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
     shop.apply("slow-2")
     wait_until(lambda: shop.states("slow-2"), "the rollout begins")
     assert "is rolling out" in str(planned(shop).busy)
-
-
-OWNERS = {
-    "Argo CD": (
-        "annotate",
-        "argocd.argoproj.io/tracking-id=shop:apps/Deployment:shop/shop",
-        "Argo CD .*application shop",
-    ),
-    "Flux": ("label", "kustomize.toolkit.fluxcd.io/name=apps", "Flux .*Kustomization apps"),
-}
-
-
-@pytest.mark.parametrize("owner", OWNERS)
-def test_a_workload_that_git_keeps_is_left_to_git(shop: Shop, owner: str) -> None:
-    verb, mark, words = OWNERS[owner]
-    shop.release("1")
-    shop.release("2")
-    shop.kubectl(verb, "deployment", "shop", mark)
-    busy = planned(shop).busy
-    assert busy is not None
-    assert re.search(words, busy)
 
 
 def test_change_cause_names_incident_and_plan(shop: Shop) -> None:

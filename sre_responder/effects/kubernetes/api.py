@@ -43,6 +43,12 @@ KINDS = {
     "LimitRange": ("api/v1", "limitranges"),
     "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "Application": ("apis/argoproj.io/v1alpha1", "applications"),
+    "Rollout": ("apis/argoproj.io/v1alpha1", "rollouts"),
+    "Kustomization": ("apis/kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
+    "HelmRelease": ("apis/helm.toolkit.fluxcd.io/v2", "helmreleases"),
+    "Canary": ("apis/flagger.app/v1beta1", "canaries"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
 }
 METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
@@ -67,7 +73,7 @@ class Resource:
         return "/" + "/".join(word for word in words if word)
 
     def __str__(self) -> str:
-        what = f"{self.kind} {self.name}" if self.name else f"{self.kind}s"
+        what = f"{self.kind} {self.name}" if self.name else f"{self.kind}s".replace("ys", "ies")
         place = f" in namespace {self.namespace}" if self.namespace else ""
         return f"{self.part} of {what}" if self.part else f"{what}{place}"
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import Workload, fingerprint, images
+from sre_responder.effects.kubernetes.workload import Workload, content, fingerprint, images
 from sre_responder.errors import InputError
 from sre_responder.names import shown
 
 REVISION = "deployment.kubernetes.io/revision"
 LEFT = "responder.sre/left"
-"""Annotation of a workload: templates that a rollback has left, which `previous` never returns to."""
+"""Annotation of a workload: what its templates ran that a rollback has left; `previous` never returns to it."""
 PREVIOUS = "previous"
 
 
@@ -29,6 +29,10 @@ class Revision:
     @property
     def fingerprint(self) -> str:
         return fingerprint(self.template)
+
+    @property
+    def content(self) -> str:
+        return content(self.template)
 
 
 def history(api: Api, workload: Workload) -> list[Revision]:
@@ -59,12 +63,13 @@ def current(workload: Workload, known: Sequence[Revision]) -> Revision | None:
 def choose(workload: Workload, known: Sequence[Revision], now: Revision, to: str) -> Revision:
     """The revision to return to: `previous`, a number, an image or the digest of one.
 
-    `previous` is the newest older one that no rollback has left. InputError where there is none, or where it is the one now.
+    `previous` is the newest older one that runs something else and that no rollback has left. InputError where there is none,
+    or where it is the one now.
     """
     left = workload.annotations.get(LEFT, "").split()
     older = [revision for revision in known if revision.number < now.number]
     if to == PREVIOUS:
-        found = [revision for revision in older if revision.fingerprint not in (*left, now.fingerprint)][-1:]
+        found = [revision for revision in older if revision.content not in (*left, now.content)][-1:]
     elif to.isdecimal():
         found = [revision for revision in known if revision.number == int(to)]
     else:
@@ -87,7 +92,7 @@ def listed(known: Sequence[Revision], left: Sequence[str] = ()) -> str:
     """The revisions in words."""
     return "; ".join(
         f"{revision.number} ({', '.join(images(revision.template).values())}"
-        + ", left by a rollback" * (revision.fingerprint in left)
+        + ", left by a rollback" * (revision.content in left)
         + ")"
         for revision in known
     )

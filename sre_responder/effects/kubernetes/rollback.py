@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +12,32 @@ import yaml
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history
-from sre_responder.effects.kubernetes.rollout import finish, in_progress, pods, trouble
-from sre_responder.effects.kubernetes.workload import Workload, digest, find, fingerprint, images, pure
+from sre_responder.effects.kubernetes.rollout import (
+    because,
+    finish,
+    in_progress,
+    insist,
+    release,
+    unless_moved,
+    unmoved,
+)
+from sre_responder.effects.kubernetes.workload import (
+    PLAN,
+    Workload,
+    digest,
+    find,
+    fingerprint,
+    images,
+    kubectl,
+    plan_of,
+    pure,
+)
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 
 CAUSE = "kubernetes.io/change-cause"
-PLAN = "responder.sre/plan"
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-TRIES = 3
-"""A status that moves changes the resourceVersion: read again, and only what is still as planned is tried again."""
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +69,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         target=workload.target,
         before=_identity(workload),
         after=after,
-        undo=[_undo(arguments, workload, now)],
+        undo=_undo(arguments, workload, now),
         undo_note=f"Rolls back to revision {now.number}, by kubectl.",
         evidence={
             "revision": now.number, "to": then.number, "to_created": then.created,
@@ -66,48 +83,42 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     api = connect(arguments)
-    before, written = _write(api, arguments, change)
+    with held(api, insist(lambda: find(api, arguments)), arguments):
+        return _return(api, arguments, change)
+
+
+def _return(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    """Write the earlier template, only where all is as the plan saw it, and see it rolled out."""
+
+    def write() -> tuple[Workload, Workload]:
+        workload = unmoved(api, arguments, change, _identity)
+        known = history(api, workload)
+        now = current(workload, known)
+        if now is None or workload.spec.get("paused"):
+            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+        then = choose(workload, known, now, str(change.evidence["to"]))
+        operations = [unless_moved(workload), *_operations(workload, now, then, arguments)]
+        return workload, Workload(workload.kind, api.patch(workload.resource, operations))
+
+    before, written = insist(write)
     if _identity(written) != change.after:  # a webhook changed what was written since the dry run
         raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    if written.kind == "StatefulSet":
-        _release(api, written)
+    release(api, written)
     now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
     if _identity(now) != change.after:
         raise EffectFailed(f"someone else changed {now.resource} while it rolled back: {_identity(now)}.")
-    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": why}
-
-
-def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> tuple[Workload, Workload]:
-    """Set the template back, only where all is as the plan saw it; gives the workload before and after."""
-    for left in reversed(range(TRIES)):
-        workload = find(api, arguments)
-        known = history(api, workload)
-        now = current(workload, known)
-        as_planned = workload.target == change.target and _identity(workload) == change.before
-        if now is None or not as_planned or workload.spec.get("paused"):
-            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
-        then = choose(workload, known, now, str(change.evidence["to"]))
-        try:
-            return workload, Workload(
-                workload.kind, api.patch(workload.resource, _operations(workload, now, then, arguments))
-            )
-        except StateMoved:
-            if not left:
-                raise
-    raise AssertionError("the last try returns or raises")
+    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
 
 
 def _operations(workload: Workload, now: Revision, then: Revision, arguments: Mapping[str, Any]) -> list[Document]:
-    """The JSON patch. The resourceVersion in it makes the API server refuse it where anything moved (409)."""
     template, annotations = pure(then.template), workload.annotations
     incident, plan = arguments.get("_incident", ""), arguments.get("_plan", "")
     annotations[CAUSE] = f"{incident}: rollback to revision {then.number} by Responder, plan {plan[:12]}"
-    annotations[PLAN] = plan
-    annotations[LEFT] = " ".join(dict.fromkeys([*annotations.get(LEFT, "").split()[-9:], now.fingerprint]))
+    annotations[PLAN] = plan_of(arguments)
+    annotations[LEFT] = " ".join(dict.fromkeys([*annotations.get(LEFT, "").split()[-9:], now.content]))
     if applied := annotations.get(APPLIED):
         annotations[APPLIED] = _applied(applied, template)
     return [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": workload.metadata["resourceVersion"]},
         {"op": "replace", "path": "/spec/template", "value": template},
         {"op": "add", "path": "/metadata/annotations", "value": annotations},
     ]
@@ -124,25 +135,17 @@ def _applied(text: str, template: Document) -> str:
     return json.dumps(applied, separators=(",", ":")) + "\n"
 
 
-def _release(api: Api, workload: Workload) -> None:
-    """A StatefulSet waits for its broken pod for ever, whatever its template says: delete what is neither new nor well."""
-    for pod in pods(api, workload):
-        if trouble(pod):
-            api.call("delete", Resource("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]))
-
-
-def _undo(arguments: Mapping[str, Any], workload: Workload, now: Revision) -> dict[str, Any]:
+def _undo(arguments: Mapping[str, Any], workload: Workload, now: Revision) -> list[dict[str, Any]]:
     """Back by kubectl, which every operator has: no template, and so no secret in it, stands in the capsule."""
-    where = [
-        word for name in ("kubeconfig", "context") if arguments.get(name) for word in (f"--{name}", arguments[name])
-    ]
-    name = f"{workload.kind.lower()}/{workload.metadata['name']}"
-    words = ["kubectl", *where, "--namespace", workload.metadata["namespace"], "rollout", "undo", name]
-    return {
-        "name": f"Return {name} to revision {now.number}",
-        "ansible.builtin.command": {"argv": [*words, f"--to-revision={now.number}"]},
-        "changed_when": True,
-    }
+    name, namespace = f"{workload.kind.lower()}/{workload.metadata['name']}", workload.metadata["namespace"]
+    back = kubectl(arguments, namespace, "rollout", "undo", name, f"--to-revision={now.number}")
+    tasks = [{"name": f"Return {name} to revision {now.number}", **back}]
+    if workload.kind == "Deployment":
+        # kubectl gives it the annotations of that revision, and admission lets Responder's account write none without a plan.
+        mark = hashlib.sha256(f"undo {workload.target} {now.fingerprint}".encode()).hexdigest()
+        words = ("annotate", f"replicaset/{now.name}", f"{PLAN}={mark}", "--overwrite")
+        tasks.insert(0, {"name": f"Mark revision {now.number} as planned", **kubectl(arguments, namespace, *words)})
+    return tasks
 
 
 def _moved(api: Api, workload: Workload, then: Revision) -> list[str]:

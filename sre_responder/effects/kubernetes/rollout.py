@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from sre_responder.effects.effect import Change
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import Workload, condition, rolled_out
-from sre_responder.errors import InputError
+from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
+from sre_responder.errors import InputError, OutcomeUnknown, StateMoved
 
 FAILING = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
            "CreateContainerError", "RunContainerError")  # fmt: skip
 """Why a container waits that will not start by waiting (kubelet's own words)."""
 LATE = "ProgressDeadlineExceeded"
+TRIES = 3
+"""A status that moves changes the resourceVersion, and is no reason to give up."""
+
+T = TypeVar("T")
 
 
 def pods(api: Api, workload: Workload) -> list[Document]:
@@ -43,6 +51,53 @@ def trouble(pod: Document) -> str | None:
     return f"unschedulable: {scheduled.get('message', '')}" if scheduled.get("reason") == "Unschedulable" else None
 
 
+def troubles(api: Api, workload: Workload) -> dict[str, str]:
+    """The workload's pods that will not become ready by waiting, each with the reason; those that go already are left out."""
+    found = ((pod, trouble(pod)) for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp"))
+    return {pod["metadata"]["name"]: why for pod, why in found if why}
+
+
+def because(api: Api, workload: Workload, why: str) -> str:
+    """Why it is not rolled out, if it is not, in the words of whoever refuses its pods: quota, admission, scheduler, kubelet."""
+    if not why:
+        return ""
+    refused = condition(workload.document, "ReplicaFailure").get("message")
+    first = next((f"pod {pod} {trouble}" for pod, trouble in troubles(api, workload).items()), "")
+    return "; ".join(word for word in (why, refused, first) if word)
+
+
+def release(api: Api, workload: Workload) -> None:
+    """A StatefulSet waits for its broken pod for ever, whatever its template says: delete what does not get well."""
+    if workload.kind == "StatefulSet":
+        for pod in troubles(api, workload):
+            api.call("delete", Resource("Pod", workload.metadata["namespace"], pod))
+
+
+def unmoved(api: Api, arguments: Mapping[str, Any], change: Change, read: Callable[[Workload], Document]) -> Workload:
+    """The workload, where it is as the plan saw it; else StateMoved."""
+    workload = find(api, arguments)
+    if workload.target != change.target or read(workload) != change.before:
+        raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+    return workload
+
+
+def unless_moved(workload: Workload) -> Document:
+    """The operation by which the API server refuses a JSON patch where anything moved since (409). A dry run needs it not."""
+    return {"op": "replace", "path": "/metadata/resourceVersion", "value": workload.metadata["resourceVersion"]}
+
+
+def insist(write: Callable[[], T]) -> T:
+    """Write, and write again where a status that moved was the obstacle (409): `write` looks anew each time whether all is
+    as planned. What is there no longer has moved too."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(StateMoved, InputError):
+            return write()
+    try:
+        return write()
+    except InputError as error:
+        raise StateMoved(error.message, cure="Run again for a new plan.") from error
+
+
 def in_progress(api: Api, workload: Workload) -> str | None:
     """A rollout that goes on and may yet come to a good end; None where all is rolled out, or where it fails."""
     if rolled_out(workload):
@@ -63,13 +118,16 @@ def finish(api: Api, workload: Workload, before: Document, seconds: float) -> tu
     """
     stale = condition(before, "Progressing")
     now, until = workload, time.monotonic() + seconds
-    for document in api.follow(workload.resource, until):
-        now = Workload(workload.kind, document)
-        if now.uid != workload.uid:
-            raise InputError(f"{workload.resource} was deleted and made anew meanwhile.", cure="Look at it.")
-        if rolled_out(now):
-            return now, ""
-        progress = condition(document, "Progressing")
-        if progress.get("reason") == LATE and progress != stale:
-            return now, f"{LATE}: {progress.get('message', '')}"
+    try:
+        for document in api.follow(workload.resource, until):
+            now = Workload(workload.kind, document)
+            if now.uid != workload.uid:
+                raise InputError(f"{workload.resource} was made anew.")
+            if rolled_out(now):
+                return now, ""
+            progress = condition(document, "Progressing")
+            if progress.get("reason") == LATE and progress != stale:
+                return now, f"{LATE}: {progress.get('message', '')}"
+    except InputError as error:  # there no longer: what was written is gone with it
+        raise OutcomeUnknown(f"{workload.resource} was deleted while it rolled out.", cure="Look at it.") from error
     return now, f"{now.available} of {now.replicas} available after {seconds:g} s"

@@ -14,6 +14,9 @@ from sre_responder.plan import canonical
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 SERVICE_LABEL = "backstage.io/kubernetes-id"
+PLAN, PLANNED = "responder.sre/plan", "planned"
+"""Annotation of every workload that is written: the plan's digest; in a dry run, which comes before there is one, that word."""
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _HASHES = ("pod-template-hash", "controller-revision-hash")
 
 
@@ -98,6 +101,11 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
     return Workload(kind, found[0])
 
 
+def plan_of(arguments: Mapping[str, Any]) -> str:
+    """What a write of these arguments has in the annotation PLAN; admission demands it of Responder's account."""
+    return str(arguments.get("_plan") or PLANNED)
+
+
 def pure(template: Document) -> Document:
     """A pod template without the hash that a controller adds to it."""
     metadata = dict(template.get("metadata") or {})
@@ -114,6 +122,13 @@ def fingerprint(template: Document) -> str:
 def digest(value: object) -> str:
     """A value as a short word: equal values give equal words."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def content(template: Document) -> str:
+    """What identifies what a template runs: a restart marks the template anew, and runs the same."""
+    metadata = pure(template)["metadata"]
+    annotations = {name: value for name, value in (metadata.get("annotations") or {}).items() if name != RESTARTED}
+    return digest({**pure(template), "metadata": {**metadata, "annotations": annotations}})
 
 
 def images(template: Document) -> dict[str, str]:
@@ -141,3 +156,31 @@ def rolled_out(workload: Workload) -> bool:
     return bool(
         status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted and workload.available == wanted
     )
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a label selector of the API (matchLabels, matchExpressions) selects these labels; an empty one selects all."""
+    exact = selector.get("matchLabels") or {}
+    fits = (_fits(entry, labels) for entry in selector.get("matchExpressions") or ())
+    return exact.items() <= labels.items() and all(fits)
+
+
+def _fits(entry: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    there, values = labels.get(entry["key"]), entry.get("values") or ()
+    return {
+        "In": there in values, "NotIn": there not in values, "Exists": there is not None, "DoesNotExist": there is None,
+    }[entry["operator"]]  # fmt: skip
+
+
+def keys_of(selector: Mapping[str, Any]) -> set[str]:
+    """The labels that a label selector asks for."""
+    return {*(selector.get("matchLabels") or {}), *(entry["key"] for entry in selector.get("matchExpressions") or ())}
+
+
+def kubectl(arguments: Mapping[str, Any], namespace: str, *words: str) -> dict[str, Any]:
+    """A task that any operator can run by hand: no secret stands in it, kubectl brings its own."""
+    where = [
+        word for name in ("kubeconfig", "context") if arguments.get(name) for word in (f"--{name}", arguments[name])
+    ]
+    argv = ["kubectl", *where, "--namespace", namespace, *words]
+    return {"ansible.builtin.command": {"argv": argv}, "changed_when": True}

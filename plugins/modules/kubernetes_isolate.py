@@ -1,0 +1,157 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_isolate
+short_description: Keep a workload on Kubernetes from doing harm
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Containment. What was isolated stays on the contained list until it is undone.
+  - V(quarantine) takes the pods that fail out of their workload and its Services by their labels. They stay as they are for
+    diagnosis, with the label C(responder.sre/quarantined), and others take their place. The undo deletes them. Given their labels
+    back, they would be taken in as surplus, and good pods might be ended in their place.
+  - V(network_policy) denies all traffic to and from the workload's pods. Refused where their labels take in pods of others, or
+    another NetworkPolicy allows traffic, which no policy can take back. A network plugin that knows NetworkPolicy must be there.
+  - V(scale_to_zero) ends all pods. A HorizontalPodAutoscaler stands still at zero, and the undo restores its bounds and the
+    count. Refused where GitOps or an operator keeps the workload or its autoscaler.
+  - With V(network_policy) and V(scale_to_zero) no capacity is left, and the policy's limit of what must remain counts.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.kubernetes
+  - sre.responder.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  mutates:
+    support: full
+  undo:
+    support: full
+    details: The undo playbook is written before anything changes; it needs C(kubectl).
+  guard:
+    support: full
+    details: Containment, before the ladder.
+options:
+  how:
+    description:
+      - V(quarantine) for the failing pods of a Deployment or DaemonSet.
+      - V(network_policy) for the traffic of all pods.
+      - V(scale_to_zero) for all pods of a Deployment or StatefulSet.
+    type: str
+    choices: [quarantine, network_policy, scale_to_zero]
+    default: quarantine
+"""
+
+EXAMPLES = r"""
+- name: Take the failing pods of checkout out of traffic
+  sre.responder.kubernetes_isolate:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    namespace: shop
+    name: checkout
+    how: quarantine
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: The verdict of every gate.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "environment": {"type": "str", "required": True},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    **WORKLOAD,
+    "how": {"type": "str", "choices": ["quarantine", "network_policy", "scale_to_zero"], "default": "quarantine"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(
+        msg="kubernetes_isolate runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""One healer a target, whatever its ledger: a Lease beside the workload, as leaders of controllers are elected."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.workload import Workload
+from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
+
+SECONDS = 300
+"""How long a holder says that it needs (spec section 6: a rollback takes at most 5 minutes). The clock alone frees nothing."""
+
+
+def holder(api: Api, workload: Workload) -> str | None:
+    """Who else holds the workload; None where nobody does, or where whoever did has died on this machine."""
+    try:
+        lease = api.get(_place(workload))
+    except InputError:
+        return None
+    return None if _free(lease) else _told(lease)
+
+
+@contextmanager
+def held(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the workload in the block. Refused where another does.
+
+    After an end that is known the Lease is removed; after one that nobody knows it stays, for other healers to see.
+    """
+    place, body = _place(workload), _lease(workload, arguments)
+    try:
+        lease = api.create(place, body)
+    except StateMoved:  # there is one already
+        lease = api.get(place)
+        if not _free(lease):
+            raise Refused(f"{_told(lease)}.", cure=f"Ask there; once it is over: {_removal(lease)}") from None
+        lease = api.patch(place, [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": lease["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/spec", "value": body["spec"]},
+        ])  # fmt: skip
+    try:
+        yield
+    except (InputError, Refused, EffectFailed):
+        _drop(api, place)
+        raise
+    _drop(api, place)
+
+
+def _drop(api: Api, place: Resource) -> None:
+    """What cannot be removed now stays, and its holder's death frees it."""
+    with suppress(ResponderError):
+        api.call("delete", place)
+
+
+def _place(workload: Workload) -> Resource:
+    return Resource("Lease", workload.metadata["namespace"], f"responder-{workload.uid}")
+
+
+def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    process = psutil.Process()
+    owner = {"apiVersion": "apps/v1", "kind": workload.kind, "name": workload.metadata["name"], "uid": workload.uid}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": _place(workload).name,
+            "annotations": {"responder.sre/incident": str(arguments.get("_incident", ""))},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "holderIdentity": f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}",
+            "leaseDurationSeconds": SECONDS,
+            "acquireTime": now,
+            "renewTime": now,
+        },
+    }
+
+
+def _free(lease: Document) -> bool:
+    """Whether its holder is proven to be gone: a process of this machine that is dead. A clock proves nothing."""
+    machine, pid, started = [*str(lease["spec"].get("holderIdentity") or "").split("/"), "", ""][:3]
+    if machine != socket.gethostname() or not pid.isdecimal():
+        return False
+    try:
+        process = psutil.Process(int(pid))
+        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _told(lease: Document) -> str:
+    incident = (lease["metadata"].get("annotations") or {}).get("responder.sre/incident") or "no incident"
+    spec = lease["spec"]
+    return f"another Responder holds this workload: {spec.get('holderIdentity')} since {spec.get('acquireTime')} for {incident}"
+
+
+def _removal(lease: Document) -> str:
+    return f"kubectl --namespace {lease['metadata']['namespace']} delete lease {lease['metadata']['name']}"

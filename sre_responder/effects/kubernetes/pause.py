@@ -1,0 +1,113 @@
+"""A rollout that makes things worse is paused: what it has replaced stays as it is, what it has not goes on serving."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes.api import Api, Document, connect
+from sre_responder.effects.kubernetes.autoscaler import marked
+from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.rollout import insist, troubles, unless_moved, unmoved
+from sre_responder.effects.kubernetes.workload import Workload, find, fingerprint, kubectl
+from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return _identity(find(connect(arguments), arguments))
+
+
+def _identity(workload: Workload) -> dict[str, Any]:
+    return {"paused": bool(workload.spec.get("paused")), "template": fingerprint(workload.template)}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    if (kind := arguments.get("kind") or "Deployment") != "Deployment":
+        raise InputError(
+            f"the rollout of a {kind} cannot be paused: its controller knows no pause.",
+            cure="Take kubernetes_rollback.",
+        )
+    api = connect(arguments)
+    workload = find(api, arguments)
+    before = after = _identity(workload)
+    if not before["paused"]:
+        if not _replaces(workload):
+            raise InputError(
+                f"nothing rolls out: every pod of {workload.resource} is of its newest template.",
+                cure="Take kubernetes_rollback.",
+            )
+        predicted = api.patch(workload.resource, _operations(workload, arguments), dry_run=True)
+        after = _identity(Workload(workload.kind, predicted))
+    name = f"deployment/{workload.metadata['name']}"
+    resume = kubectl(arguments, workload.metadata["namespace"], "rollout", "resume", name)
+    return Change(
+        target=workload.target,
+        before=before,
+        after=after,
+        undo=[{"name": f"Resume the rollout of {name}", **resume}],
+        undo_note="Resumes the rollout, by kubectl: it goes on where it stood.",
+        evidence={
+            "updated": _updated(workload),
+            "available": f"{workload.available}/{workload.replicas}",
+            "troubles": troubles(api, workload),
+        },
+        # What rolls out is what shall be paused: only who would resume it is in the way.
+        busy=owners.at_work(api, workload),
+        diff={"before": f"paused: {before['paused']}\n", "after": f"paused: {after['paused']}\n"},
+    )
+
+
+def _replaces(workload: Workload) -> bool:
+    """Whether pods of an earlier template are left, or may be: whether those of the newest are well is another matter."""
+    status, updated = workload.status, workload.status.get("updatedReplicas", 0)
+    behind = status.get("observedGeneration", 0) < workload.metadata["generation"]
+    return bool(behind or updated < workload.replicas or status.get("replicas", 0) > updated)
+
+
+def _updated(workload: Workload) -> str:
+    return f"{workload.status.get('updatedReplicas', 0)}/{workload.replicas}"
+
+
+def _operations(workload: Workload, arguments: Mapping[str, Any]) -> list[Document]:
+    return [marked(workload, arguments), {"op": "add", "path": "/spec/paused", "value": True}]
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    api = connect(arguments)
+    with held(api, insist(lambda: find(api, arguments)), arguments):
+        return _pause(api, arguments, change)
+
+
+def _pause(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    def write() -> Workload:
+        workload = unmoved(api, arguments, change, _identity)
+        if not _replaces(workload):
+            raise StateMoved(f"{workload.resource} has replaced all pods by now.", cure="Take kubernetes_rollback.")
+        operations = [unless_moved(workload), *_operations(workload, arguments)]
+        return Workload(workload.kind, api.patch(workload.resource, operations))
+
+    written = insist(write)
+    if _identity(written) != change.after:
+        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
+    now = _seen(api, written, float(arguments.get("timeout_s", 120)))
+    if _identity(now) != change.after:
+        raise EffectFailed(f"someone else changed {now.resource} meanwhile: {_identity(now)}.")
+    return {**_identity(now), "updated": _updated(now), "available": f"{now.available}/{now.replicas}"}
+
+
+def _seen(api: Api, workload: Workload, seconds: float) -> Workload:
+    """The workload once its controller has seen the pause: before that it may go on rolling out."""
+    for document in api.follow(workload.resource, time.monotonic() + seconds):
+        now = Workload(workload.kind, document)
+        if now.status.get("observedGeneration", 0) >= workload.metadata["generation"]:
+            return now
+    raise OutcomeUnknown(
+        f"the controller has not seen the pause of {workload.resource} after {seconds:g} s, and may still roll it out.",
+        cure="Look at the cluster's controller manager.",
+    )
+
+
+PAUSE = Effect(_plan, _act, _read)

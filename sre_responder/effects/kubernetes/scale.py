@@ -1,0 +1,149 @@
+"""How many pods a workload has: its count, or the bounds of the autoscaler that sets the count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes.api import Api, Document, connect
+from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, marked, scale_back, set_back
+from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.rollback import APPLIED
+from sre_responder.effects.kubernetes.rollout import because, finish, in_progress, insist, troubles, unless_moved
+from sre_responder.effects.kubernetes.room import no_room
+from sre_responder.effects.kubernetes.workload import Workload, find
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    api = connect(arguments)
+    workload = find(api, arguments)
+    return _identity(workload, autoscaler(api, workload))
+
+
+def _identity(workload: Workload, scaler: Workload | None) -> dict[str, Any]:
+    return bounds(scaler) if scaler else {"replicas": workload.replicas}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    api, wanted = connect(arguments), _wanted(arguments)
+    workload = find(api, arguments)
+    scaler = autoscaler(api, workload)
+    now, before, set_by = workload.replicas, _identity(workload, scaler), scaler or workload
+    if scaler and not now:
+        raise InputError(
+            f"{workload.resource} is scaled to zero, where {scaler.resource} stands still: its bounds start nothing.",
+            cure="Undo that containment, or scale it up by hand.",
+        )
+    if why := wanted > now and no_room(api, workload, wanted - now):
+        raise InputError(
+            f"{workload.resource} cannot have {wanted} pods: {why}.", cure="Name fewer, or make room in the namespace."
+        )
+    predicted = Workload(set_by.kind, api.patch(set_by.resource, _operations(set_by, wanted, arguments), dry_run=True))
+    after = _identity(predicted, predicted if scaler else None)
+    back = set_back(arguments, workload.metadata["namespace"], before) if scaler else scale_back(arguments, workload)
+    return Change(
+        target=workload.target,
+        before=before,
+        after=after,
+        undo=[back],
+        undo_note="Gives the autoscaler its bounds back, by kubectl." if scaler else f"Scales back to {now}, by kubectl.",
+        evidence={
+            "available": f"{workload.available}/{now}",
+            "troubles": troubles(api, workload),
+            "warnings": [*_applied(workload, scaler), *owners.warnings(set_by)],
+        },
+        busy=(
+            owners.at_work(api, workload)
+            or (scaler and owners.at_work(api, scaler))
+            or in_progress(api, workload)
+        ),
+        capacity=wanted / now if wanted < now else None,
+        diff={"before": _shown(before), "after": _shown(after)},
+    )  # fmt: skip
+
+
+def _wanted(arguments: Mapping[str, Any]) -> int:
+    wanted = int(arguments["replicas"])
+    if arguments.get("kind") == "DaemonSet":
+        raise InputError(
+            "a DaemonSet has one pod on each of its nodes, and no count to set.", cure="Change which nodes it selects."
+        )
+    if wanted < 1:
+        raise InputError(
+            f"{wanted} replicas is an outage, and never a scale.", cure="containment: kubernetes_isolate, how: scale_to_zero."
+        )  # fmt: skip
+    return wanted
+
+
+def _operations(set_by: Workload, wanted: int, arguments: Mapping[str, Any]) -> list[Document]:
+    """An autoscaler would undo another count, so it is given the floor; and the ceiling, where that is lower."""
+    if set_by.kind == "HorizontalPodAutoscaler":
+        values = {"minReplicas": wanted, "maxReplicas": max(wanted, bounds(set_by)["max"])}
+    else:
+        values = {"replicas": wanted}
+    sets = [{"op": "add", "path": f"/spec/{name}", "value": value} for name, value in values.items()]
+    return [marked(set_by, arguments), *sets]
+
+
+def _applied(workload: Workload, scaler: Workload | None) -> list[str]:
+    """Whether the next `kubectl apply` sets another count."""
+    try:
+        count = json.loads(workload.annotations.get(APPLIED, "{}"))["spec"]["replicas"]
+    except (ValueError, TypeError, KeyError):
+        return []
+    whose = "and the autoscaler sets it anew" if scaler else "whatever was scaled"
+    return [f"the next kubectl apply sets {count} replicas, as its manifest says, {whose}"]
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    api = connect(arguments)
+    with held(api, insist(lambda: find(api, arguments)), arguments):
+        return _scale(api, arguments, change)
+
+
+def _scale(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    wanted = _wanted(arguments)
+    until = time.monotonic() + float(arguments.get("timeout_s", 120))
+
+    def write() -> tuple[Workload, Workload]:
+        workload = find(api, arguments)
+        scaler = autoscaler(api, workload)
+        if workload.target != change.target or _identity(workload, scaler) != change.before:
+            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+        set_by = scaler or workload
+        operations = [unless_moved(set_by), *_operations(set_by, wanted, arguments)]
+        return workload, Workload(set_by.kind, api.patch(set_by.resource, operations))
+
+    workload, written = insist(write)
+    scaler = written if written.kind != workload.kind else None
+    if _identity(written, scaler) != change.after:
+        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted.")
+    now = _followed(api, workload, wanted, until) if scaler else written
+    now, why = finish(api, now, workload.document, max(1.0, until - time.monotonic()))
+    observed = _read(arguments)
+    if observed != change.after:
+        raise EffectFailed(f"someone else changed {written.resource} meanwhile: {observed}.")
+    if scaler and now.replicas < wanted:
+        why = f"{scaler.resource} has not raised it yet: {now.replicas} of {wanted} replicas"
+    return {**observed, "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
+
+
+def _followed(api: Api, workload: Workload, wanted: int, until: float) -> Workload:
+    """The workload once its autoscaler has raised it to its floor; it looks every 15 seconds."""
+    for document in api.follow(workload.resource, until):
+        workload = Workload(workload.kind, document)
+        if workload.replicas >= wanted:
+            break
+    return workload
+
+
+def _shown(state: Mapping[str, Any]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in state.items())
+
+
+SCALE = Effect(_plan, _act, _read)

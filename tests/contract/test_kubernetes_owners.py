@@ -1,0 +1,151 @@
+"""Who else acts on a workload is recognised on a real control plane, with the custom resources of GitOps and canaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from control_plane import Cluster, wait_until
+from kubernetes_shop import Shop
+
+from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes.api import KINDS, connect
+from sre_responder.effects.kubernetes.workload import find
+from sre_responder.errors import EffectFailed
+
+pytestmark = pytest.mark.contract
+
+CUSTOM = ("Application", "Rollout", "Kustomization", "HelmRelease", "Canary")
+TRACKED = ("annotate", "argocd.argoproj.io/tracking-id=web:apps/Deployment:shop/shop")
+INSTANCE = ("label", "argocd.argoproj.io/instance=web")
+
+
+def definition(kind: str) -> dict[str, Any]:
+    """A custom resource of that kind which takes any fields."""
+    prefix, plural = KINDS[kind]
+    _, group, version = prefix.split("/")
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "scope": "Namespaced",
+            "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def custom(cluster: Cluster) -> Iterator[None]:
+    """The cluster knows the kinds of Argo CD, Argo Rollouts, Flux and Flagger."""
+    text = yaml.safe_dump_all([definition(kind) for kind in CUSTOM])
+    cluster.apply(text)
+    for kind in CUSTOM:
+        wait_until(lambda k=kind: cluster.kubectl("get", k, "-A") or True, f"{kind} is served")
+    yield
+    cluster.kubectl("delete", "-f", "-", input=text)
+
+
+@pytest.fixture
+def shop(own_cluster: Cluster, namespace: str) -> Shop:
+    shop = Shop(own_cluster, namespace)
+    shop.apply("1")
+    return shop
+
+
+def holder(shop: Shop, kind: str, name: str, spec: dict[str, Any], status: dict[str, Any] | None = None) -> None:
+    prefix, _ = KINDS[kind]
+    document = {"apiVersion": prefix.removeprefix("apis/"), "kind": kind, "metadata": {"name": name}, "spec": spec}
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump({**document, "status": status or {}}))
+
+
+def mark(shop: Shop, verb: str, words: str) -> None:
+    shop.kubectl(verb, "deployment", "shop", words)
+
+
+def at_work(shop: Shop) -> str | None:
+    api = connect(shop.arguments)
+    return owners.at_work(api, find(api, shop.arguments))
+
+
+def test_nobody_is_at_work_where_nobody_left_a_mark(shop: Shop) -> None:
+    assert at_work(shop) is None
+
+
+@pytest.mark.parametrize("how", [TRACKED, INSTANCE], ids=["tracking-id", "label"])
+def test_an_application_of_argo_cd_that_cannot_be_found_counts_as_at_work(shop: Shop, how: tuple[str, str]) -> None:
+    mark(shop, *how)
+    assert "Argo CD keeps Deployment shop" in str(at_work(shop))
+    assert "application web" in str(at_work(shop))
+
+
+@pytest.mark.parametrize(
+    ("policy", "busy"), [({"automated": {"selfHeal": True}}, True), ({"automated": {}}, False), ({}, False)]
+)
+def test_an_application_of_argo_cd_is_at_work_where_it_heals_itself(
+    shop: Shop, custom: None, policy: dict[str, Any], busy: bool
+) -> None:
+    """Its name is of this test alone: applications are looked for in all namespaces."""
+    mark(shop, "label", f"argocd.argoproj.io/instance={shop.namespace}")
+    holder(shop, "Application", shop.namespace, {"syncPolicy": policy})
+    assert (at_work(shop) is not None) == busy
+    api = connect(shop.arguments)
+    assert "out of sync until Git says the same" in str(owners.warnings(find(api, shop.arguments)))
+
+
+@pytest.mark.parametrize("kind", ["Kustomization", "HelmRelease"])
+def test_flux_is_at_work_until_it_is_suspended(shop: Shop, custom: None, kind: str) -> None:
+    mark(shop, "label", f"{owners.FLUX[kind]}/name=apps")
+    assert f"Flux keeps Deployment shop in namespace {shop.namespace} as Git says ({kind} apps)" in str(at_work(shop))
+    holder(shop, kind, "apps", {"suspend": False})
+    assert at_work(shop) is not None
+    holder(shop, kind, "apps", {"suspend": True})
+    assert at_work(shop) is None
+
+
+def test_flux_that_was_told_to_leave_this_object_alone_is_not_at_work(shop: Shop) -> None:
+    mark(shop, "label", "kustomize.toolkit.fluxcd.io/name=apps")
+    mark(shop, "annotate", "kustomize.toolkit.fluxcd.io/reconcile=disabled")
+    assert at_work(shop) is None
+
+
+@pytest.mark.parametrize(("phase", "busy"), [("Progressing", True), ("", True), ("Succeeded", False)])
+def test_a_canary_of_flagger_is_at_work_while_it_goes_on(shop: Shop, custom: None, phase: str, busy: bool) -> None:
+    spec = {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}}
+    holder(shop, "Canary", "shop", spec, {"phase": phase})
+    assert (at_work(shop) is not None) == busy
+
+
+def test_the_template_of_an_argo_rollout_is_changed_there(shop: Shop, custom: None) -> None:
+    holder(shop, "Rollout", "shop", {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}})
+    assert "is the template of Rollout shop" in str(at_work(shop))
+
+
+def test_what_an_operator_owns_is_changed_there(shop: Shop) -> None:
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": "operator",
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    shop.kubectl("create", "configmap", "operator")
+    owner["uid"] = shop.cluster.get("configmap", "operator", "-n", shop.namespace)["metadata"]["uid"]
+    shop.kubectl("patch", "deployment", "shop", "-p", yaml.safe_dump({"metadata": {"ownerReferences": [owner]}}))
+    assert "belongs to ConfigMap operator: change that" in str(at_work(shop))
+
+
+def test_a_kind_that_may_not_be_read_is_not_taken_for_absent(shop: Shop, custom: None) -> None:
+    shop.kubectl("create", "serviceaccount", "reader")
+    shop.kubectl(
+        "create", "role", "reader", "--verb=get,list", "--resource=deployments.apps,leases.coordination.k8s.io"
+    )
+    shop.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={shop.namespace}:reader")
+    reader = Shop(shop.cluster.as_account("reader", shop.namespace), shop.namespace)
+    with pytest.raises(EffectFailed, match="cannot list Canaries"):
+        at_work(reader)
