@@ -34,6 +34,28 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Cluster(_Section):
+    """A Kubernetes cluster that denies Responder's account under a stop."""
+
+    kubeconfig: Path | None = Field(None, description="Kubeconfig file; null means as kubectl finds it.")
+    context: str | None = Field(None, description="Its context; null means the current one.")
+    namespace: str = Field("responder", description="Where `responder kubernetes manifests` put the account.")
+    environment: str | None = Field(
+        None, description="All that the account acts on is of this environment; null means of several."
+    )
+
+    @property
+    def name(self) -> str:
+        """What people call it; two accounts of one cluster differ by their namespace."""
+        return f"{self.context or self.kubeconfig or 'of the current context'}/{self.namespace}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """How an effect connects to it."""
+        place = {"kubeconfig": self.kubeconfig and str(self.kubeconfig.expanduser()), "context": self.context}
+        return {**place, "namespace": self.namespace}
+
+
 class Stop(_Section):
     """The emergency stop (spec section 3)."""
 
@@ -42,6 +64,16 @@ class Stop(_Section):
         description="Its text is the reason; its absence in a readable folder means clear.",
     )
     nag_after_minutes: int = Field(60, ge=1, description="A stop older than this is nagged about.")
+    clusters: tuple[Cluster, ...] = Field((), description="Clusters in which `responder stop` sets the stop too.")
+
+    @field_validator("clusters")
+    @classmethod
+    def _each_once(cls, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+        """What is said of a cluster is said by its name."""
+        names = [cluster.name for cluster in clusters]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"cluster {', '.join(twice)} is named twice")
+        return clusters
 
 
 class SeverityLimits(_Section):

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from sqlalchemy import select, update
 
-from sre_responder import approval, stop
-from sre_responder.errors import InputError, Refused
+from sre_responder import approval, cluster_stop, stop
+from sre_responder.errors import EffectFailed, InputError, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import stops
@@ -134,7 +134,16 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
             notify="incident_commander",
             stop=name,
         )
-    return {"stop": name, "lifted_by": actor}
+        every = connection.execute(select(stops)).all()
+    done: dict[str, Any] = {"stop": name, "lifted_by": actor}
+    clusters = home.policy.stop.clusters
+    if clusters and stop.read_file(home.policy.stop.file).state == "clear":
+        told = cluster_stop.release(clusters, row, every)
+        cluster_stop.record(ledger, actor, name, told)
+        done["clusters"] = told["done"] + told["left"]
+        if told["left"]:
+            raise EffectFailed(f"{name} is lifted; {'; '.join(told['left'])}", **done)
+    return done
 
 
 def sign_and_keep(

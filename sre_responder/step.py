@@ -262,9 +262,10 @@ def _act(
     except StateMoved as error:
         _end(home, ledger, decision, request, "not_done", error.message, outcome="not_done")
         raise
-    except EffectFailed as error:
+    except (EffectFailed, Refused) as error:  # refused: the platform's own guard denied it
         if _untouched(effect, change):
-            _end(home, ledger, decision, request, "failed", error.message, outcome="not_improved")
+            state, outcome = ("not_done", "not_done") if isinstance(error, Refused) else ("failed", "not_improved")
+            _end(home, ledger, decision, request, state, error.message, outcome=outcome)
             raise
         _end(home, ledger, decision, request, "unknown", error.message, outcome="unknown")
         raise _unknown(request, plan, error.message) from error

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
 
-from sre_responder import stop
+from sre_responder import cluster_stop, stop
 from sre_responder.drive.prove import Proof, descendants, described, end, end_tree, processes_of
 from sre_responder.ledger import Ledger, attempts, runs
 from sre_responder.ledger.runs import MACHINE, alive
+from sre_responder.names import shown
+from sre_responder.policy import Cluster
 
 DRIVER_SECONDS = 3.0
 """How long a driver that lives may take to end its own run before it is ended from here."""
@@ -27,13 +30,17 @@ class Stopping:
     seconds: float
 
 
-def halt(ledger: Ledger, who: str, reason: str, *, environment: str | None, service: str | None) -> Stopping:
-    """Raise a stop and end every run that it covers. What cannot be ended, or not proven, is named."""
+def halt(
+    ledger: Ledger, who: str, reason: str, *, environment: str | None, service: str | None, clusters: Sequence[Cluster] = ()
+) -> Stopping:  # fmt: skip
+    """Raise a stop, end every run that it covers, and let the clusters deny meanwhile. What cannot be ended, or not proven, is named."""
     began = time.monotonic()
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         name = stop.raise_(connection, now, who, reason, environment=environment, service=service)
         standing = runs.standing(connection)
+    words = cluster_stop.reason_of(name, shown(who, 64), shown(reason, stop.REASON_LIMIT))
+    denying = cluster_stop.setting(cluster_stop.covered(clusters, environment, service), words)
     covered = [r for r in standing if environment in (None, r.environment) and service in (None, r.service)]
     ended: list[str] = []
     left: list[str] = []
@@ -51,6 +58,10 @@ def halt(ledger: Ledger, who: str, reason: str, *, environment: str | None, serv
             now = ledger.now(connection)
             runs.end(connection, now, row.id, "stopped", who, f"run {row.id} ended by {name}", ended=ended, left=left)
             attempts.reap(connection, now)
+    told = denying()
+    cluster_stop.record(ledger, who, name, told)
+    ended += told["done"]
+    left += told["left"]
     return Stopping(name, tuple(ended), tuple(left), round(time.monotonic() - began, 2))
 
 

@@ -23,6 +23,7 @@ MODULES = {
     "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "break-glass"),
     "state": ("status", "stop", "stops", "contained", "deliver"),
     "recovery": ("settle", "undo"),
+    "kubernetes": ("kubernetes",),
     "house": ("init", "doctor", "lint", "policy", "runbooks", "ledger"),
 }
 """Where each command stands. In an outage the start is waited for, so a call imports one module, and a list all of them."""

@@ -221,4 +221,5 @@ def _tell(result: dict[str, Any], json: bool) -> None:
     if json:
         print_json(result)
     else:
-        say(", ".join(f"{name}: {value}" for name, value in result.items()))
+        told = {name: "; ".join(value) if isinstance(value, list) else value for name, value in result.items()}
+        say(", ".join(f"{name}: {value}" for name, value in told.items() if value != ""))

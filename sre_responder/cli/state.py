@@ -142,7 +142,8 @@ def stop(
     if service is not None:
         here.home.catalogue.service(service)
     who = approval.requester(here.home.people)
-    done = stopping.halt(here.ledger, who, reason, environment=environment, service=service)
+    clusters = here.home.policy.stop.clusters
+    done = stopping.halt(here.ledger, who, reason, environment=environment, service=service, clusters=clusters)
     outbox.deliver(here.ledger, here.home.policy.notifications, send)
     if json:
         print_json(asdict(done))

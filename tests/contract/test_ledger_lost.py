@@ -8,29 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from light import Light, home_with, take
 from postgresql import Server, programs, server
 from sqlalchemy import text
 
-from sre_responder import runbook, step
-from sre_responder.effects import Change
+from sre_responder import step
 from sre_responder.errors import LedgerUnavailable, OutcomeUnknown, Refused
-from sre_responder.guard.snapshot import Request
-from sre_responder.home import Home, find
-from sre_responder.ledger import Ledger, attempts, audit, connection, incidents, runs
-from sre_responder.step import Step, perform
+from sre_responder.home import Home
+from sre_responder.ledger import Ledger, attempts, audit, connection
 
 pytestmark = pytest.mark.contract
 
-PLAY = """\
-- name: Purge
-  hosts: localhost
-  vars:
-    runbook: {id: purge, failure_class: stale, success: {url: "http://127.0.0.1:1/"}}
-  tasks:
-    - {name: Look, sre.responder.diagnose: }
-    - {name: Purge, sre.responder.http_cache_purge: }
-"""
 LIMIT_SECONDS = 1
 
 
@@ -46,51 +34,7 @@ def database() -> Iterator[Server]:
 @pytest.fixture
 def home(database: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr(connection, "BUSY_SECONDS", LIMIT_SECONDS)
-    folder = tmp_path / "home"
-    (folder / "runbooks" / "purge").mkdir(parents=True)
-    (tmp_path / "stop").mkdir()
-    policy = {"profile": "homelab", "stop": {"file": str(tmp_path / "stop" / "EMERGENCY_STOP")}}
-    (folder / "policy.yml").write_text(yaml.safe_dump(policy))
-    service = {"kind": "Component", "metadata": {"name": "checkout"}, "spec": {}}
-    (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
-    (folder / "runbooks" / "purge" / "runbook.yml").write_text(PLAY)
-    runbook.register(folder, [folder / "runbooks" / "purge"])
-    url = database.url("postgres")
-    here = find({"HOME": str(tmp_path), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": url})
-    ledger = Ledger(url)
-    ledger.upgrade()
-    with ledger.transaction() as transaction:
-        now = ledger.now(transaction)
-        incidents.open_(
-            transaction, now, id="INC-1234", service="checkout", environment="dev", severity="SEV4", title="x", actor="x"
-        )  # fmt: skip
-        runs.begin(transaction, now, "run", driven=False, requester="dana")
-    return here
-
-
-class Light:
-    """The smallest effect there is: a light that is on or off. `act` first does what the test wants to happen then."""
-
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        self.on, self.meanwhile = False, meanwhile
-
-    def plan(self) -> Change:
-        return Change("light", {"on": self.on}, {"on": True})
-
-    def act(self, change: Change, plan: str) -> dict[str, Any]:
-        self.on = True
-        self.meanwhile()
-        return {"on": True}
-
-
-def take(home: Home, light: Light) -> dict[str, Any]:
-    book = home.runbooks.named("purge")
-    task = next(one for one in book.tasks if one.action)
-    request = Request(
-        action="http_cache_purge", incident="INC-1234", service="checkout", environment="dev", confirm_production=False,
-        run="run", task="task", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
-    )  # fmt: skip
-    return perform(home, Ledger(home.ledger_url), Step(request, {}, book, check=False), light)
+    return home_with(tmp_path, database.url("postgres"))
 
 
 def types(home: Home) -> list[str]:

@@ -1,0 +1,89 @@
+"""What each action asks of the API server: the one list from which the roles are made, and by which they are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Verbs on resources of one API group, as RBAC has them."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return {"apiGroups": [self.group], "resources": [*self.resources], "verbs": [*self.verbs]}
+
+
+_READ = ("get", "list", "watch")
+_PODS = (
+    Rule("", ("pods",), ("list",)),
+    Rule("apps", ("replicasets",), ("list",)),
+)  # a Deployment owns pods at second hand
+_ROOM = Rule("", ("limitranges", "resourcequotas"), ("list",))
+_SCALER = Rule("autoscaling", ("horizontalpodautoscalers",), ("get", "list", "patch"))
+_LEASE = Rule("coordination.k8s.io", ("leases",), ("get", "create", "patch", "delete"))
+
+RIGHTS: Mapping[str, tuple[Rule, ...]] = {
+    "kubernetes_isolate": (
+        Rule("apps", ("deployments", "statefulsets"), ("get", "list", "patch")),
+        Rule("apps", ("daemonsets",), ("get", "list")),
+        Rule("", ("pods",), (*_READ, "patch", "delete")),
+        Rule("apps", ("replicasets",), ("list",)),
+        Rule("", ("services",), ("list",)),
+        Rule("networking.k8s.io", ("networkpolicies",), ("get", "list", "create", "delete")),
+        _ROOM,
+        _SCALER,
+        _LEASE,
+    ),
+    "kubernetes_pause_rollout": (Rule("apps", ("deployments",), (*_READ, "patch")), *_PODS, _LEASE),
+    "kubernetes_restart": (
+        Rule("apps", WORKLOADS, (*_READ, "patch")),
+        *_PODS,
+        _ROOM,
+        Rule("policy", ("poddisruptionbudgets",), ("list",)),  # only to tell of them
+        _LEASE,
+    ),
+    "kubernetes_scale": (
+        Rule("apps", ("deployments", "statefulsets"), (*_READ, "patch")),
+        *_PODS,
+        _ROOM,
+        _SCALER,
+        _LEASE,
+    ),
+    "kubernetes_rollback": (
+        Rule("apps", WORKLOADS, (*_READ, "patch")),
+        Rule("apps", ("replicasets",), ("get", "list", "patch")),  # its undo marks the revision to which it returns
+        Rule("apps", ("controllerrevisions",), ("list",)),
+        Rule("", ("pods",), ("list", "delete")),  # a StatefulSet's broken pod is deleted, or it stays for ever
+        Rule("", ("configmaps", "secrets"), ("get",)),  # only their metadata is asked for, to warn of what changed
+        _LEASE,
+    ),
+}
+"""By action: what it calls, and what its undo does by kubectl."""
+
+READING = (
+    Rule("apps", (*WORKLOADS, "replicasets", "controllerrevisions"), _READ),
+    Rule("", ("pods", "services", "endpoints", "events", "resourcequotas", "limitranges"), _READ),
+    Rule("", ("pods/log",), ("get",)),
+    Rule("discovery.k8s.io", ("endpointslices",), _READ),
+    Rule("events.k8s.io", ("events",), _READ),
+    Rule("autoscaling", ("horizontalpodautoscalers",), _READ),
+    Rule("policy", ("poddisruptionbudgets",), _READ),
+)
+"""What evidence and diagnosis read in a namespace: never secrets."""
+OUTSIDE = (
+    Rule("", ("nodes",), _READ),
+    Rule("argoproj.io", ("applications", "rollouts"), ("get", "list")),
+    Rule("flagger.app", ("canaries",), ("get", "list")),
+    Rule("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("get", "list")),
+    Rule("helm.toolkit.fluxcd.io", ("helmreleases",), ("get", "list")),
+)
+"""What is read wherever it stands: nodes, and those who may be at work on a workload (owners.py)."""

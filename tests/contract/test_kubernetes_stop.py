@@ -1,0 +1,672 @@
+"""Responder's account in a real cluster: its rights are enough and no more, a stop denies all of them, and only a person lifts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from control_plane import Cluster, wait_until
+from kubernetes_shop import Shop
+from typer.testing import CliRunner
+
+from sre_responder import cli, errors
+from sre_responder.actions import ACTIONS
+from sre_responder.effects import EFFECTS, Change
+from sre_responder.effects.kubernetes import brake
+from sre_responder.effects.kubernetes.api import KINDS
+from sre_responder.effects.kubernetes.brake import State
+from sre_responder.effects.kubernetes.manifests import manifests
+from sre_responder.effects.kubernetes.rights import RIGHTS, WORKLOADS
+from sre_responder.errors import EffectFailed, InputError
+
+pytestmark = pytest.mark.contract
+
+PLAN = "a1b2c3d4" * 8
+Undo = Callable[["Exercise", Change], subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Responder's account as the manifests made it, for one namespace of workloads."""
+
+    admin: Cluster
+    cluster: Cluster
+    home: str
+    namespace: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """How the brake finds the cluster, as the account itself."""
+        return {"kubeconfig": str(self.cluster.kubeconfig), "namespace": self.home}
+
+    @property
+    def as_admin(self) -> dict[str, Any]:
+        return {**self.arguments, "kubeconfig": str(self.admin.kubeconfig)}
+
+    def kubectl(self, *words: object, check: bool = True) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *words, check=check)
+
+    def may(self, verb: str, resource: str) -> bool:
+        return self.kubectl("auth", "can-i", verb, resource, check=False).startswith("yes")
+
+
+@contextmanager
+def installed(admin: Cluster) -> Iterator[Account]:
+    """What the command prints, applied by real kubectl, in namespaces of its own."""
+    word = secrets.token_hex(4)
+    home, namespace = f"responder-{word}", f"test-{word}"
+    told = CliRunner().invoke(cli.app, ["kubernetes", "manifests", "--namespace", home, "--watch", namespace])
+    assert told.exit_code == 0, told.output
+    admin.kubectl("create", "namespace", namespace)
+    admin.apply(told.output)
+    try:
+        account = Account(admin, admin.as_account("responder", home), home, namespace)
+        bad = ("create", "deployment", "probe", "--image=probe", "--dry-run=server")
+        wait_until(lambda: "by plan only" in admin.kubectl(
+            "-n", namespace, *bad, f"--as=system:serviceaccount:{home}:responder", "--as-group=system:masters", check=False
+        ), "the policies are at work")  # fmt: skip
+        yield account
+    finally:
+        admin.kubectl("delete", "-f", "-", "--wait=false", "--ignore-not-found", input=told.output)
+        admin.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Cluster) -> Iterator[Account]:
+    with installed(cluster) as account:
+        yield account
+
+
+@pytest.fixture
+def account(shared: Account) -> Iterator[Account]:
+    """The account, with no stop set before or after."""
+    yield shared
+    brake.release(shared.as_admin)
+
+
+@pytest.fixture
+def own_account(cluster: Cluster) -> Iterator[Account]:
+    """One for a test that breaks it."""
+    with installed(cluster) as account:
+        yield account
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One workload as admin and account see it, which has served two images."""
+
+    admin: Shop
+    account: Shop
+
+    def arguments(self, exercise: Exercise, **more: Any) -> dict[str, Any]:
+        """What the account asks of the action: its own options, and other ways to find the workload."""
+        words = {**self.account.arguments, **exercise.options(self.admin), **more}
+        return {key: value for key, value in words.items() if value is not None}
+
+    def perform(self, exercise: Exercise, **more: Any) -> Change:
+        """Plan and act, as the account."""
+        arguments, effect = self.arguments(exercise, **more), EFFECTS[exercise.action]
+        change = effect.plan(arguments)
+        effect.act({**arguments, "_plan": PLAN, "_incident": "INC-1234"}, change)
+        return change
+
+    def settle(self) -> None:
+        """Well, with two pods and a finished rollout; a StatefulSet waits for its broken pods for ever."""
+        image = f"shop=registry.test:5000/shop:{'1' if self.admin.tag == '1' else '2'}"
+        what = f"{self.admin.kind}/{self.admin.name}"
+        self.admin.kubectl("rollout", "resume", what, check=False)
+        self.admin.kubectl("delete", "networkpolicies,leases", "--all")
+        self.admin.kubectl("set", "image", what, image)
+        if self.admin.states("bad-pull-0"):
+            self.admin.kubectl("delete", "pods", "-l", f"app={self.admin.name}", "--wait=false")
+        if self.admin.kind != "DaemonSet":
+            self.admin.kubectl("scale", what, "--replicas=2")
+        self.admin.kubectl("rollout", "status", what, "--timeout=60s")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """How an action is made to use its rights."""
+
+    action: str
+    kinds: tuple[str, ...]
+    options: Callable[[Shop], dict[str, Any]] = lambda shop: {}
+    first: Callable[[Shop], object] = lambda shop: None
+    """What an admin does first."""
+
+
+def other_image(shop: Shop) -> dict[str, Any]:
+    return {"to": f"registry.test:5000/shop:{'1' if shop.tag != '1' else '2'}"}
+
+
+def begin_a_rollout(shop: Shop) -> None:
+    shop.kubectl("set", "image", f"{shop.kind}/{shop.name}", "shop=registry.test:5000/shop:bad-pull-0")
+    wait_until(lambda: shop.states("bad-pull-0"), "the bad one begins")
+
+
+ALL = ("Deployment", "StatefulSet", "DaemonSet")
+COUNTED = ("Deployment", "StatefulSet")
+EXERCISES = {
+    "quarantine": Exercise(
+        "kubernetes_isolate", ("Deployment", "DaemonSet"), lambda shop: {"how": "quarantine"}, begin_a_rollout
+    ),
+    "network policy": Exercise("kubernetes_isolate", ALL, lambda shop: {"how": "network_policy"}),
+    "scale to zero": Exercise("kubernetes_isolate", COUNTED, lambda shop: {"how": "scale_to_zero"}),
+    "pause": Exercise("kubernetes_pause_rollout", ("Deployment",), first=begin_a_rollout),
+    "restart": Exercise("kubernetes_restart", ALL),
+    "scale": Exercise("kubernetes_scale", COUNTED, lambda shop: {"replicas": 3}),
+    "rollback": Exercise("kubernetes_rollback", ALL, other_image),
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(shared: Account) -> Callable[[str], Pair]:
+    """`pairs(KIND)` is the workload of that kind, made when it is first asked for."""
+    made: dict[str, Pair] = {}
+
+    def pair(kind: str) -> Pair:
+        if kind not in made:
+            shop = Shop(shared.admin, shared.namespace, kind, f"shop-{kind.lower()}")
+            for tag in ("1", "2"):
+                document = yaml.safe_load(shop.manifest(tag))
+                document["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [
+                    {"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "key"}},
+                ]  # fmt: skip
+                shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(document))
+                shop.kubectl("rollout", "status", f"{kind}/{shop.name}", "--timeout=60s")
+            made[kind] = Pair(shop, replace(shop, cluster=shared.cluster))
+        return made[kind]
+
+    return pair
+
+
+@pytest.fixture(scope="module")
+def alone(shared: Account) -> Callable[[str], None]:
+    """`alone(ACTION)` leaves the account that action's role and no other, so that each right is the action's own."""
+    made = [one for one in manifests(shared.home, [shared.namespace]) if one["kind"] == "RoleBinding"]
+    roles = {one["roleRef"]["name"]: one for one in made if one["metadata"]["namespace"] == shared.namespace}
+    now = [""]
+
+    def only(action: str) -> None:
+        name = f"{shared.home}-{action.replace('_', '-')}"
+        if now != [name]:
+            shared.admin.kubectl("delete", "rolebinding", "-n", shared.namespace, "--all")
+            wait_until(lambda: not shared.may("patch", "deployments"), "the account may do nothing")
+            shared.admin.apply(yaml.safe_dump(roles[name]))
+            wait_until(lambda: shared.may("patch", "deployments"), f"the account has {name}")
+            now[:] = [name]
+
+    return only
+
+
+@pytest.fixture
+def undo(
+    account: Account, undo_by_hand: Callable[[str, Change], subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Exercise, Change], subprocess.CompletedProcess[str]]:  # fmt: skip
+    """Undoes a change by its playbook, as the account."""
+    monkeypatch.setenv("PATH", f"{account.admin.kubectl_program.parent}{os.pathsep}{os.environ['PATH']}")
+    return lambda exercise, change: undo_by_hand(exercise.action, change)
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, one in EXERCISES.items() for kind in one.kinds])
+def test_an_action_is_done_and_undone_with_its_own_role_and_no_other(
+    account: Account, alone: Callable[[str], None], pairs: Callable[[str], Pair], undo: Undo, name: str, kind: str
+) -> None:
+    pair, exercise = pairs(kind), EXERCISES[name]
+    effect = EFFECTS[exercise.action]
+    pair.settle()
+    exercise.first(pair.admin)
+    alone(exercise.action)
+    change = pair.perform(exercise)
+    assert effect.became(change, effect.read(pair.arguments(exercise))) == "done"
+    assert "could not be looked at" not in str(change.evidence)
+    if ACTIONS[exercise.action].undoable:
+        undone = undo(exercise, change)
+        assert undone.returncode == 0, undone.stdout + undone.stderr
+        assert effect.became(change, effect.read(pair.arguments(exercise))) == "not_done"
+
+
+KIND_OF = {
+    "statefulsets": "StatefulSet", "controllerrevisions": "StatefulSet", "pods": "StatefulSet", "daemonsets": "DaemonSet",
+}  # fmt: skip
+LISTED = [("list", resource) for resource in WORKLOADS]
+WORDS = {plural: rf"({kind}|{plural})" for kind, (_, plural) in KINDS.items()}
+WARNED = ("configmaps", "secrets", "poddisruptionbudgets")
+EACH = [
+    (action, resource, verb)
+    for action, rules in RIGHTS.items()
+    for rule in rules
+    for resource in rule.resources
+    for verb in rule.verbs
+]  # fmt: skip
+
+
+BY_UNDO = {
+    ("kubernetes_rollback", "replicasets", "get"),
+    ("kubernetes_rollback", "replicasets", "patch"),
+    ("kubernetes_scale", "horizontalpodautoscalers", "get"),
+    ("kubernetes_isolate", "horizontalpodautoscalers", "get"),
+    ("kubernetes_isolate", "horizontalpodautoscalers", "patch"),
+    ("kubernetes_isolate", "pods", "delete"),
+    ("kubernetes_isolate", "networkpolicies", "delete"),
+}
+BY = {
+    ("kubernetes_isolate", "daemonsets"): "network policy",
+    ("kubernetes_isolate", "networkpolicies"): "network policy",
+    ("kubernetes_isolate", "statefulsets"): "scale to zero",
+    ("kubernetes_isolate", "deployments"): "scale to zero",
+    ("kubernetes_isolate", "horizontalpodautoscalers"): "scale to zero",
+    ("kubernetes_isolate", "leases"): "scale to zero",
+}
+"""Which exercise uses a right, where it is not the action's first."""
+
+
+def test_every_action_is_exercised() -> None:
+    assert {one.action for one in EXERCISES.values()} == set(RIGHTS)
+
+
+def left_by_a_dead_process(shop: Shop) -> None:
+    """The lock of a healer on this machine that was killed: it is taken over."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    uid, held = shop.document["metadata"]["uid"], {"holderIdentity": f"{socket.gethostname()}/{dead.pid}/0.00"}
+    metadata = {"name": f"responder-{uid}"}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": held}
+    shop.kubectl("apply", "-f", "-", input=json.dumps(lease))
+
+
+@contextmanager
+def without(account: Account, action: str, resource: str, verb: str) -> Iterator[None]:
+    """The action's role with one verb less on one resource."""
+    role = f"{account.home}-{action.replace('_', '-')}"
+    before = account.admin.get("clusterrole", role)["rules"]
+    rules = [
+        {**rule, "resources": [one], "verbs": [v for v in rule["verbs"] if (one, v) != (resource, verb)]}
+        for rule in before
+        for one in rule["resources"]
+    ]
+    rules = [rule for rule in rules if rule["verbs"]]
+    account.admin.kubectl("patch", "clusterrole", role, "--type=merge", "-p", json.dumps({"rules": rules}))
+    wait_until(lambda: not account.may(verb, resource), f"the account may not {verb} {resource}")
+    try:
+        yield
+    finally:
+        account.admin.kubectl("patch", "clusterrole", role, "--type=merge", "-p", json.dumps({"rules": before}))
+        wait_until(lambda: account.may(verb, resource), f"the account may {verb} {resource}")
+
+
+@pytest.fixture
+def scaler(shared: Account, pairs: Callable[[str], Pair]) -> Iterator[None]:
+    """An autoscaler of the Deployment."""
+    shop = pairs("Deployment").admin
+    shop.kubectl("autoscale", "deployment", shop.name, "--min=2", "--max=5")
+    yield
+    shop.kubectl("delete", "horizontalpodautoscaler", shop.name)
+
+
+@pytest.mark.parametrize(("action", "resource", "verb"), EACH)
+def test_with_one_verb_less_the_error_names_that_verb_and_resource(
+    account: Account, own_cluster: Cluster, alone: Callable[[str], None], pairs: Callable[[str], Pair], undo: Undo,
+    request: pytest.FixtureRequest, action: str, resource: str, verb: str,
+) -> None:  # fmt: skip
+    first = next(name for name, one in EXERCISES.items() if one.action == action)
+    exercise, kind = EXERCISES[BY.get((action, resource), first)], KIND_OF.get(resource, "Deployment")
+    pair = pairs(kind if kind in exercise.kinds else "Deployment")
+    pair.settle()
+    if (action, resource, verb) == ("kubernetes_rollback", "pods", "delete"):
+        begin_a_rollout(pair.admin)
+    if resource == "horizontalpodautoscalers":
+        request.getfixturevalue("scaler")
+    if (resource, verb) == ("leases", "patch"):
+        left_by_a_dead_process(pair.admin)
+    exercise.first(pair.admin)
+    by_label = {"name": None, "kubernetes_id": pair.admin.name} if (verb, resource) in LISTED else {}
+    words = rf"(?i)cannot {verb} {WORDS[resource]}\b.*cannot {verb} resource \"{resource}\""
+    alone(action)
+    # The controllers are held while a watch is refused: else they might have done all before anybody watches.
+    held = own_cluster.paused("kube-controller-manager") if verb == "watch" else nullcontext()
+    with without(account, action, resource, verb), held:
+        if resource in WARNED:
+            change = EFFECTS[action].plan(pair.arguments(exercise))
+            assert f"could not be looked at: cannot {verb}" in str(change.evidence)
+        elif (action, resource, verb) in BY_UNDO:
+            undone = undo(
+                exercise, pair.perform(exercise, timeout_s=1 if resource == "horizontalpodautoscalers" else 20)
+            )
+            assert re.search(rf'cannot {verb} resource .{{0,2}}"{resource}', undone.stdout + undone.stderr)
+        elif (resource, verb) == ("leases", "delete"):
+            pair.perform(exercise)  # what cannot be removed stays, until its holder is dead
+            assert "responder-" in pair.admin.kubectl("get", "leases", "-o", "name")
+        else:
+            with pytest.raises(EffectFailed, match=words):
+                pair.perform(exercise, **by_label)
+
+
+@pytest.fixture
+def wide(account: Account) -> Iterator[Account]:
+    """The account with every right there is, so that nothing but admission can hold it."""
+    admin = account.admin
+    admin.kubectl(
+        "create", "clusterrolebinding", account.home, "--clusterrole=cluster-admin",
+        f"--serviceaccount={account.home}:responder",
+    )  # fmt: skip
+    wait_until(lambda: account.may("create", "pods"), "the account may do everything")
+    yield account
+    admin.kubectl("delete", "clusterrolebinding", account.home)
+    wait_until(lambda: not account.may("create", "pods"), "the account may do its own work only")
+
+
+@pytest.fixture
+def pod(account: Account) -> str:
+    name = f"pod-{secrets.token_hex(4)}"
+    account.admin.kubectl("-n", account.namespace, "run", name, "--image=shop:1")
+    return name
+
+
+EVICTION = '{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "POD"}}'
+WRITES = {
+    "a pod is made": ("run", "another", "--image=shop:1"),
+    "a pod is deleted": ("delete", "pod", "POD"),
+    "pods are deleted by their label": ("delete", "pod", "-l", "run=POD"),
+    "a pod is evicted": ("create", "--raw", "/api/v1/namespaces/NAMESPACE/pods/POD/eviction", "-f", "-"),
+    "a pod is labelled": ("label", "pod", "POD", "quarantine=yes"),
+    "a command is run in a pod": ("exec", "POD", "--", "true"),
+    "a workload is scaled": ("scale", "deployment/shop-deployment", "--replicas=0"),
+    "a workload is changed under a plan": ("annotate", "deployment", "shop-deployment", f"responder.sre/plan={PLAN}", "--overwrite"),
+    "a workload is deleted": ("delete", "deployment", "shop-deployment"),
+    "a network policy is made": ("create", "-f", "-"),
+    "a node is cordoned": ("cordon", "node-1"),
+    "a namespace is made": ("create", "namespace", "another"),
+    "its own rights are changed": ("delete", "clusterrolebinding", "HOME"),
+    "another stop is written over it": ("annotate", "serviceaccount", "responder", "-n", "HOME", "responder.sre/stop-reason=x", "--overwrite"),
+    "the stop is lifted": ("annotate", "serviceaccount", "responder", "-n", "HOME", "responder.sre/stopped-"),
+    "the stop is said to be none": ("annotate", "serviceaccount", "responder", "-n", "HOME", "responder.sre/stopped=false", "--overwrite"),
+    "the account is deleted": ("delete", "serviceaccount", "responder", "-n", "HOME"),
+    "a token is made": ("create", "token", "responder", "-n", "HOME"),
+    "its namespace is deleted": ("delete", "namespace", "HOME", "--wait=false"),
+}  # fmt: skip
+NETWORK_POLICY = '{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": {"podSelector": {}}}'
+
+
+def test_under_a_stop_every_write_is_denied_even_to_an_account_with_all_rights_and_reads_go_on(
+    wide: Account, pairs: Callable[[str], Pair], pod: str
+) -> None:
+    pairs("Deployment")
+    brake.set_stop(wide.arguments, "the vendor is at work")
+    let_through = []
+    for case, words in WRITES.items():
+        words = tuple(
+            w.replace("POD", pod).replace("HOME", wide.home).replace("NAMESPACE", wide.namespace) for w in words
+        )
+        text = EVICTION.replace("POD", pod) if "evicted" in case else NETWORK_POLICY
+        told = wide.cluster.kubectl("-n", wide.namespace, *words, input=text, check=False)
+        if f"ValidatingAdmissionPolicy '{wide.home}-" not in told:  # the stop's, or one that denies it at any time
+            let_through.append((case, told))
+    assert let_through == []
+    assert pod in wide.kubectl("get", "pods")
+    assert wide.kubectl("auth", "whoami")
+    brake.release(wide.as_admin)
+    wide.kubectl("delete", "pod", pod, "--wait=false")
+
+
+def test_a_stop_between_plan_and_act_denies_the_act_and_the_plan_holds_once_it_is_lifted(
+    account: Account, alone: Callable[[str], None], pairs: Callable[[str], Pair]
+) -> None:
+    pair = pairs("Deployment")
+    pair.settle()
+    alone("kubernetes_rollback")
+    arguments = {**pair.arguments(EXERCISES["rollback"]), "_plan": PLAN, "_incident": "INC-1234"}
+    change, before = EFFECTS["kubernetes_rollback"].plan(arguments), pair.admin.document["spec"]
+    brake.set_stop(account.arguments, "the vendor is at work")
+    with pytest.raises(
+        errors.Refused, match=r"admission denies it: .* an emergency stop is set: the vendor is at work"
+    ):
+        EFFECTS["kubernetes_rollback"].act(arguments, change)
+    assert pair.admin.document["spec"] == before
+    assert EFFECTS["kubernetes_rollback"].read(arguments) == change.before
+    brake.release(account.as_admin)
+    EFFECTS["kubernetes_rollback"].act(arguments, change)
+    assert arguments["to"].endswith(f":{pair.admin.tag}")
+
+
+def test_the_writes_of_others_go_on_under_a_stop_and_name_no_plan(
+    account: Account, pairs: Callable[[str], Pair], pod: str
+) -> None:
+    shop = pairs("Deployment").admin
+    brake.set_stop(account.arguments, "the vendor is at work")
+    shop.kubectl("delete", "pod", pod)
+    shop.kubectl("scale", f"deployment/{shop.name}", "--replicas=3")
+    shop.kubectl("rollout", "status", f"deployment/{shop.name}", "--timeout=30s")
+    shop.kubectl("scale", f"deployment/{shop.name}", "--replicas=2")
+
+
+def test_the_state_of_the_stop_is_told_to_whoever_asks(account: Account) -> None:
+    for arguments in (account.arguments, account.as_admin):
+        assert brake.state(arguments) == State("clear")
+    brake.set_stop(account.as_admin, "the vendor is at work")
+    for arguments in (account.arguments, account.as_admin):
+        assert brake.state(arguments) == State("stopped", "the vendor is at work")
+
+
+def test_an_earlier_stop_keeps_its_reason_and_a_later_one_is_proven_too(account: Account) -> None:
+    assert brake.set_stop(account.arguments, "first") == "first"
+    for arguments in (account.arguments, account.as_admin):
+        assert brake.set_stop(arguments, "second") == "first"
+
+
+def test_the_account_lifts_no_stop_and_is_told_who_does(account: Account) -> None:
+    brake.set_stop(account.arguments, "the vendor is at work")
+    with pytest.raises(EffectFailed, match="may not lift it") as refused:
+        brake.release(account.arguments)
+    command = refused.value.cure.split("`")[1].split()
+    assert brake.state(account.as_admin).word == "stopped"
+    account.admin.kubectl(*command[1:])
+    wait_until(lambda: brake.state(account.as_admin).word == "clear", "the command lifts it")
+
+
+OWN = {
+    "a cloud role": ("annotate", "serviceaccount", "responder", "eks.amazonaws.com/role-arn=admin"),
+    "a cloud role together with a stop": ("annotate", "serviceaccount", "responder", "responder.sre/stopped=true", "role=admin"),
+    "a label": ("label", "serviceaccount", "responder", "a=b"),
+    "a pull secret": ("patch", "serviceaccount", "responder", "-p", '{"imagePullSecrets": [{"name": "x"}]}'),
+    "a stop that is none": ("annotate", "serviceaccount", "responder", "responder.sre/stopped=false"),
+    "a token": ("create", "token", "responder"),
+    "another account": ("create", "serviceaccount", "another"),
+    "itself, deleted": ("delete", "serviceaccount", "responder"),
+}  # fmt: skip
+
+
+def test_of_accounts_even_one_with_all_rights_may_change_nothing_but_set_the_stop(wide: Account) -> None:
+    told = {case: wide.cluster.kubectl("-n", wide.home, *words, check=False) for case, words in OWN.items()}
+    assert [said for said in told.values() if "may set the stop, and change nothing else" not in said] == []
+    stop = ("annotate", "serviceaccount", "responder", "responder.sre/stopped=true", "responder.sre/stop-reason=hand")
+    wide.cluster.kubectl("-n", wide.home, *stop)
+    wait_until(lambda: brake.state(wide.as_admin) == State("stopped", "hand"), "the stop is at work")
+
+
+def test_the_account_has_no_right_over_policies_roles_and_other_accounts(account: Account) -> None:
+    beyond = (
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+        "clusterroles",
+        "rolebindings",
+        "serviceaccounts",
+    )
+    verbs = ("create", "update", "patch", "delete")
+    assert [(verb, resource) for resource in beyond for verb in verbs if account.may(verb, resource)] == []
+
+
+def test_a_stop_that_nothing_denies_is_not_proven(own_account: Account) -> None:
+    brake.set_stop(own_account.as_admin, "the vendor is at work")
+    own_account.admin.kubectl("delete", "validatingadmissionpolicybinding", f"{own_account.home}-stop")
+    wait_until(lambda: brake.state(own_account.as_admin).word == "unknown", "nothing denies any more")
+    with pytest.raises(EffectFailed, match=r"a dry run was not denied .*responder kubernetes manifests"):
+        brake.set_stop(own_account.as_admin, "the vendor is at work")
+
+
+def test_a_cluster_without_the_manifests_is_told_as_that(cluster: Cluster, namespace: str) -> None:
+    arguments = {"kubeconfig": str(cluster.kubeconfig), "namespace": namespace}
+    with pytest.raises(InputError, match="cannot get ServiceAccount responder"):
+        brake.set_stop(arguments, "the vendor is at work")
+    assert brake.state(arguments).word == "unknown"
+
+
+@pytest.mark.slow  # the API server believes a token for ten seconds after it last looked
+def test_an_account_that_is_deleted_can_do_nothing_and_hinders_nobody(own_account: Account) -> None:
+    admin = own_account.admin
+    admin.kubectl("delete", "serviceaccount", "responder", "-n", own_account.home)
+    admin.kubectl("-n", own_account.namespace, "create", "configmap", "written-by-another")
+    wait_until(
+        lambda: "Unauthorized" in own_account.kubectl("get", "deployments", check=False)
+        or "must be logged in" in own_account.kubectl("get", "deployments", check=False),
+        "its token is void",
+    )  # fmt: skip
+
+
+def test_applying_the_manifests_again_lifts_no_stop(account: Account) -> None:
+    brake.set_stop(account.arguments, "the vendor is at work")
+    words = ["kubernetes", "manifests", "--namespace", account.home, "--watch", account.namespace]
+    account.admin.apply(CliRunner().invoke(cli.app, words).output)
+    assert brake.state(account.as_admin) == State("stopped", "the vendor is at work")
+
+
+UNPLANNED = {
+    "another image": ("set", "image", "deployment/NAME", "shop=registry.test:5000/shop:evil"),
+    "another count": ("scale", "deployment/NAME", "--replicas=0"),
+    "a restart": ("rollout", "restart", "deployment/NAME"),
+    "a plan that is no digest": ("annotate", "deployment", "NAME", "responder.sre/plan=yes", "--overwrite"),
+    "a dry run's word in a real write": ("annotate", "deployment", "NAME", "responder.sre/plan=planned", "--overwrite"),
+    "a deletion": ("delete", "deployment", "NAME"),
+    "a workload of its own": ("create", "deployment", "another", "--image=evil"),
+}
+
+
+def test_a_token_alone_changes_no_workload_whatever_its_rights(wide: Account) -> None:
+    shop = Shop(wide.admin, wide.namespace, "Deployment", "fresh")
+    shop.release("1")
+    before = shop.document["spec"]
+    told = {
+        case: wide.kubectl(*(w.replace("NAME", shop.name) for w in words), check=False)
+        for case, words in UNPLANNED.items()
+    }
+    assert [said for said in told.values() if "writes workloads by plan only" not in said] == []
+    assert shop.document["spec"] == before
+    dry = ("annotate", "deployment", shop.name, "responder.sre/plan=planned", "--dry-run=server")
+    assert "dry run" in wide.kubectl(*dry)
+    wide.kubectl("annotate", "deployment", shop.name, f"responder.sre/plan={PLAN}")
+
+
+@dataclass(frozen=True)
+class Post:
+    """A home whose policy names clusters, and the command there."""
+
+    environ: dict[str, str]
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sre_responder.cli", *words],
+            env=self.environ, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Callable[..., Post]:
+    def at(*clusters: dict[str, Any]) -> Post:
+        stop = {"file": str(tmp_path / "EMERGENCY_STOP"), "clusters": list(clusters)}
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home/policy.yml").write_text(yaml.safe_dump({"profile": "homelab", "stop": stop}))
+        environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "RESPONDER_HOME": str(tmp_path / "home")}
+        post = Post({**environ, "RESPONDER_LEDGER": f"sqlite:///{tmp_path}/ledger.db"})
+        assert post("init").returncode == 0
+        return post
+
+    return at
+
+
+def test_the_command_sets_and_proves_the_stop_and_lifting_the_last_one_releases_it(
+    account: Account, post: Callable[..., Post]
+) -> None:
+    responder = post({**account.as_admin, "environment": "production"})
+    for scope in (("--environment", "staging"), ("--environment", "production", "--service", "checkout")):
+        assert "denies" not in responder("stop", "of less than the cluster", *scope).stderr
+    assert brake.state(account.as_admin) == State("clear")
+    first = responder("stop", "all of production", "--environment", "production")
+    assert (first.returncode, f"/{account.home}: denies" in first.stderr) == (0, True), first.stderr
+    told = account.kubectl(
+        "annotate", "serviceaccount", "responder", "-n", account.home, "responder.sre/x=y", check=False
+    )
+    assert re.search(r"an emergency stop is set: STOP-3 by \S+: all of production", told)
+    second = responder("stop", "everything")
+    assert (second.returncode, ": denies" in second.stderr) == (0, True), second.stderr
+    assert responder("lift", "STOP-3").returncode == 0
+    assert brake.state(account.as_admin).word == "stopped"
+    last = responder("lift", "STOP-4")
+    assert (last.returncode, ": released" in last.stderr) == (0, True), last.stderr
+    assert brake.state(account.as_admin) == State("clear")
+    assert ": released" in responder("audit", "show", "--json").stdout
+
+
+def test_a_home_that_has_the_account_alone_stops_the_cluster_and_is_told_that_it_cannot_lift(
+    account: Account, post: Callable[..., Post]
+) -> None:
+    responder = post(account.arguments)
+    assert responder("stop", "everything").returncode == 0
+    lifted = responder("lift", "STOP-1")
+    assert (lifted.returncode, "STOP-1 is lifted; cluster" in lifted.stderr) == (1, True)
+    assert re.search(r"denies still: this account may not lift it: .*kubectl annotate serviceaccount", lifted.stderr)
+    assert responder("stops", "--json").stdout.strip() == "[]"
+
+
+def test_a_stop_of_somebody_else_is_not_lifted_with_ones_own(account: Account, post: Callable[..., Post]) -> None:
+    responder = post(account.as_admin)
+    brake.set_stop(account.as_admin, "by another ledger")
+    assert responder("stop", "everything").returncode == 0
+    lifted = responder("lift", "STOP-1")
+    assert (lifted.returncode, "somebody else stopped it: by another ledger" in lifted.stderr) == (1, True)
+    assert brake.state(account.as_admin) == State("stopped", "by another ledger")
+
+
+def test_a_cluster_that_does_not_answer_is_not_proven_and_the_others_are_stopped(
+    account: Account, post: Callable[..., Post], tmp_path: Path
+) -> None:
+    config = json.loads(account.admin.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{nobody.getsockname()[1]}"
+        (tmp_path / "dead").write_text(json.dumps(config))
+        dead = {"kubeconfig": str(tmp_path / "dead"), "namespace": account.home}
+        stopped = post(dead, account.as_admin)("stop", "everything", "--json")
+    assert stopped.returncode == 4, stopped.stderr
+    done = json.loads(stopped.stdout)
+    assert [
+        said for said in done["left"] if "not proven: cannot get ServiceAccount" in said and "does not answer" in said
+    ]
+    assert [said for said in done["ended"] if said.endswith("denies")]
+    assert done["stop"] == "STOP-1"
+
+
+def test_a_cluster_that_hangs_delays_no_stop_beyond_its_seconds(
+    account: Account, post: Callable[..., Post], tmp_path: Path
+) -> None:
+    config = json.loads(account.admin.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # takes connections and says nothing
+        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "silent").write_text(json.dumps(config))
+        stopped = post({"kubeconfig": str(tmp_path / "silent"), "namespace": account.home})(
+            "stop", "everything", "--json"
+        )
+    assert (stopped.returncode, "not proven: no answer within 5 s" in stopped.stdout) == (4, True), stopped.stdout

@@ -1,0 +1,74 @@
+"""The smallest thing that the guard can act on: a light, a home with one runbook for it, and the step that turns it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sre_responder import runbook
+from sre_responder.effects import Change
+from sre_responder.guard.snapshot import Request
+from sre_responder.home import Home, find
+from sre_responder.ledger import Ledger, incidents, runs
+from sre_responder.step import Step, perform
+
+PLAY = """\
+- name: Purge
+  hosts: localhost
+  vars:
+    runbook: {id: purge, failure_class: stale, success: {url: "http://127.0.0.1:1/"}}
+  tasks:
+    - {name: Look, sre.responder.diagnose: }
+    - {name: Purge, sre.responder.http_cache_purge: }
+"""
+
+
+def home_with(root: Path, ledger_url: str) -> Home:
+    """A home whose ledger is at that address, with an open incident and a run."""
+    folder = root / "home"
+    (folder / "runbooks" / "purge").mkdir(parents=True)
+    (root / "stop").mkdir()
+    policy = {"profile": "homelab", "stop": {"file": str(root / "stop" / "EMERGENCY_STOP")}}
+    (folder / "policy.yml").write_text(yaml.safe_dump(policy))
+    service = {"kind": "Component", "metadata": {"name": "checkout"}, "spec": {}}
+    (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
+    (folder / "runbooks" / "purge" / "runbook.yml").write_text(PLAY)
+    runbook.register(folder, [folder / "runbooks" / "purge"])
+    here = find({"HOME": str(root), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": ledger_url})
+    ledger = Ledger(ledger_url)
+    ledger.upgrade()
+    with ledger.transaction() as transaction:
+        now = ledger.now(transaction)
+        incidents.open_(
+            transaction, now, id="INC-1234", service="checkout", environment="dev", severity="SEV4", title="x", actor="x"
+        )  # fmt: skip
+        runs.begin(transaction, now, "run", driven=False, requester="dana")
+    return here
+
+
+class Light:
+    """The smallest effect there is: a light that is on or off. `act` first does what the test wants to happen then."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.on, self.meanwhile = False, meanwhile
+
+    def plan(self) -> Change:
+        return Change("light", {"on": self.on}, {"on": True})
+
+    def act(self, change: Change, plan: str) -> dict[str, Any]:
+        self.on = True
+        self.meanwhile()
+        return {"on": True}
+
+
+def take(home: Home, light: Light) -> dict[str, Any]:
+    book = home.runbooks.named("purge")
+    task = next(one for one in book.tasks if one.action)
+    request = Request(
+        action="http_cache_purge", incident="INC-1234", service="checkout", environment="dev", confirm_production=False,
+        run="run", task="task", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
+    )  # fmt: skip
+    return perform(home, Ledger(home.ledger_url), Step(request, {}, book, check=False), light)
