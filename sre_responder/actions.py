@@ -54,6 +54,13 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=True,
             annotations={**_HAPROXY, "server": "responder/haproxy-server"},
         ),
+        ActionSpec(
+            "kubernetes_drain",
+            0,
+            "kubernetes",
+            undoable=True,
+            annotations={option: KUBERNETES[option] for option in ("kubeconfig", "context")},
+        ),
         ActionSpec("kubernetes_isolate", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec("kubernetes_pause_rollout", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec(
@@ -70,6 +77,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
         ),
+        ActionSpec("kubernetes_evict", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
         ActionSpec("kubernetes_restart", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
         ActionSpec(
             "kubernetes_scale",

@@ -89,9 +89,10 @@ def climb(
         follower.tell(fresh)
         return word
 
-    ended = run(
-        prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
-    )
+    with ledger.kept_open():
+        ended = run(
+            prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
+        )
     return _conclude(home, ledger, runbook, id, incident, environment, requester, ended, follower, check)
 
 

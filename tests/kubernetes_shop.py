@@ -8,7 +8,27 @@ from typing import Any
 import yaml
 from control_plane import Cluster, wait_until
 
+from sre_responder.effects.kubernetes.api import KINDS
+
 Document = dict[str, Any]
+
+
+def definition(kind: str) -> Document:
+    """A custom resource of that kind which takes any fields."""
+    prefix, plural = KINDS[kind]
+    _, group, version = prefix.split("/")
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "scope": "Namespaced",
+            "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from sre_responder.effects import haproxy, http_cache, release, supervisor
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
+from sre_responder.effects.kubernetes import drain as kubernetes_drain
+from sre_responder.effects.kubernetes import evict as kubernetes_evict
 from sre_responder.effects.kubernetes import isolate as kubernetes_isolate
 from sre_responder.effects.kubernetes import pause as kubernetes_pause_rollout
 from sre_responder.effects.kubernetes import restart as kubernetes_restart
@@ -16,6 +18,8 @@ EFFECTS: Mapping[str, Effect] = {
     "haproxy_drain": haproxy.DRAIN,
     "haproxy_failover": haproxy.FAILOVER,
     "http_cache_purge": http_cache.PURGE,
+    "kubernetes_drain": kubernetes_drain.DRAIN,
+    "kubernetes_evict": kubernetes_evict.EVICT,
     "kubernetes_isolate": kubernetes_isolate.ISOLATE,
     "kubernetes_pause_rollout": kubernetes_pause_rollout.PAUSE,
     "kubernetes_restart": kubernetes_restart.RESTART,

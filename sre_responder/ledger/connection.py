@@ -79,11 +79,30 @@ class Ledger:
                 self._check_revision(connection)
                 yield connection
         except (DBAPIError, SQLAlchemyError) as error:
-            cause = str(getattr(error, "orig", error)).splitlines()[0]
-            raise LedgerUnavailable(
-                f"the ledger {self.name} cannot be used: {cause}.",
-                cure="Nothing was changed. See `responder doctor`.",
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> LedgerUnavailable:
+        cause = str(getattr(error, "orig", error)).splitlines()[0]
+        return LedgerUnavailable(
+            f"the ledger {self.name} cannot be used: {cause}.", cure="Nothing was changed. See `responder doctor`."
+        )
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """One idle connection to SQLite in the block. Whoever closes the last one folds the log into the database under a lock
+        that nobody passes; a process that polls would do so again and again, and keep the lock if it were stopped just then.
+        """
+        if not self.sqlite:
+            yield
+            return
+        try:
+            connection = self.engine.raw_connection()
+        except SQLAlchemyError as error:
+            raise self._unusable(error) from error
+        try:
+            yield
+        finally:
+            connection.close()
 
     def now(self, connection: Connection) -> float:
         """The time of the ledger: always later than its last entry, so that a clock set back revives nothing."""

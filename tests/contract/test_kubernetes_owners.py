@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
+from kubernetes_shop import Shop, definition
 
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import KINDS, connect
@@ -20,24 +20,6 @@ pytestmark = pytest.mark.contract
 CUSTOM = ("Application", "Rollout", "Kustomization", "HelmRelease", "Canary")
 TRACKED = ("annotate", "argocd.argoproj.io/tracking-id=web:apps/Deployment:shop/shop")
 INSTANCE = ("label", "argocd.argoproj.io/instance=web")
-
-
-def definition(kind: str) -> dict[str, Any]:
-    """A custom resource of that kind which takes any fields."""
-    prefix, plural = KINDS[kind]
-    _, group, version = prefix.split("/")
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
-            "scope": "Namespaced",
-            "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from sre_responder.diagnosis import LOG_LINES, diagnose
 from sre_responder.evidence.criterion import Criterion
 
 Serve = Callable[..., str]
-COLLECTORS = {"probe", "processes", "releases", "log", "host", "dependencies"}
+COLLECTORS = {"probe", "processes", "releases", "log", "kubernetes", "host", "dependencies"}
 
 
 def service(name: str = "checkout", **annotations: str) -> Service:
@@ -148,8 +148,8 @@ def test_health_of_each_dependency_is_told(serve: Serve) -> None:
 
 
 def test_collectors_work_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = threading.Barrier(5)
-    for name in ("_probe", "_processes", "_releases", "_log", "_host"):
+    together = threading.Barrier(6)
+    for name in ("_probe", "_processes", "_releases", "_log", "_kubernetes", "_host"):
         monkeypatch.setattr(diagnosis, name, lambda *_: together.wait(10))
     found = diagnose(service(), [], None)
     assert {each["status"] for each in found.values()} == {"ok"}

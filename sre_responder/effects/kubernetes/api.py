@@ -48,6 +48,7 @@ KINDS = {
     "Kustomization": ("apis/kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
     "HelmRelease": ("apis/helm.toolkit.fluxcd.io/v2", "helmreleases"),
     "Canary": ("apis/flagger.app/v1beta1", "canaries"),
+    "Machine": ("apis/cluster.x-k8s.io/v1beta1", "machines"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
 }
@@ -206,6 +207,12 @@ class Api:
             return InputError(f"{tried}: there is none.", cure="Check name, namespace, kind and context.")
         if status == 409:
             return StateMoved(f"{tried}: it was changed meanwhile.", cure="Run again for a new plan.")
+        if budget := _budget(answer):
+            return EffectFailed(
+                f"{tried}: a PodDisruptionBudget holds it: {budget}.",
+                cure="Wait until more of its pods serve, or let the budget's owner change it.",
+                budget=budget,
+            )
         if status == 429:
             return EffectFailed(f"{tried}: {said}.", cure="Try again later: the cluster asks to wait.")
         if status >= 500 and METHODS[verb] != "GET":
@@ -258,6 +265,14 @@ def _json(data: bytes) -> Document:
 
 def _causes(answer: Document) -> list[Document]:
     return list((answer.get("details") or {}).get("causes") or [])
+
+
+def _budget(answer: Document) -> str:
+    """What a PodDisruptionBudget says against an eviction; empty where none does."""
+    said = [cause.get("message", "") for cause in _causes(answer) if cause.get("reason") == "DisruptionBudget"]
+    if "more than one PodDisruptionBudget" in str(answer.get("message")):  # 500, and nothing was done
+        said = [answer["message"]]
+    return "; ".join(str(shown(word, 500)).rstrip(".") for word in said)
 
 
 def _lines(response: Any) -> Iterator[bytes]:

@@ -59,13 +59,15 @@ def _drop(api: Api, place: Resource) -> None:
 
 
 def _place(workload: Workload) -> Resource:
-    return Resource("Lease", workload.metadata["namespace"], f"responder-{workload.uid}")
+    """Beside the workload; a node stands in no namespace."""
+    return Resource("Lease", workload.metadata.get("namespace", "kube-system"), f"responder-{workload.uid}")
 
 
 def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     process = psutil.Process()
-    owner = {"apiVersion": "apps/v1", "kind": workload.kind, "name": workload.metadata["name"], "uid": workload.uid}
+    version = "v1" if workload.kind == "Node" else "apps/v1"
+    owner = {"apiVersion": version, "kind": workload.kind, "name": workload.metadata["name"], "uid": workload.uid}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

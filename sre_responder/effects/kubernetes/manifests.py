@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Document
-from sre_responder.effects.kubernetes.rights import OUTSIDE, READING, RIGHTS, WORKLOADS, Rule
+from sre_responder.effects.kubernetes.rights import OUTSIDE, READING, RIGHTS, WIDE, WORKLOADS, Rule
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED
 from sre_responder.errors import InputError
 from sre_responder.names import shown
@@ -28,10 +28,12 @@ def manifests(namespace: str = NAMESPACE, watched: Sequence[str] = ()) -> list[D
             raise InputError(f"'{shown(name)}' is no namespace.", cure="Use a-z 0-9 -, 63 at most.")
     roles = {action.replace("_", "-"): rules for action, rules in RIGHTS.items()}
     roles["reading"] = READING
+    wide = {action.replace("_", "-") for action in WIDE}
     bound = [
-        binding
+        _bound(namespace, name, one)
         for name in roles
-        for binding in ([_bound(namespace, name, one) for one in watched] or [_bound(namespace, name)])
+        for one in watched or ("",)
+        if not (watched and name in wide)  # what reaches every namespace is for a person to bind
     ]
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},

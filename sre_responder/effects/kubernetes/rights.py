@@ -32,6 +32,20 @@ _SCALER = Rule("autoscaling", ("horizontalpodautoscalers",), ("get", "list", "pa
 _LEASE = Rule("coordination.k8s.io", ("leases",), ("get", "create", "patch", "delete"))
 
 RIGHTS: Mapping[str, tuple[Rule, ...]] = {
+    "kubernetes_drain": (
+        Rule("", ("nodes",), ("patch",)),
+        Rule("", ("pods",), ("list",)),
+        Rule("", ("pods/eviction",), ("create",)),
+        Rule("apps", ("daemonsets",), ("get",)),  # kured's lock is on its own
+        Rule("cluster.x-k8s.io", ("machines",), ("get",)),
+        _LEASE,
+    ),
+    "kubernetes_evict": (
+        Rule("apps", WORKLOADS, ("get", "list")),
+        *_PODS,
+        Rule("", ("pods/eviction",), ("create",)),
+        _LEASE,
+    ),
     "kubernetes_isolate": (
         Rule("apps", ("deployments", "statefulsets"), ("get", "list", "patch")),
         Rule("apps", ("daemonsets",), ("get", "list")),
@@ -68,6 +82,9 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     ),
 }
 """By action: what it calls, and what its undo does by kubectl."""
+
+WIDE = frozenset({"kubernetes_drain"})
+"""Actions that act wherever pods are: an account that watches some namespaces has their role, and is not bound to it."""
 
 READING = (
     Rule("apps", (*WORKLOADS, "replicasets", "controllerrevisions"), _READ),

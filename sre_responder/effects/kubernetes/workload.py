@@ -49,7 +49,7 @@ class Workload:
 
     @property
     def resource(self) -> Resource:
-        return Resource(self.kind, self.metadata["namespace"], self.metadata["name"])
+        return Resource(self.kind, self.metadata.get("namespace", ""), self.metadata["name"])
 
     @property
     def target(self) -> str:

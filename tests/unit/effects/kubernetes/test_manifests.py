@@ -52,6 +52,15 @@ def test_an_account_that_watches_namespaces_has_rights_in_them_alone() -> None:
     assert set(of_kind("ClusterRoleBinding", "responder", ["shop"])) == {"responder-outside"}
 
 
+def test_what_reaches_every_namespace_is_not_bound_to_an_account_that_watches_some() -> None:
+    name = "responder-kubernetes-drain"
+    assert name in of_kind("ClusterRole", "responder", ["shop"])
+    assert name not in of_kind("ClusterRoleBinding", "responder", ["shop"]) | of_kind(
+        "RoleBinding", "responder", ["shop"]
+    )
+    assert name in of_kind("ClusterRoleBinding")
+
+
 def test_an_account_that_watches_no_namespace_has_its_rights_in_all() -> None:
     assert {f"responder-{name}" for name in ("kubernetes-rollback", "reading", "outside")} <= set(
         of_kind("ClusterRoleBinding")

@@ -1,0 +1,148 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_evict
+short_description: Evict failing pods of a workload on Kubernetes
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Evicts the pods of a Deployment, StatefulSet or DaemonSet that fail, or one by name, and waits until they are gone and as many
+    new ones serve. Its controller makes those.
+  - The eviction API alone is used, with the pod's uid and version, so that no other pod goes and none that changed meanwhile.
+  - A PodDisruptionBudget that holds a pod is told with its words, and nothing is deleted around it.
+  - Refused where no pod fails and none is named, where the pod that is named is not the workload's own, or where the workload is
+    rolling out without failing. A pod that no node takes is left, for another would wait as it does.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.kubernetes
+  - sre.responder.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  mutates:
+    support: full
+  undo:
+    support: none
+    details: The controller makes a new pod.
+  guard:
+    support: full
+    details: Rung 2.
+options:
+  pod:
+    description: Name of the one pod that shall go, failing or not. Without it all pods go that fail.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Evict the failing pods of checkout
+  sre.responder.kubernetes_evict:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    namespace: shop
+    name: checkout
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: The verdict of every gate.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "environment": {"type": "str", "required": True},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    **WORKLOAD,
+    "pod": {"type": "str"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(
+        msg="kubernetes_evict runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
+
+
+if __name__ == "__main__":
+    main()

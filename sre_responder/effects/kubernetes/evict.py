@@ -1,0 +1,166 @@
+"""Pods of a workload that fail, evicted: the API server asks their disruption budgets, their controller makes others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from sre_responder.effects.effect import Became, Change, Effect
+from sre_responder.effects.kubernetes import lock
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, pods, trouble, unmoved
+from sre_responder.effects.kubernetes.workload import Workload, condition, find
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.names import shown
+
+POLL_SECONDS = 0.2
+
+
+def evict(api: Api, pod: Document, *, dry_run: bool = False) -> None:
+    """Ask for the eviction of this very pod, as it was read. EffectFailed with the detail `budget` where a budget holds it."""
+    metadata = pod["metadata"]
+    kept = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+        "deleteOptions": {"preconditions": kept},
+    }
+    place = Resource("Pod", metadata["namespace"], metadata["name"], "eviction")
+    api.call("create", place, {"dryRun": "All"} if dry_run else {}, body)
+
+
+def held_by_budget(api: Api, pod: Document) -> str | None:
+    """Why a disruption budget would not let the pod go now, by a dry run; None where none holds it."""
+    try:
+        evict(api, pod, dry_run=True)
+    except StateMoved:  # it moved since it was read, which says nothing of budgets
+        return None
+    except EffectFailed as error:
+        if not (budget := error.details.get("budget")):
+            raise
+        return f"pod {pod['metadata']['name']}: {budget}"
+    return None
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """All pods that the workload has: those of the plan are among them, or gone."""
+    api = connect(arguments)
+    return {"pods": sorted(pod["metadata"]["uid"] for pod in _live(api, find(api, arguments)))}
+
+
+def _live(api: Api, workload: Workload) -> list[Document]:
+    return [pod for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _chosen(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> dict[str, Document]:
+    """The pods that shall go, by uid: the one that is named, or all that fail."""
+    live = _live(api, workload)
+    if name := arguments.get("pod"):
+        found = [pod for pod in live if pod["metadata"]["name"] == name]
+        missing = f"{workload.resource} owns no pod '{shown(name)}', or that pod is going already."
+    else:
+        # Another in place of one that no node takes would wait as it does.
+        found = [pod for pod in live if not (trouble(pod) or "unschedulable").startswith("unschedulable")]
+        missing = f"no pod of {workload.resource} fails on a node: none is to be evicted."
+    if not found:
+        raise InputError(missing, cure="Look at its pods, and name one: pod.")
+    return {pod["metadata"]["uid"]: pod for pod in found}
+
+
+def _identity(api: Api, arguments: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
+    return {"pods": sorted(_chosen(api, workload, arguments))}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    api = connect(arguments)
+    workload = find(api, arguments)
+    chosen = _chosen(api, workload, arguments)
+    told = {pod["metadata"]["name"]: trouble(pod) or "named" for pod in chosen.values()}
+    budgets = [why for pod in chosen.values() if (why := held_by_budget(api, pod))]
+    serving = sum(map(_ready, chosen.values()))
+    return Change(
+        target=workload.target,
+        before={"pods": sorted(chosen)},
+        after={"pods": []},
+        undo_note="Nothing to undo: its controller makes a new pod.",
+        evidence={"pods": told, "available": f"{workload.available}/{workload.replicas}"},
+        # A budget is somebody's word that these pods must stay now; it is told as that, and never gone around.
+        busy=lock.holder(api, workload) or in_progress(api, workload) or "; ".join(budgets) or None,
+        capacity=max(0.0, 1 - serving / max(1, workload.replicas)),
+        diff={
+            "before": "".join(f"{pod}: {why}\n" for pod, why in told.items()),
+            "after": "".join(f"{pod}: evicted, another in its place\n" for pod in told),
+        },
+    )
+
+
+def _ready(pod: Document) -> bool:
+    return condition(pod, "Ready").get("status") == "True"
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    api = connect(arguments)
+    with held(api, insist(lambda: find(api, arguments)), arguments):
+        return _evict(api, arguments, change)
+
+
+def _evict(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    seconds = float(arguments.get("timeout_s", 120))
+    until = time.monotonic() + seconds
+    workload = insist(partial(unmoved, api, arguments, change, partial(_identity, api, arguments)))
+    known = {pod["metadata"]["uid"] for pod in pods(api, workload)}
+    done: list[str] = []
+    for uid in change.before["pods"]:
+        try:
+            done.append(insist(partial(_evict_one, api, workload, arguments, uid)))
+        except (StateMoved, EffectFailed) as error:
+            if not done:
+                raise
+            raise EffectFailed(f"evicted: {', '.join(done)}; and then: {error.message}", cure=error.cure) from error
+    left, new = _wait(api, workload, {*change.before["pods"]}, known, until)
+    now = find(api, arguments)
+    short = "" if len(new) >= len(done) else f"{len(new)} of {len(done)} replaced after {seconds:g} s"
+    return {
+        "pods": sorted(pod["metadata"]["uid"] for pod in left if not pod["metadata"].get("deletionTimestamp")),
+        "ending": sorted(pod["metadata"]["name"] for pod in left),
+        "available": f"{now.available}/{now.replicas}",
+        "not_replaced": because(api, now, short),
+    }
+
+
+def _evict_one(api: Api, workload: Workload, arguments: Mapping[str, Any], uid: str) -> str:
+    """Evict the pod, where it is still to go; gives its name. Read anew each time: kubelet writes its status all the while."""
+    pod = _chosen(api, workload, arguments).get(uid)
+    if pod is None:
+        raise StateMoved(f"a pod of {workload.resource} fails no longer, or is gone.", cure="Run again for a new plan.")
+    evict(api, pod)
+    return str(pod["metadata"]["name"])
+
+
+def _wait(
+    api: Api, workload: Workload, evicted: set[str], known: set[str], until: float
+) -> tuple[list[Document], list[Document]]:
+    """Wait until they are gone and as many new ones serve; gives those that are left, and the new ones that serve.
+
+    The pods themselves are looked at: the workload's own status may not have seen yet that any are gone.
+    """
+    while True:
+        now = pods(api, workload)
+        left = [pod for pod in now if pod["metadata"]["uid"] in evicted]
+        new = [pod for pod in now if pod["metadata"]["uid"] not in known and _ready(pod)]
+        if (not left and len(new) >= len(evicted)) or time.monotonic() > until:
+            return left, new
+        time.sleep(POLL_SECONDS)
+
+
+def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
+    """Pods go one by one: where some of them are gone, it was cut short."""
+    left = {*old.before["pods"]} & {*now["pods"]}
+    return "done" if not left else "not_done" if len(left) == len(old.before["pods"]) else "cut_short"
+
+
+EVICT = Effect(_plan, _act, _read, _became)
