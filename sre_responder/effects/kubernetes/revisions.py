@@ -39,10 +39,18 @@ def history(api: Api, workload: Workload) -> list[Revision]:
     """What a workload has been, oldest first. InputError where the history contradicts itself."""
     namespace = workload.metadata["namespace"]
     if workload.kind == "Deployment":
-        owned = [item for item in api.search(Resource("ReplicaSet", namespace)) if workload.owns(item)]
+        owned = [
+            item
+            for item in api.search(Resource("ReplicaSet", namespace), since=workload.version)
+            if workload.owns(item)
+        ]
         found = [_of_replica_set(item) for item in owned]
     else:
-        owned = [item for item in api.search(Resource("ControllerRevision", namespace)) if workload.owns(item)]
+        owned = [
+            item
+            for item in api.search(Resource("ControllerRevision", namespace), since=workload.version)
+            if workload.owns(item)
+        ]
         found = [_of_controller_revision(item) for item in owned]
     found.sort(key=lambda revision: revision.number)
     numbers = [revision.number for revision in found]

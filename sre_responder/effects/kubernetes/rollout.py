@@ -25,12 +25,12 @@ T = TypeVar("T")
 def pods(api: Api, workload: Workload) -> list[Document]:
     """The pods that the workload owns, at first or second hand."""
     namespace, labels = workload.metadata["namespace"], workload.spec["selector"].get("matchLabels") or {}
-    found = api.search(
-        Resource("Pod", namespace), labelSelector=",".join(f"{k}={v}" for k, v in sorted(labels.items()))
-    )
+    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    found = api.search(Resource("Pod", namespace), since=workload.version, labelSelector=selector)
     if workload.kind != "Deployment":
         return [pod for pod in found if workload.owns(pod)]
-    sets = {item["metadata"]["uid"] for item in api.search(Resource("ReplicaSet", namespace)) if workload.owns(item)}
+    near = api.search(Resource("ReplicaSet", namespace), since=workload.version)
+    sets = {item["metadata"]["uid"] for item in near if workload.owns(item)}
     return [pod for pod in found if any(o["uid"] in sets for o in pod["metadata"].get("ownerReferences") or ())]
 
 

@@ -44,6 +44,11 @@ class Workload:
         return dict(self.metadata.get("annotations") or {})
 
     @property
+    def version(self) -> str:
+        """The moment at which it was seen; what belongs to it is looked at no earlier."""
+        return str(self.metadata["resourceVersion"])
+
+    @property
     def uid(self) -> str:
         return str(self.metadata["uid"])
 
