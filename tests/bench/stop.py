@@ -18,7 +18,7 @@ from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import runs
 from sre_responder.ledger.schema import stops
 
-ROUNDS = 10
+ROUNDS = 100
 HOW = """\
 `responder run` is in the middle of a task that sleeps for ten minutes; `responder stop` raises a stop and returns
 with the proof. Measured is what the command says itself, from the stop on the record to the proof, and the whole
