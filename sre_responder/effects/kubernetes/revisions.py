@@ -37,21 +37,10 @@ class Revision:
 
 def history(api: Api, workload: Workload) -> list[Revision]:
     """What a workload has been, oldest first. InputError where the history contradicts itself."""
-    namespace = workload.metadata["namespace"]
-    if workload.kind == "Deployment":
-        owned = [
-            item
-            for item in api.search(Resource("ReplicaSet", namespace), since=workload.version)
-            if workload.owns(item)
-        ]
-        found = [_of_replica_set(item) for item in owned]
-    else:
-        owned = [
-            item
-            for item in api.search(Resource("ControllerRevision", namespace), since=workload.version)
-            if workload.owns(item)
-        ]
-        found = [_of_controller_revision(item) for item in owned]
+    deployment = workload.kind == "Deployment"
+    kind, read = ("ReplicaSet", _of_replica_set) if deployment else ("ControllerRevision", _of_controller_revision)
+    near = api.search(Resource(kind, workload.metadata["namespace"]), since=workload.version)
+    found = [read(item) for item in near if workload.owns(item)]
     found.sort(key=lambda revision: revision.number)
     numbers = [revision.number for revision in found]
     if len({*numbers}) < len(numbers) or 0 in numbers:
