@@ -20,6 +20,9 @@ class ActionSpec:
     on_host: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Options that the catalogue's annotations fill where the task leaves them out: option to annotation."""
+    minutes: str = ""
+    """The option that says for how long it lasts: containment that only makes room for a remedy. It is not taken where the
+    service is healthy, does not count as contained first, and its plan says when it is undone."""
     secrets: frozenset[str] = frozenset()
     """Options marked no_log: they enter the plan's digest as a keyed hash and never the record."""
 
@@ -61,6 +64,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=True,
             annotations={option: KUBERNETES[option] for option in ("kubeconfig", "context")},
         ),
+        ActionSpec("kubernetes_hold", 0, "kubernetes", undoable=True, annotations=KUBERNETES, minutes="minutes"),
         ActionSpec("kubernetes_isolate", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec("kubernetes_pause_rollout", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
         ActionSpec(

@@ -16,6 +16,7 @@ from sre_responder.errors import InputError
 from sre_responder.names import Severity, shown
 from sre_responder.notify.channels import Channel
 
+_NO_HOLD = ("kubernetes_hold", "refuse")
 Profile = Literal["homelab", "team", "production"]
 
 
@@ -225,6 +226,10 @@ class Policy(_Section):
     cascade: Cascade = Field(default_factory=lambda: Cascade.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
+    gitops: Literal["refuse", "hold"] = Field(
+        "refuse",
+        description="Where Git says what a workload is: refuse to change it, or let kubernetes_hold hold GitOps off for a while.",
+    )
     notifications: tuple[Channel, ...] = ()
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
@@ -235,6 +240,10 @@ class Policy(_Section):
         """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
         judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
         return self.model_dump(mode="json", include=judged_by)
+
+    def leaves_out(self, action: str) -> str | None:
+        """Why this policy never takes an action, whatever a runbook says; None where it may."""
+        return "the policy lets nobody hold GitOps off (gitops: refuse)" if (action, self.gitops) == _NO_HOLD else None
 
     @field_validator("notifications")
     @classmethod

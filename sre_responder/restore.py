@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sre_responder import approval, probe
+from sre_responder import approval, probe, temporary
 from sre_responder.actions import UNDO
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.effects import Change
-from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, plans, runs
@@ -62,6 +62,21 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
             attempts.abandon(connection, now, id)
             runs.end(connection, now, id, ending, requester, f"undo of attempt {attempt} {ending}")
     return [plan.target for _, plan in found]
+
+
+def end_due(home: Home, ledger: Ledger, *, but: str = "") -> tuple[list[str], list[ResponderError]]:
+    """Undo what was contained for a time that is over, but that of the service `but`; gives the targets, and why others stay."""
+    with ledger.transaction(reading=True) as connection:
+        over = temporary.due(connection, ledger.now(connection))
+        chosen = [attempt for attempt in over if attempts.get(connection, attempt).service != but]
+    ended: list[str] = []
+    left: list[ResponderError] = []
+    for attempt in chosen:
+        try:  # who approved it confirmed production for its end too
+            ended += restore(home, ledger, attempt, confirm_production=True)
+        except ResponderError as error:
+            left.append(error)
+    return ended, left
 
 
 class _Capsule:

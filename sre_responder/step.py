@@ -72,10 +72,12 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
     if step.runbook is not None and declared and spec is not None and not request.problems:
         if not step.applies:
             return _skip(ledger, step, "not_applicable", step.because or "declared not applicable")
+        if left_out := home.policy.leaves_out(spec.name):
+            return _skip(ledger, step, "not_applicable", left_out)
         health = Health(home, ledger, step.runbook, request.service, request.environment, record=not step.check)
-        if not spec.containment and not _begun(ledger, request):
+        if (spec.minutes or not spec.containment) and not _begun(ledger, request):
             verdict = health.now()
-            measured = verdict.state != "unknown"
+            measured = spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":
                 return _skip(ledger, step, "healthy", verdict.reason)
             if tried := _tried(ledger, step, step.runbook):

@@ -40,11 +40,14 @@ BOOKS: dict[str, tuple[str, Sequence[str]]] = {
     "restart": ("errors", LADDER[2:3]),
     "roll-back": ("errors", LADDER[3:4]),
     "fail-over": ("errors", LADDER[4:]),
+    "hold": ("errors", ["kubernetes_hold"]),
+    "purge-contained": ("errors", LADDER[1:2]),
     "ladder": ("errors", LADDER),
     "purge-too": ("errors", LADDER[1:2]),
     "purge-slow": ("slowness", LADDER[1:2]),
 }
-"""Runbook to its failure class and its actions. All but the last are for one symptom of a service."""
+"""Runbook to its failure class and its actions. All but the slow one are for one symptom of a service;
+the contained one asks for containment first."""
 
 Outcome = Literal["improved", "not_improved", "unknown", "not_done", "half", "running"]
 """`half`: done on the first host, the others are still to come. `running`: not even that."""
@@ -263,6 +266,7 @@ class History:
         if text is not None or name not in self.books:
             failure_class, actions = BOOKS[name]
             meta = {"id": name, "failure_class": failure_class, "success": self.success}
+            meta |= {"contain_first": name == "purge-contained"}
             tasks = [{"name": action, f"sre.responder.{action}": None} for action in actions]
             play = {"name": name, "hosts": "localhost", "vars": {"runbook": meta}, "tasks": tasks}
             folder = self.folder / "home" / "runbooks" / name

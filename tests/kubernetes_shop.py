@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import yaml
 from control_plane import Cluster, wait_until
 
@@ -29,6 +31,27 @@ def definition(kind: str) -> Document:
             "versions": [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
         },
     }
+
+
+CUSTOM = ("Application", "Rollout", "Kustomization", "HelmRelease", "Canary")
+
+
+@pytest.fixture(scope="module")
+def custom(cluster: Cluster) -> Iterator[None]:
+    """The cluster knows the kinds of Argo CD, Argo Rollouts, Flux and Flagger."""
+    text = yaml.safe_dump_all([definition(kind) for kind in CUSTOM])
+    cluster.apply(text)
+    for kind in CUSTOM:
+        wait_until(lambda k=kind: cluster.kubectl("get", k, "-A") or True, f"{kind} is served")
+    yield
+    cluster.kubectl("delete", "-f", "-", input=text)
+
+
+def holder(shop: Shop, kind: str, name: str, spec: Document, status: Document | None = None) -> None:
+    """A custom resource in the shop's namespace: somebody who may be at work on it."""
+    prefix, _ = KINDS[kind]
+    document = {"apiVersion": prefix.removeprefix("apis/"), "kind": kind, "metadata": {"name": name}, "spec": spec}
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump({**document, "status": status or {}}))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.people import Key, Name
 from sre_responder.cli.running import seconds
-from sre_responder.errors import InputError, Refused
+from sre_responder.errors import InputError
 from sre_responder.handoff import handoff, lines
-from sre_responder.ledger import archive, attempts, incidents
+from sre_responder.ledger import archive, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
 
@@ -112,21 +112,17 @@ def note(number: Number, text: Annotated[str, typer.Argument(help="The words to 
 
 
 @incident.command()
-def close(number: Number) -> None:
-    """Close an incident; refused while anything of it is contained, frozen or held."""
+def close(
+    number: Number,
+    agreed: Annotated[
+        str, typer.Option("--agreed", help="You looked yourself: Git says what the cluster runs, and how you know.")
+    ] = "",
+) -> None:
+    """Close an incident; refused while anything of it is contained, frozen or held, or Git and cluster disagree."""
+    from sre_responder import closing  # with all that acts, whose word is asked for
+
     here = context()
-    with here.ledger.transaction() as connection:
-        row = incidents.get(connection, names.incident(number))
-        if row is None or row.status != "open":
-            raise InputError(f"incident {number} is not open.", cure="See `responder incident list`.")
-        attempts.reap(connection, here.ledger.now(connection))
-        found = handoff(connection, here.home, number)
-        standing = [
-            f"{name}: {', '.join(found[name])}" for name in ("contained", "frozen", "held", "running") if found[name]
-        ]
-        if standing:
-            raise Refused(f"{number} cannot be closed; {'; '.join(standing)}.", cure="responder status")
-        incidents.close(connection, here.ledger.now(connection), number, approval.requester(here.home.people))
+    closing.close(here.home, here.ledger, number, approval.requester(here.home.people), agreed=agreed)
     say(f"{number} is closed.")
 
 

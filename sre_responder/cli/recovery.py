@@ -9,6 +9,7 @@ import typer
 from sre_responder import restore, settling
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, print_json, say
+from sre_responder.errors import InputError, ResponderError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,14 +34,25 @@ def settle(
 
 
 def undo(
-    attempt: Annotated[int, typer.Argument(help="The attempt's number.")],
+    attempt: Annotated[int | None, typer.Argument(help="The attempt's number.")] = None,
+    due: Annotated[
+        bool, typer.Option("--due", help="All that was contained for a time which is over; for a timer.")
+    ] = False,
     confirm_production: Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")] = False,
     json: Json = False,
 ) -> None:
     """Restore the state before an attempt: a guarded step itself, by the playbook that was written before it."""
     here = context()
-    undone = restore.restore(here.home, here.ledger, attempt, confirm_production=confirm_production)
-    if json:
-        print_json({"attempt": attempt, "undone": undone})
+    left: list[ResponderError] = []
+    if due == (attempt is not None):
+        raise InputError("undo needs the number of one attempt, or --due.", cure="See `responder contained`.")
+    if attempt is None:
+        undone, left = restore.end_due(here.home, here.ledger)
     else:
-        say(f"Undone: {', '.join(undone)}")
+        undone = restore.restore(here.home, here.ledger, attempt, confirm_production=confirm_production)
+    if json:
+        print_json({"attempt": attempt, "undone": undone, "left": [str(error) for error in left]})
+    else:
+        say(f"Undone: {', '.join(undone) or 'nothing'}")
+    if left:
+        raise left[0]

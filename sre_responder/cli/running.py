@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sre_responder import names
+from sre_responder import names, temporary
 from sre_responder.actions import ACTIONS
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
@@ -160,6 +160,8 @@ def _climb(
     """Run, and while approvals are waited for, run again when they are given; a denial or the end of patience ends it."""
     names.incident(incident)
     names.environment(environment)
+    if not check:
+        _end_what_is_over(here, service)
     until = time.monotonic() + patience
     while True:
         with Progress(runbook) as progress:
@@ -178,6 +180,18 @@ def _climb(
         say(f"Waiting for approval of plan {short}: responder approve {short}")
         if not _approved(here, waiting[-1], until):
             return replace(outcome, ending="denied", message=f"plan {short} was not approved; no answer is a denial")
+
+
+def _end_what_is_over(here: Context, service: str) -> None:
+    """Where nobody set a timer, a run ends what others contained for a time; that of its own service it may need still."""
+    with here.ledger.transaction(reading=True) as connection:
+        if not temporary.due(connection, here.ledger.now(connection)):
+            return
+    from sre_responder.restore import end_due  # with all that acts, which is seldom needed here
+
+    ended, left = end_due(here.home, here.ledger, but=service)
+    for word in (*(f"{target}: its time was over, undone." for target in ended), *map(str, left)):
+        say(word)
 
 
 def _approved(here: Context, plan: str, until: float) -> bool:

@@ -6,14 +6,15 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from sre_responder import approval, break_glass, names, stopping
+from sre_responder import approval, break_glass, names, stopping, temporary
 from sre_responder import stop as stop_source
 from sre_responder.breakers import closed_off
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.ledger import attempts, outbox, plans, runs
+from sre_responder.ledger.audit import iso
 from sre_responder.ledger.runs import alive
 from sre_responder.ledger.schema import stops as stops_table
 from sre_responder.notify.deliver import deliver as send
@@ -57,10 +58,7 @@ def status(json: Json = False) -> None:
                 _row(f"{r.target}: {r.reason}", now, r.ended_at or now, f"responder settle '{r.target}'")
                 for r in attempts.unknown(connection)
             ],
-            "contained": [
-                _row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}")
-                for r in attempts.contained(connection)
-            ],
+            "contained": _contained(connection, now),
             "reviews": [
                 _row(
                     f"break-glass of {debt.person} for plan {debt.plan[:12]}",
@@ -95,6 +93,15 @@ def status(json: Json = False) -> None:
 
 def _row(what: str, now: float, since: float, command: str) -> dict[str, Any]:
     return {"what": what, "age": _age(now, since), "age_s": round(now - since, 1), "command": command}
+
+
+def _contained(connection: Connection, now: float) -> list[dict[str, Any]]:
+    found = []
+    for r in attempts.contained(connection):
+        at = temporary.ends_at(connection, r)
+        left = "" if at is None else f" until {iso(at)[:16]}Z" + " (over: responder undo --due)" * (at <= now)
+        found.append(_row(f"{r.target}{left}", now, r.ended_at or now, f"responder undo {r.attempt}"))
+    return found
 
 
 def _stops(here: Context, connection: Any, now: float) -> list[dict[str, Any]]:
@@ -168,10 +175,7 @@ def contained(json: Json = False) -> None:
     here = context()
     with here.ledger.transaction(reading=True) as connection:
         now = here.ledger.now(connection)
-        found = [
-            _row(r.target, now, r.ended_at or now, f"responder undo {r.attempt}")
-            for r in attempts.contained(connection)
-        ]
+        found = _contained(connection, now)
     if json:
         print_json(found)
         return

@@ -8,6 +8,7 @@ from sre_responder.effects import haproxy, http_cache, release, supervisor
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
 from sre_responder.effects.kubernetes import drain as kubernetes_drain
 from sre_responder.effects.kubernetes import evict as kubernetes_evict
+from sre_responder.effects.kubernetes import hold as kubernetes_hold
 from sre_responder.effects.kubernetes import isolate as kubernetes_isolate
 from sre_responder.effects.kubernetes import pause as kubernetes_pause_rollout
 from sre_responder.effects.kubernetes import restart as kubernetes_restart
@@ -20,6 +21,7 @@ EFFECTS: Mapping[str, Effect] = {
     "http_cache_purge": http_cache.PURGE,
     "kubernetes_drain": kubernetes_drain.DRAIN,
     "kubernetes_evict": kubernetes_evict.EVICT,
+    "kubernetes_hold": kubernetes_hold.HOLD,
     "kubernetes_isolate": kubernetes_isolate.ISOLATE,
     "kubernetes_pause_rollout": kubernetes_pause_rollout.PAUSE,
     "kubernetes_restart": kubernetes_restart.RESTART,

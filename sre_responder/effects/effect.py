@@ -45,17 +45,23 @@ def by_state(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now == old.after else "not_done" if now == old.before else None
 
 
+def _agrees(arguments: Mapping[str, Any]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Effect:
     """One way of changing the world. `act` raises StateMoved where the state is no longer the plan's, EffectFailed where the platform refuses.
 
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
+    `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
     plan: Callable[[Mapping[str, Any]], Change]
     act: Callable[[Mapping[str, Any], Change], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
     became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
+    disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sre_responder.names import shown
 def causes(s: Snapshot) -> list[str]:
     """Why this plan needs a person; empty where it does not."""
     if s.request.undoes is not None:
-        return ["production"] if s.production else []
+        return ["production"] if s.production and not s.over else []  # people who approved it approved its end too
     found = []
     limits = s.limits
     failures = sum(attempt.outcome != "improved" and attempt.outcome is not None for attempt in s.lineage)

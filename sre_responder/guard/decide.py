@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from sre_responder import approval, stop
+from sre_responder import approval, stop, temporary
 from sre_responder.actions import ACTIONS, spec_of
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
@@ -125,7 +125,7 @@ def look(
     )
     held = select(effects.c.id).where(
         effects.c.contains.is_(True), effects.c.state == "done", effects.c.undone_at.is_(None),
-        effects.c.attempt.in_([a.id for a in attempts.of_incident(connection, request.incident)]),
+        effects.c.attempt.in_([a.id for a in attempts.of_incident(connection, request.incident) if _contains(a.action)]),
     )  # fmt: skip
     declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
     return Snapshot(
@@ -148,6 +148,7 @@ def look(
         not_applicable=frozenset(connection.execute(declined).scalars()),
         approvals=approvals,
         drift=tuple(drift(alike, plan)) if alike and plan else (),
+        over=request.undoes is not None and request.undoes in temporary.due(connection, now),
         measured=measured,
         proven=f"attempt {proven.id} improved {proven.service} in {proven.environment}" if proven else None,
         attested=f"{attested[0].person}, {attested[1].get('evidence', '')}" if attested else None,
@@ -229,6 +230,12 @@ def decide(
 def _failure_class(request: Request, runbook: RunbookFacts | None) -> str:
     """An undo counts for itself: it is no remedy, and it proves no runbook."""
     return f"undo-{request.undoes}" if request.undoes else runbook.failure_class if runbook else "none"
+
+
+def _contains(action: str) -> bool:
+    """Whether an action keeps harm from users: one that only makes room for a remedy does not."""
+    spec = spec_of(action)
+    return spec is not None and spec.containment and not spec.minutes
 
 
 def _frozen(connection: Connection, target: str, request: Request) -> int | None:

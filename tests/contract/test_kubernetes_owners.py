@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop, definition
+from control_plane import Cluster
+from kubernetes_shop import Shop, holder
 
-from sre_responder.effects.kubernetes import owners
-from sre_responder.effects.kubernetes.api import KINDS, connect
+from sre_responder.effects.kubernetes import gitops, owners
+from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import EffectFailed
 
 pytestmark = pytest.mark.contract
 
-CUSTOM = ("Application", "Rollout", "Kustomization", "HelmRelease", "Canary")
 TRACKED = ("annotate", "argocd.argoproj.io/tracking-id=web:apps/Deployment:shop/shop")
 INSTANCE = ("label", "argocd.argoproj.io/instance=web")
-
-
-@pytest.fixture(scope="module")
-def custom(cluster: Cluster) -> Iterator[None]:
-    """The cluster knows the kinds of Argo CD, Argo Rollouts, Flux and Flagger."""
-    text = yaml.safe_dump_all([definition(kind) for kind in CUSTOM])
-    cluster.apply(text)
-    for kind in CUSTOM:
-        wait_until(lambda k=kind: cluster.kubectl("get", k, "-A") or True, f"{kind} is served")
-    yield
-    cluster.kubectl("delete", "-f", "-", input=text)
 
 
 @pytest.fixture
@@ -38,12 +25,6 @@ def shop(own_cluster: Cluster, namespace: str) -> Shop:
     shop = Shop(own_cluster, namespace)
     shop.apply("1")
     return shop
-
-
-def holder(shop: Shop, kind: str, name: str, spec: dict[str, Any], status: dict[str, Any] | None = None) -> None:
-    prefix, _ = KINDS[kind]
-    document = {"apiVersion": prefix.removeprefix("apis/"), "kind": kind, "metadata": {"name": name}, "spec": spec}
-    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump({**document, "status": status or {}}))
 
 
 def mark(shop: Shop, verb: str, words: str) -> None:
@@ -82,7 +63,7 @@ def test_an_application_of_argo_cd_is_at_work_where_it_heals_itself(
 
 @pytest.mark.parametrize("kind", ["Kustomization", "HelmRelease"])
 def test_flux_is_at_work_until_it_is_suspended(shop: Shop, custom: None, kind: str) -> None:
-    mark(shop, "label", f"{owners.FLUX[kind]}/name=apps")
+    mark(shop, "label", f"{gitops.FLUX[kind]}/name=apps")
     assert f"Flux keeps Deployment shop in namespace {shop.namespace} as Git says ({kind} apps)" in str(at_work(shop))
     holder(shop, kind, "apps", {"suspend": False})
     assert at_work(shop) is not None

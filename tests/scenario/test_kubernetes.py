@@ -8,136 +8,25 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
+from kubernetes_team import Team, Traffic
 
-from sre_responder import runbook
-from sre_responder.home import find
 from sre_responder.ledger import Ledger, audit
 
 pytestmark = pytest.mark.slow
 
 
-class _Traffic(BaseHTTPRequestHandler):
-    """What users of the shop meet: a pod that serves answers a share of their requests; `NEEDED` of them answer all."""
-
-    NEEDED = 4
-
-    def __init__(self, shop: Shop, *connection: Any) -> None:
-        self.shop = shop
-        super().__init__(*connection)
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"success_rate": min(1.0, len(self.shop.ready()) / self.NEEDED)}).encode())
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def traffic(shop: Shop) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Traffic, shop))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@dataclass(frozen=True)
-class Team:
-    """A home whose catalogue knows where the shop runs, and its ledger."""
-
-    shop: Shop
-    root: Path
-    environ: dict[str, str]
-
-    def responder(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "responder"), *words], env=self.environ, text=True, cwd=self.root,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [str(Path(sys.executable).parent / "responder"), *words], env=self.environ, text=True, cwd=self.root,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def incident(self) -> str:
-        words = ("--service", "shop", "--environment", "staging", "--severity", "SEV3", "--title", "bad rollout")
-        return str(json.loads(self.responder("incident", "open", *words, "--json").stdout)["incident"])
-
-    def alert(self, name: str) -> subprocess.CompletedProcess[str]:
-        """An alert fires, as Alertmanager tells it."""
-        labels = {"alertname": name, "service": "shop", "environment": "staging", "severity": "high"}
-        file = self.root / "alert.json"
-        file.write_text(
-            json.dumps({"version": "4", "status": "firing", "alerts": [{"status": "firing", "labels": labels}]})
-        )
-        return self.responder("respond", "--alert", str(file), "--json")
-
-
-@pytest.fixture
-def team(own_cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Team]:
-    shop = Shop(own_cluster, namespace)
-    home = tmp_path / "home"
-    home.mkdir()
-    (tmp_path / "stop").mkdir()
-    policy = {"profile": "team", "stop": {"file": str(tmp_path / "stop" / "EMERGENCY_STOP")}}
-    (home / "policy.yml").write_text(yaml.safe_dump(policy))
-    environ = {
-        "HOME": str(tmp_path), "LANG": "C.UTF-8", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RESPONDER_HOME": str(home), "RESPONDER_LEDGER": f"sqlite:///{tmp_path / 'state' / 'ledger.db'}",
-        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200",
-    }  # fmt: skip
-    with traffic(shop) as url:
-        annotations = {
-            "backstage.io/kubernetes-id": "shop", "backstage.io/kubernetes-namespace": namespace,
-            "responder/kubeconfig": str(own_cluster.kubeconfig), "responder/probe-url": url,
-            "responder/kubernetes-peak-replicas": str(_Traffic.NEEDED),
-        }  # fmt: skip
-        component = {
-            "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
-            "metadata": {"name": "shop", "annotations": annotations}, "spec": {"type": "service"},
-        }  # fmt: skip
-        (home / "catalogue.yml").write_text(yaml.safe_dump(component))
-        Ledger(find(environ).ledger_url).upgrade()
-        _hurry(home / "runbooks")
-        runbook.register(home, sorted((home / "runbooks").iterdir()))
-        yield Team(shop, tmp_path, environ)
-
-
-def _hurry(into: Path) -> None:
-    """The shipped runbooks as a team's own, which wait seconds where the shipped ones wait minutes."""
-    for folder in runbook.SHIPPED.glob("kubernetes-*"):
-        text = (folder / "runbook.yml").read_text().replace("watch_s: 60", "watch_s: 6")
-        text = text.replace("kubernetes_restart:\n\n", "kubernetes_restart: {timeout_s: 3}\n\n")
-        (into / folder.name).mkdir(parents=True)
-        (into / folder.name / "runbook.yml").write_text(text)
-
-
+HELD = ("kubernetes_hold", "not_applicable")
 FAULTS = {
-    "a crash loop": ("KubePodCrashLooping", "crash-2", [("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")]),
+    "a crash loop": ("KubePodCrashLooping", "crash-2", [HELD, ("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")]),
     "an image that cannot be pulled": (
-        "KubeImagePullBackOff", "bad-pull-2", [("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
+        "KubeImagePullBackOff", "bad-pull-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
     ),
     "a container that is killed for its memory": (
-        "PodCrashLoop", "oom-2", [("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")],
+        "PodCrashLoop", "oom-2", [HELD, ("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")],
     ),
 }  # fmt: skip
 
@@ -158,7 +47,7 @@ def test_a_service_with_too_few_pods_for_its_load_gets_those_of_a_peak(team: Tea
     team.shop.release("1", replicas=2)
     done = team.alert("Saturation")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(team.shop.ready()) == _Traffic.NEEDED
+    assert len(team.shop.ready()) == Traffic.NEEDED
 
 
 def test_a_bad_rollout_is_healed_from_its_alert(team: Team) -> None:

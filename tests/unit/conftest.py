@@ -1,4 +1,4 @@
-"""What several unit tests need of the real world: an HTTP server on loopback, and an empty ledger."""
+"""What several unit tests need: an HTTP server on loopback, an empty ledger, a history to tell."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from history import History
 from hypothesis import settings
 
 from sre_responder.ledger import Ledger
 
 settings.register_profile("unit", deadline=None)  # a busy machine is no failure
 settings.load_profile("unit")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "told")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder import policy
+from sre_responder.actions import ACTIONS
 from sre_responder.errors import InputError
 from sre_responder.names import SEVERITIES
 from sre_responder.policy import PROFILES, Policy, Profile
@@ -225,3 +226,8 @@ def _validator() -> Any:
 
     Draft202012Validator.check_schema(policy.schema())
     return Draft202012Validator(policy.schema())
+
+
+def test_gitops_is_held_off_by_no_runbook_unless_the_policy_says_so() -> None:
+    assert [name for name in ACTIONS if Policy().leaves_out(name)] == ["kubernetes_hold"]
+    assert Policy.model_validate({"gitops": "hold"}).leaves_out("kubernetes_hold") is None

@@ -110,6 +110,11 @@ class Api:
         query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
         return self.call("patch", resource, query, operations, JSON_PATCH)
 
+    def merge(self, resource: Resource, fields: Document, *, dry_run: bool = False) -> Document:
+        """Set some fields and leave the others (RFC 7386); None takes one away."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self.call("patch", resource, query, fields, MERGE_PATCH)
+
     def follow(self, resource: Resource, until: float) -> Iterator[Document]:
         """The object now and after each change of it, until that time of `time.monotonic`.
 

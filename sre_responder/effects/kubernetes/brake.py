@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sre_responder.effects.kubernetes.api import MANAGER, MERGE_PATCH, Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.manifests import ACCOUNT, NAMESPACE, PROOF, REASON, STOPPED, policy_name
 from sre_responder.errors import EffectFailed, Refused, ResponderError
 from sre_responder.names import shown
@@ -92,8 +92,7 @@ def _standing(account: Document) -> str | None:
 
 
 def _annotate(api: Api, account: Resource, annotations: Mapping[str, str | None], *, dry_run: bool = False) -> None:
-    query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
-    api.call("patch", account, query, {"metadata": {"annotations": dict(annotations)}}, MERGE_PATCH)
+    api.merge(account, {"metadata": {"annotations": dict(annotations)}}, dry_run=dry_run)
 
 
 def _denied(api: Api, account: Resource) -> bool:

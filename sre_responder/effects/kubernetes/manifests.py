@@ -18,6 +18,12 @@ STOPPED, REASON = "responder.sre/stopped", "responder.sre/stop-reason"
 """Annotations of the account: the stop is written on whom it stops."""
 PROOF = "responder.sre/proof"
 
+PLANNED_KINDS = {
+    "apps": WORKLOADS, "argoproj.io": ("applications",), "helm.toolkit.fluxcd.io": ("helmreleases",),
+    "kustomize.toolkit.fluxcd.io": ("kustomizations",),
+}  # fmt: skip
+"""What is written by plan only: workloads, and who keeps them as Git says."""
+
 _WRITES = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
 
@@ -111,10 +117,13 @@ def _stop(namespace: str) -> tuple[Document, Document]:
 
 
 def _plan(namespace: str) -> tuple[Document, Document]:
-    """Denies a write of a workload that names no plan: a token alone is not enough."""
+    """Denies a write of a workload, or of who keeps it as Git says, that names no plan: a token alone is not enough."""
     return _policy(
         f"{namespace}-plan",
-        matched=[_matched("apps", [f"{kind}{part}" for kind in WORKLOADS for part in ("", "/*")])],
+        matched=[
+            _matched(group, [f"{kind}{part}" for kind in kinds for part in ("", "/*")])
+            for group, kinds in PLANNED_KINDS.items()
+        ],
         who=_is_account(namespace),
         variables={
             "plan": f"request.operation == 'DELETE' ? '' : object.metadata.?annotations[?'{PLAN}'].orValue('')",

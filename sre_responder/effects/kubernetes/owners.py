@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from sre_responder.effects.kubernetes import lock
+from sre_responder.effects.kubernetes import gitops, lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import InputError
 
-ARGO = "argocd.argoproj.io/tracking-id"
-ARGO_LABEL = "argocd.argoproj.io/instance"
-FLUX = {"Kustomization": "kustomize.toolkit.fluxcd.io", "HelmRelease": "helm.toolkit.fluxcd.io"}
 HELM = "meta.helm.sh/release-name"
 
 
@@ -23,11 +20,7 @@ def at_work(api: Api, workload: Workload) -> str | None:
         if owner.get("controller"):
             return f"{workload.resource} belongs to {owner['kind']} {owner['name']}: change that"
     return (
-        lock.holder(api, workload)
-        or _argo_cd(api, workload)
-        or _flux(api, workload)
-        or _flagger(api, workload)
-        or _argo_rollouts(api, workload)
+        lock.holder(api, workload) or _gitops(api, workload) or _flagger(api, workload) or _argo_rollouts(api, workload)
     )
 
 
@@ -38,7 +31,7 @@ def warnings(workload: Workload) -> list[str]:
         said.append(
             f"Helm release {release} does not know of this change: the next upgrade brings back what its chart says"
         )
-    if application := _argo_application(workload):
+    if application := gitops.application_of(workload):
         said.append(f"Argo CD application {application} is out of sync until Git says the same")
     appliers = {
         entry["manager"] for entry in workload.metadata.get("managedFields") or () if entry.get("operation") == "Apply"
@@ -51,39 +44,12 @@ def warnings(workload: Workload) -> list[str]:
     return said
 
 
-def _labels(workload: Workload) -> dict[str, str]:
-    return dict(workload.metadata.get("labels") or {})
-
-
-def _argo_application(workload: Workload) -> str | None:
-    tracking = workload.annotations.get(ARGO)
-    return tracking.split(":")[0] if tracking else _labels(workload).get(ARGO_LABEL)
-
-
-def _argo_cd(api: Api, workload: Workload) -> str | None:
-    """An application that heals itself puts back within seconds what Git says; one that does not is only out of sync."""
-    name = _argo_application(workload)
-    if name is None:
-        return None
-    known = [one for one in _all(api, Resource("Application", "")) if one["metadata"]["name"] == name]
-    automated = [(one["spec"].get("syncPolicy") or {}).get("automated") for one in known]
-    if known and not any(policy is not None and policy.get("selfHeal") for policy in automated):
-        return None
-    return f"Argo CD keeps {workload.resource} as Git says (application {name}): revert it in Git"
-
-
-def _flux(api: Api, workload: Workload) -> str | None:
-    for kind, group in FLUX.items():
-        name, namespace = (_labels(workload).get(f"{group}/{part}") for part in ("name", "namespace"))
-        if name is None or workload.annotations.get(f"{group}/reconcile") == "disabled":
-            continue
-        try:
-            holder = api.get(Resource(kind, namespace or workload.metadata["namespace"], name))
-        except InputError:
-            holder = {"spec": {}}  # it left its mark, and may be elsewhere
-        if not holder["spec"].get("suspend"):
-            return f"Flux keeps {workload.resource} as Git says ({kind} {name}): revert it in Git, or suspend it"
-    return None
+def _gitops(api: Api, workload: Workload) -> str | None:
+    said = [
+        f"{keeper.system} keeps {workload.resource} as Git says ({keeper.what}): revert it in Git, or hold it off"
+        for keeper in gitops.healing(api, workload)
+    ]
+    return "; ".join(said) or None
 
 
 def _flagger(api: Api, workload: Workload) -> str | None:

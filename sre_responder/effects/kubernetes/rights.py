@@ -46,6 +46,13 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
         Rule("", ("pods/eviction",), ("create",)),
         _LEASE,
     ),
+    "kubernetes_hold": (
+        Rule("apps", WORKLOADS, ("get", "list", "patch")),  # Flux is told on the workload itself
+        Rule("argoproj.io", ("applications",), ("get", "list", "patch")),
+        Rule("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("get",)),
+        Rule("helm.toolkit.fluxcd.io", ("helmreleases",), ("get", "patch")),
+        _LEASE,
+    ),
     "kubernetes_isolate": (
         Rule("apps", ("deployments", "statefulsets"), ("get", "list", "patch")),
         Rule("apps", ("daemonsets",), ("get", "list")),

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sre_responder.effects.effect import Change, Effect
-from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history
@@ -203,4 +203,4 @@ def _shown(template: Document) -> str:
     return yaml.safe_dump(hidden, sort_keys=True, width=120)
 
 
-ROLLBACK = Effect(_plan, _act, _read)
+ROLLBACK = Effect(_plan, _act, _read, disagreement=gitops.disagreement)

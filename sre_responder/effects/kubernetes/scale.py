@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sre_responder.effects.effect import Change, Effect
-from sre_responder.effects.kubernetes import owners
+from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, marked, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
@@ -146,4 +146,4 @@ def _shown(state: Mapping[str, Any]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in state.items())
 
 
-SCALE = Effect(_plan, _act, _read)
+SCALE = Effect(_plan, _act, _read, disagreement=gitops.disagreement)

@@ -626,9 +626,39 @@ TARGET: dict[str, Case] = {
     "somebody else is at work there": ("failed", lambda h: h.asks(0, busy="a rollout is in progress")),
 }  # fmt: skip
 
+HELD = {**PRODUCTION, "arguments": {"minutes": 30}}
+
+
+def held(h: History, minute: float = 0) -> History:
+    """GitOps is held off for half an hour, as a person approved."""
+    return h.attested(minute, "hold").tried(minute, "hold", "improved", approved_by=["dana"], **HELD)
+
+
+APPROVAL: dict[str, Case] = {
+    "a hold in production is approved by a person": ("failed", lambda h: h.attested(0, "hold").asks(0, "hold", **HELD)),
+    "its end before its time is another": ("failed", lambda h: held(h).asks(29, "undo", undoes=1, **PRODUCTION)),
+    "its end in time was approved with it": ("passed", lambda h: held(h).asks(30.1, "undo", undoes=1, **PRODUCTION)),
+    "what was contained for no time never ends by itself": (
+        "failed",
+        lambda h: h.attested(0, "drain").tried(0, "drain", "improved", approved_by=["dana"], **PRODUCTION)
+            .asks(10 * DAY, "undo", undoes=1, **PRODUCTION),
+    ),
+    "the end of one hold is not that of another": (
+        "failed",
+        lambda h: held(held(h), 20).asks(31, "undo", undoes=2, **PRODUCTION),
+    ),
+}  # fmt: skip
+
+CONTAINMENT_FIRST: dict[str, Case] = {
+    "a drain keeps harm from users": ("passed", lambda h: h.tried(0, "drain", "improved").asks(1, "purge-contained")),
+    "a hold only makes room for a remedy": (
+        "failed", lambda h: h.tried(0, "hold", "improved", arguments={"minutes": 30}).asks(1, "purge-contained")
+    ),
+}  # fmt: skip
+
 CASES = {
     "loop": LOOP, "budget": BUDGET, "rollback": ROLLBACK, "progression": PROGRESSION, "tested": TESTED,
-    "target": TARGET,
+    "target": TARGET, "approval": APPROVAL, "containment": CONTAINMENT_FIRST,
 }  # fmt: skip
 
 

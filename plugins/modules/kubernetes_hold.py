@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubernetes_hold
+short_description: Hold GitOps off a workload on Kubernetes for a while
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Containment that makes room for a remedy. Tells Argo CD or Flux to leave a workload alone, which would otherwise put it back to what Git
+    says within seconds. It stays on the contained list until it is undone, and the incident cannot be closed before.
+  - Of a Kustomization of Flux it holds this one workload, by the annotation C(kustomize.toolkit.fluxcd.io/reconcile). An Argo CD application
+    (C(argocd.argoproj.io/skip-reconcile)) and a HelmRelease (C(suspend)) can only be held as a whole, which the plan says.
+  - After O(minutes) its time is over. C(responder undo --due), which belongs into a timer, then undoes it without another approval; so does the
+    next run for another service. GitOps puts back what Git says, so revert it there before.
+  - Not taken where the service is healthy, where nobody keeps the workload, where it is held already, and where C(gitops) of the policy is
+    V(refuse), which is its default.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.kubernetes
+  - sre.responder.attributes
+options:
+  minutes:
+    description: For how long, at most a day.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  mutates:
+    support: full
+  undo:
+    support: full
+    details: The undo playbook is written before anything changes; it needs C(kubectl).
+  guard:
+    support: full
+    details: Containment, before the ladder.
+"""
+
+EXAMPLES = r"""
+- name: Let nobody put the workload of checkout back while it is healed
+  sre.responder.kubernetes_hold:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    namespace: shop
+    name: checkout
+    minutes: 30
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: The verdict of every gate.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "environment": {"type": "str", "required": True},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    **WORKLOAD,
+    "minutes": {"type": "int", "default": 60},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(
+        msg="kubernetes_hold runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""GitOps held off one workload for a time, so that a remedy is not put back within seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.kubernetes import lock
+from sre_responder.effects.kubernetes.api import Api, Document, connect
+from sre_responder.effects.kubernetes.gitops import Keeper, Switch, keepers
+from sre_responder.effects.kubernetes.rollout import insist
+from sre_responder.effects.kubernetes.workload import PLAN, Workload, find, kubectl, plan_of
+from sre_responder.errors import EffectFailed, InputError, StateMoved
+
+HELD = "responder.sre/held"
+"""Annotation of what was told to hold: for which incident, and until when."""
+LONGEST_MINUTES = 24 * 60
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    api = connect(arguments)
+    return _identity(_keeper(api, find(api, arguments)))
+
+
+def _keeper(api: Api, workload: Workload) -> Keeper | None:
+    """The one who would put the workload back, told to hold or not; None where nobody would."""
+    found = [keeper for keeper in keepers(api, workload) if keeper.heals]
+    if len(found) > 1:
+        raise InputError(
+            f"{' and '.join(map(str, found))} both keep {workload.resource}.", cure="Find out which does, and tell it."
+        )
+    return found[0] if found else None
+
+
+def _identity(keeper: Keeper | None) -> dict[str, Any]:
+    return {"keeper": str(keeper) if keeper else "nobody", "held": bool(keeper and keeper.held)}
+
+
+def _plan(arguments: Mapping[str, Any]) -> Change:
+    minutes = int(arguments.get("minutes", 60))
+    if not 1 <= minutes <= LONGEST_MINUTES:
+        raise InputError(f"minutes is {minutes}.", cure=f"Use 1 to {LONGEST_MINUTES}.")
+    api = connect(arguments)
+    workload = find(api, arguments)
+    keeper = _keeper(api, workload)
+    before = _identity(keeper)
+    if keeper is None or keeper.held:
+        return Change(target=workload.target, before=before, after=before)
+    if (switch := keeper.switch) is None:
+        raise InputError(
+            f"{keeper} keeps {workload.resource}, and is not in this cluster, or not the only one of that name.",
+            cure="Hold it off where it is.",
+        )
+    api.merge(switch.place, _on(switch, arguments, minutes), dry_run=True)
+    place = switch.place
+    words = ("patch", switch.type, place.name, "--type=merge", "--patch", json.dumps(_off(switch)))
+    return Change(
+        target=_held(switch).target,
+        before=before,
+        after={**before, "held": True},
+        undo=[{"name": f"Let {keeper} reconcile again", **kubectl(arguments, place.namespace, *words)}],
+        undo_note="Lets it reconcile again, by kubectl: it then puts back what Git says, so revert it there first.",
+        evidence={"minutes": minutes, "warnings": _warnings(keeper, workload)},
+        busy=lock.holder(api, workload) or _syncing(keeper),
+        diff={"before": f"{keeper}: reconciles\n", "after": f"{keeper}: held for {minutes} minutes\n"},
+    )
+
+
+def _held(switch: Switch) -> Workload:
+    """What is written on, which is the workload itself or what keeps it."""
+    return Workload(switch.document["kind"], switch.document)
+
+
+def _warnings(keeper: Keeper, workload: Workload) -> list[str]:
+    said = [f"after that it puts back what Git says of {workload.resource}: revert it there before"]
+    if keeper.switch and keeper.switch.place != workload.resource:
+        said.append(f"nothing else of {keeper} is reconciled meanwhile: it can only be held off as a whole")
+    return said
+
+
+def _syncing(keeper: Keeper) -> str | None:
+    status = (keeper.document or {}).get("status") or {}
+    running = (status.get("operationState") or {}).get("phase") == "Running"
+    return f"{keeper} is in the middle of a sync" if running else None
+
+
+def _on(switch: Switch, arguments: Mapping[str, Any], minutes: int) -> Document:
+    """Only where nothing moved since it was read: the resourceVersion is a precondition of the patch."""
+    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    told = f"{arguments.get('_incident') or 'no incident'} until {until:%Y-%m-%dT%H:%M:%SZ}"
+    marks = {**switch.annotations, HELD: told, PLAN: plan_of(arguments)}
+    metadata = {"annotations": marks, "resourceVersion": switch.document["metadata"]["resourceVersion"]}
+    return {"metadata": metadata, "spec": {**switch.spec}} if switch.spec else {"metadata": metadata}
+
+
+def _off(switch: Switch) -> Document:
+    marks = dict.fromkeys((*switch.annotations, HELD))
+    spec = {"spec": dict.fromkeys(switch.spec)} if switch.spec else {}
+    return {"metadata": {"annotations": marks}, **spec}
+
+
+def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    api = connect(arguments)
+    with lock.held(api, insist(lambda: find(api, arguments)), arguments):
+        insist(lambda: _write(api, arguments, change))
+        now = _read(arguments)
+    if now != change.after:
+        raise EffectFailed(f"it was told to hold, and is not what the plan predicted: {now}.")
+    return now
+
+
+def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> None:
+    keeper = _keeper(api, find(api, arguments))
+    switch = keeper.switch if keeper else None
+    if switch is None or _identity(keeper) != change.before or _held(switch).target != change.target:
+        raise StateMoved("who keeps the workload is no longer as the plan saw it.", cure="Run again for a new plan.")
+    api.merge(switch.place, _on(switch, arguments, int(arguments.get("minutes", 60))))
+
+
+HOLD = Effect(_plan, _act, _read)
