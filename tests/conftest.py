@@ -12,6 +12,7 @@ from typing import NoReturn
 import pytest
 from control_plane import cluster, namespace, own_cluster  # noqa: F401
 from kubernetes_shop import custom  # noqa: F401
+from kubernetes_site import site  # noqa: F401
 from kubernetes_team import team  # noqa: F401
 from postgresql import Server, programs, server
 

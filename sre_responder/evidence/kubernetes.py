@@ -41,7 +41,8 @@ def read(arguments: Mapping[str, Any], window_s: float) -> dict[str, Any]:
     """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`)."""
     api = connect(arguments)
     workload = find(api, arguments)
-    found = pods(api, workload)
+    # Pods that go count no more: on a node that is lost they go for ever.
+    found = [pod for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp")]
     reasons = sorted({why for pod in found if (why := trouble(pod))})
     since = datetime.now(UTC) - timedelta(seconds=window_s)
     return {

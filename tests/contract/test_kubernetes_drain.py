@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, node, takes_pods, wait_until
+from control_plane import Cluster, node, wait_until
 from kubernetes_shop import Shop, definition
+from kubernetes_site import Site
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes.manifests import manifests
@@ -25,79 +26,6 @@ DRAIN = EFFECTS["kubernetes_drain"]
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Site:
-    """Two nodes that take the pods of one test only, and a workload called shop on the first."""
-
-    shop: Shop
-    node: str
-    other: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"kubeconfig": str(self.shop.cluster.kubeconfig), "node": self.node, "timeout_s": 20}
-
-    @property
-    def document(self) -> Document:
-        return dict(self.shop.cluster.get("node", self.node))
-
-    def plan(self) -> Change:
-        return DRAIN.plan(self.arguments)
-
-    def act(self, change: Change, **more: Any) -> dict[str, Any]:
-        return DRAIN.act({**self.arguments, "_plan": "a1b2c3d4e5f6a7b8", "_incident": "INC-1234", **more}, change)
-
-    def on(self, node: str) -> list[Document]:
-        found = self.shop.cluster.get("pods", "-n", self.shop.namespace)["items"]
-        return [pod for pod in found if pod["spec"].get("nodeName") == node]
-
-    def placed(self, text: str, **more: Any) -> str:
-        """The manifest of a workload whose pods go to these nodes alone."""
-        document = yaml.safe_load(text)
-        document["spec"]["template"]["spec"] |= {
-            "nodeSelector": {"site": self.shop.namespace}, "tolerations": [{"operator": "Exists", "key": "site"}], **more,
-        }  # fmt: skip
-        return yaml.safe_dump(document)
-
-    def fill(self, tag: str = "1", *, replicas: int = 2, **more: Any) -> None:
-        """The workload with all its pods on the first node."""
-        self.shop.cluster.kubectl("cordon", self.other)
-        self.shop.kubectl("apply", "-f", "-", input=self.placed(self.shop.manifest(tag, replicas=replicas), **more))
-        self.shop.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
-        self.shop.cluster.kubectl("uncordon", self.other)
-
-    def pod(self, name: str, **metadata: Any) -> None:
-        """A pod of nobody, on the first node."""
-        container = {"name": "x", "image": "registry.test:5000/x:1"}
-        spec = {"nodeName": self.node, "containers": [container], "tolerations": [{"operator": "Exists"}]}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **metadata}, "spec": spec}
-        self.shop.kubectl("create", "-f", "-", input=json.dumps(pod))
-
-    def budget(self, healthy: int) -> None:
-        self.shop.kubectl("create", "pdb", "keep", "--selector=app=shop", f"--min-available={healthy}")
-        status = ("pdb", "keep", "-n", self.shop.namespace)
-        wait_until(lambda: self.shop.cluster.get(*status)["status"].get("expectedPods"), "it counts")
-
-
-@pytest.fixture
-def site(own_cluster: Cluster, namespace: str) -> Iterator[Site]:
-    names = [f"{namespace}-{letter}" for letter in "ab"]
-    for name in names:
-        document = node(name)
-        document["metadata"]["labels"]["site"] = namespace
-        document["spec"] = {"taints": [{"key": "site", "effect": "NoSchedule"}]}
-        own_cluster.apply(yaml.safe_dump(document))
-
-    def ready(name: str) -> bool:
-        found = own_cluster.get("node", name)
-        taints = [taint for taint in found["spec"]["taints"] if taint["key"] != "site"]
-        return takes_pods({**found, "spec": {"taints": taints}})
-
-    wait_until(lambda: all(map(ready, names)), "the nodes take pods")
-    yield Site(Shop(own_cluster, namespace), *names)
-    own_cluster.kubectl("delete", "node", *names)
-
-
 def test_a_drained_node_is_cordoned_and_its_pods_serve_elsewhere(site: Site) -> None:
     site.fill()
     change = site.plan()
@@ -106,7 +34,7 @@ def test_a_drained_node_is_cordoned_and_its_pods_serve_elsewhere(site: Site) -> 
     assert len(change.evidence["pods"]) == 2
     assert (site.document["spec"].get("unschedulable"), len(site.on(site.node))) == (None, 2), "the plan is a dry run"
     assert DRAIN.became(change, DRAIN.read(site.arguments)) == "not_done"
-    assert site.act(change) == {"cordoned": True, "drained": True, "stay": []}
+    assert site.act(change) == {"cordoned": True, "drained": True, "stay": [], "unconfirmed": []}
     assert site.document["spec"]["unschedulable"] is True
     wait_until(lambda: len(site.on(site.other)) == 2, "they are on the other node")
     assert DRAIN.became(change, DRAIN.read(site.arguments)) == "done"
@@ -152,7 +80,7 @@ def test_pods_of_a_daemonset_and_mirror_pods_stay_and_are_told(site: Site) -> No
     change = site.plan()
     [ds, mirror] = change.evidence["stay"]
     assert (ds.startswith(f"{site.shop.namespace}/every-"), mirror) == (True, f"{site.shop.namespace}/mirror")
-    assert site.act(change) == {"cordoned": True, "drained": True, "stay": [ds, mirror]}
+    assert site.act(change) == {"cordoned": True, "drained": True, "stay": [ds, mirror], "unconfirmed": []}
     assert len(site.on(site.node)) == 2
 
 
@@ -200,6 +128,19 @@ def test_a_budget_that_holds_until_the_deadline_is_told_with_what_is_left(site: 
         site.act(change, timeout_s=2)
     assert (len(site.on(site.node)), site.document["spec"]["unschedulable"]) == (2, True)
     assert DRAIN.became(change, DRAIN.read(site.arguments)) == "cut_short"
+
+
+def test_a_node_that_is_lost_is_drained_of_what_nobody_there_can_confirm(site: Site) -> None:
+    site.fill()
+    site.lose()
+    change = site.plan()
+    assert change.before == {"cordoned": False, "drained": False}
+    observed = site.act(change)
+    assert (observed["drained"], len(observed["unconfirmed"])) == (True, 2)
+    wait_until(lambda: site.shop.ready() == ["1", "1"], "others serve")
+    assert len(site.on(site.other)) == 2
+    assert DRAIN.became(change, DRAIN.read(site.arguments)) == "done"
+    assert not site.plan().changed
 
 
 MOVES: dict[str, Callable[[Site], object]] = {

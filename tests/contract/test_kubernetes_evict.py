@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from control_plane import Cluster, wait_until
 from kubernetes_shop import Shop
+from kubernetes_site import Site
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, Refused, StateMoved
@@ -259,3 +261,17 @@ def test_an_account_without_the_right_is_told_the_verb_and_the_resource(shop: Sh
     reader = shop.as_account("reader", "--verb=get,list --resource=deployments.apps,replicasets.apps,pods,leases")
     with pytest.raises(EffectFailed, match=r"cannot create eviction of Pod shop-.*Grant this account the verb create"):
         planned(reader)
+
+
+def test_pods_on_a_lost_node_are_replaced_elsewhere_without_waiting_for_its_word(site: Site) -> None:
+    site.fill()
+    site.lose()
+    wait_until(lambda: not site.shop.ready(), "its pods count as not ready")
+    change = EVICT.plan(site.shop.arguments)
+    assert len(change.evidence["pods"]) == 2
+    began = time.monotonic()
+    words = {"_plan": "a1b2c3d4e5f6a7b8", "_incident": "INC-1234", "timeout_s": 60}
+    observed = EVICT.act({**site.shop.arguments, **words}, change)
+    assert (observed["pods"], observed["ending"], observed["not_replaced"]) == ([], [], "")
+    assert site.shop.ready() == ["1", "1"] and time.monotonic() - began < 30
+    assert EVICT.became(change, EVICT.read(site.shop.arguments)) == "done"

@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from control_plane import Cluster, wait_until
+from kubernetes_site import Site
 from kubernetes_team import Team, Traffic
 
 from sre_responder.ledger import Ledger, audit
+from sre_responder.runbook import SHIPPED
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +76,69 @@ def test_a_rollout_that_a_holder_of_the_workload_would_undo_is_refused_and_then_
     done = team.alert("BadRollout")
     assert done.returncode == 0, done.stdout + done.stderr
     assert team.shop.tag == "1"
+
+
+KEPT = {
+    "kubernetes-crash-loop": ("KubePodCrashLooping", lambda shop: shop.release_bad("crash-2")),
+    "kubernetes-image-pull": ("KubeImagePullBackOff", lambda shop: shop.release_bad()),
+    "kubernetes-saturation": ("Saturation", lambda shop: None),
+}
+
+
+@pytest.mark.parametrize("book", KEPT)
+def test_every_ladder_is_refused_where_git_says_what_runs(team: Team, book: str) -> None:
+    name, fault = KEPT[book]
+    team.shop.release("1")
+    fault(team.shop)
+    before = team.shop.document["spec"]
+    team.shop.kubectl("annotate", "deployment", "shop", "argocd.argoproj.io/tracking-id=shop:apps/Deployment:shop/shop")
+    refused = team.alert(name)
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "Argo CD keeps Deployment shop" in refused.stdout
+    assert team.shop.document["spec"] == before
+
+
+def test_a_service_whose_node_is_gone_serves_elsewhere_once_its_budget_lets_it(team: Team, site: Site) -> None:
+    site.fill()
+    site.budget(2)
+    site.lose()
+    wait_until(lambda: not team.shop.ready(), "its pods count as not ready")
+    refused = team.alert("NodeGone")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "The disruption budget keep" in refused.stdout and len(site.on(site.node)) == 2
+    team.shop.kubectl("delete", "pdb", "keep")
+    healed = team.alert("NodeGone")
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert [(step["action"], step["result"]) for step in json.loads(healed.stdout)["steps"]] == [
+        ("kubernetes_evict", "improved")
+    ]
+    assert team.shop.ready() == ["1", "1"] and site.on(site.other)
+
+
+def test_a_node_is_taken_out_of_use_by_a_runbook_and_comes_back_by_its_undo(team: Team, site: Site) -> None:
+    """A team's own runbook names the node; what it drained stays listed until it is undone."""
+    site.fill()
+    play = yaml.safe_load((SHIPPED / "kubernetes-node-gone" / "runbook.yml").read_text())
+    play[0]["vars"]["runbook"] |= {"id": "node-out", "alerts": "labels.alertname == 'NodeSick'"}
+    play[0]["tasks"][1] = {"name": "Take the node out of use", "sre.responder.kubernetes_drain": {"node": site.node}}
+    folder = team.root / "home" / "runbooks" / "node-out"
+    folder.mkdir()
+    (folder / "runbook.yml").write_text(yaml.safe_dump(play, sort_keys=False))
+    assert team.responder("runbooks", "register", "node-out").returncode == 0
+    incident = team.incident()
+    names = ("--incident", incident, "--service", "shop", "--environment", "staging")
+    previewed = team.responder("plan", "node-out", *names)
+    assert previewed.returncode == 0 and len(site.on(site.node)) == 2, previewed.stderr
+    drained = team.responder("run", "node-out", *names, "--json")
+    assert drained.returncode == 0, drained.stdout + drained.stderr
+    assert json.loads(drained.stdout)["ending"] == "contained"
+    assert (site.document["spec"]["unschedulable"], site.on(site.node), len(site.on(site.other))) == (True, [], 2)
+    assert team.responder("incident", "close", incident).returncode == 3
+    [contained] = json.loads(team.responder("contained", "--json").stdout)
+    undone = team.responder(*contained["command"].split()[1:])
+    assert undone.returncode == 0, undone.stderr
+    assert "unschedulable" not in site.document["spec"]
+    assert team.responder("incident", "close", incident).returncode == 0
 
 
 def test_an_api_server_that_dies_after_the_patch_leaves_the_outcome_to_the_cluster(team: Team) -> None:

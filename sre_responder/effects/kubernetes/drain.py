@@ -13,7 +13,7 @@ from sre_responder.effects.kubernetes.api import Api, Document, Resource, connec
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, unless_moved
-from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl
+from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 MIRROR = "kubernetes.io/config.mirror"
@@ -29,6 +29,8 @@ class Pods:
     bare: list[Document]
     """No controller would make them anew."""
     stay: list[Document]
+    unconfirmed: list[Document]
+    """Evicted, on a node whose kubelet answers no more: whether they have ended, nobody knows."""
 
 
 def _node(api: Api, arguments: Mapping[str, Any]) -> Workload:
@@ -40,7 +42,7 @@ def _target(node: Workload) -> str:
 
 
 def _pods(api: Api, node: Workload) -> Pods:
-    found = Pods([], [], [])
+    found = Pods([], [], [], [])
     for pod in api.search(Resource("Pod", ""), fieldSelector=f"spec.nodeName={node.metadata['name']}"):
         metadata = pod["metadata"]
         kinds = [owner["kind"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
@@ -48,6 +50,8 @@ def _pods(api: Api, node: Workload) -> Pods:
             continue  # nothing of it runs
         if "DaemonSet" in kinds or MIRROR in (metadata.get("annotations") or {}):
             found.stay.append(pod)
+        elif metadata.get("deletionTimestamp") and lost(node.document):
+            found.unconfirmed.append(pod)
         else:
             (found.go if kinds else found.bare).append(pod)
     return found
@@ -60,8 +64,9 @@ def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity(node: Workload, pods: Pods) -> dict[str, Any]:
-    """Which pods are on the node moves all the time; whether any are, is what a drain is about."""
-    return {"cordoned": bool(node.spec.get("unschedulable")), "drained": not pods.go}
+    """Which pods are on the node moves all the time; whether a cordoned one has any, is what a drain is about."""
+    cordoned = bool(node.spec.get("unschedulable"))
+    return {"cordoned": cordoned, "drained": cordoned and not pods.go}
 
 
 def _names(pods: list[Document]) -> list[str]:
@@ -94,6 +99,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "pods": _names(pods.go),
             "stay": _names(pods.stay),
+            "unconfirmed": _names(pods.unconfirmed),
             "warnings": [*_warnings(api, pods), *healers.warnings(node)],
         },
         busy=healers.at_work(api, node),
@@ -163,7 +169,7 @@ def _drain(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
     pods = _pods(api, node)
     if _identity(node, pods) != change.after:
         raise EffectFailed(f"someone else changed {node.resource} while it was drained: {_identity(node, pods)}.")
-    return {**change.after, "stay": _names(pods.stay)}
+    return {**change.after, "stay": _names(pods.stay), "unconfirmed": _names(pods.unconfirmed)}
 
 
 def _empty(api: Api, node: Workload, until: float) -> dict[str, str]:

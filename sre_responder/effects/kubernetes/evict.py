@@ -12,8 +12,8 @@ from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, pods, trouble, unmoved
-from sre_responder.effects.kubernetes.workload import Workload, condition, find
-from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.effects.kubernetes.workload import Workload, condition, find, lost
+from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.names import shown
 
 POLL_SECONDS = 0.2
@@ -146,15 +146,27 @@ def _wait(
 ) -> tuple[list[Document], list[Document]]:
     """Wait until they are gone and as many new ones serve; gives those that are left, and the new ones that serve.
 
-    The pods themselves are looked at: the workload's own status may not have seen yet that any are gone.
+    The pods themselves are looked at: the workload's own status may not have seen yet that any are gone. One that goes from
+    a node which is lost is waited for no longer: its controller has made another already.
     """
     while True:
         now = pods(api, workload)
-        left = [pod for pod in now if pod["metadata"]["uid"] in evicted]
+        left = [pod for pod in now if pod["metadata"]["uid"] in evicted and not _on_a_lost_node(api, pod)]
         new = [pod for pod in now if pod["metadata"]["uid"] not in known and _ready(pod)]
         if (not left and len(new) >= len(evicted)) or time.monotonic() > until:
             return left, new
         time.sleep(POLL_SECONDS)
+
+
+def _on_a_lost_node(api: Api, pod: Document) -> bool:
+    """Whether it was told to go where nobody confirms that. A node that may not be read is not called lost."""
+    node = pod["spec"].get("nodeName")
+    if not node or not pod["metadata"].get("deletionTimestamp"):
+        return False
+    try:
+        return lost(api.get(Resource("Node", "", node)))
+    except ResponderError:
+        return False
 
 
 def _became(old: Change, now: Mapping[str, Any]) -> Became | None:

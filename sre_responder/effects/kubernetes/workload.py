@@ -148,6 +148,11 @@ def condition(document: Document, type: str) -> Document:
     return next((dict(entry) for entry in conditions if entry["type"] == type), {})
 
 
+def lost(node: Document) -> bool:
+    """Whether a node's kubelet answers no more, as its controller says: nobody there confirms that a pod has ended."""
+    return condition(node, "Ready").get("status") == "Unknown"
+
+
 def rolled_out(workload: Workload) -> bool:
     """Whether the controller has seen the newest template and every wanted pod is of it and serves."""
     status, wanted = workload.status, workload.replicas
