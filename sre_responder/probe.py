@@ -25,6 +25,12 @@ def became(plan: Plan, now: dict[str, Any]) -> Became | None:
     return decide(change(plan), now)
 
 
+def restored(plan: Plan, now: dict[str, Any]) -> bool:
+    """Whether what a plan did is undone, by its effect's own rule."""
+    effect = EFFECTS.get(plan.action)
+    return effect.restored(change(plan), now) if effect else now == plan.before
+
+
 def change(plan: Plan) -> Change:
     """What a plan holds of its effect's own change."""
     return Change(**{name: getattr(plan, name) for name in Change.__dataclass_fields__})

@@ -88,7 +88,8 @@ class _Capsule:
     def plan(self) -> Change:
         if not self.undone.undo:
             raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
-        now, back = probe.state(self.home, self.undone, self.row.host), self.undone.before
+        now = probe.state(self.home, self.undone, self.row.host)
+        back = now if probe.restored(self.undone, now) else self.undone.before
         return Change(
             target=self.undone.target, before=now, after=back, undo_note="Run the runbook again for the step itself.",
             diff={"before": f"{now}\n", "after": f"{back}\n"},
@@ -110,7 +111,7 @@ class _Capsule:
                 f"the undo playbook ended with {ended.rc} ({ended.reason}).", cure=f"Read {here}/artifacts/run/stdout."
             )
         now = probe.state(self.home, self.undone, self.row.host)
-        if now != change.after:
+        if not probe.restored(self.undone, now):
             raise EffectFailed(f"{self.undone.target} reads {now} after its undo, not {change.after}.")
         return now
 

@@ -67,6 +67,15 @@ class Team:
         file = self.root / "home" / "policy.yml"
         file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
 
+    def register(self, play: list[dict[str, Any]]) -> None:
+        """A runbook of the team's own."""
+        name = play[0]["vars"]["runbook"]["id"]
+        folder = self.root / "home" / "runbooks" / name
+        folder.mkdir()
+        (folder / "runbook.yml").write_text(yaml.safe_dump(play, sort_keys=False))
+        done = self.responder("runbooks", "register", name)
+        assert done.returncode == 0, done.stderr
+
     def responder(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).parent / "responder"), *words], env=self.environ, text=True, cwd=self.root,

@@ -16,7 +16,8 @@ description:
   - Refused where nothing rolls out, and for a StatefulSet or DaemonSet, whose controllers know no pause.
   - A Deployment that is paused already is left as it is. One that is kept by GitOps or by an operator is refused, since they
     would resume it.
-  - While it is paused, M(sre.responder.kubernetes_rollback) is refused. Undo the pause first.
+  - M(sre.responder.kubernetes_rollback) lifts the pause with the release that it leaves. A pause of anybody else, and one since which anything
+    was set, refuses it.
 extends_documentation_fragment:
   - sre.responder.guarded
   - sre.responder.kubernetes

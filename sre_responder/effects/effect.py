@@ -45,6 +45,10 @@ def by_state(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now == old.after else "not_done" if now == old.before else None
 
 
+def _as_before(old: Change, now: Mapping[str, Any]) -> bool:
+    return now == old.before
+
+
 def _agrees(arguments: Mapping[str, Any]) -> str | None:
     return None
 
@@ -54,6 +58,7 @@ class Effect:
     """One way of changing the world. `act` raises StateMoved where the state is no longer the plan's, EffectFailed where the platform refuses.
 
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
+    `restored` tells whether what it did is undone, where that is less than all that identified the state before.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
@@ -61,6 +66,7 @@ class Effect:
     act: Callable[[Mapping[str, Any], Change], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
     became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
+    restored: Callable[[Change, Mapping[str, Any]], bool] = _as_before
     disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees
 
 

@@ -131,6 +131,47 @@ def test_what_cannot_be_done_is_refused_with_the_words(shop: Shop, case: str) ->
         planned(shop, to)
 
 
+def paused(shop: Shop) -> None:
+    """A release that reaches no more pods, for Responder has paused it."""
+    pause = EFFECTS["kubernetes_pause_rollout"]
+    shop.release("1", replicas=4)
+    shop.apply("slow-2", replicas=4)
+    pause.act({**shop.arguments, "_plan": "a1b2c3d4e5f6a7b8", "_incident": "INC-1234"}, pause.plan(shop.arguments))
+
+
+def test_a_rollout_that_responder_paused_is_left_for_the_one_before(shop: Shop) -> None:
+    paused(shop)
+    change = planned(shop)
+    assert change.busy is None and "lifts the pause of INC-1234" in str(change.evidence["warnings"])
+    assert act(shop, change)["not_rolled_out"] == ""
+    assert (shop.tag, shop.serving(), shop.document["spec"].get("paused")) == ("1", {"1"}, None)
+    pause = EFFECTS["kubernetes_pause_rollout"]
+    held = Change("x", {"paused": False, "template": "of slow-2"}, {})
+    assert pause.restored(held, pause.read(shop.arguments)), "nothing of the pause is left to undo"
+
+
+SINCE = {
+    "a person resumed and paused it again": lambda shop: (
+        shop.kubectl("rollout", "resume", "deployment/shop"), shop.kubectl("rollout", "pause", "deployment/shop"),
+    ),
+    "a person set another image while it was paused": lambda shop: shop.kubectl(
+        "set", "image", "deployment/shop", "shop=registry.test:5000/shop:3"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SINCE)
+def test_a_pause_that_is_no_longer_responders_alone_is_lifted_by_nobody_else(shop: Shop, case: str) -> None:
+    paused(shop)
+    change = planned(shop)
+    SINCE[case](shop)
+    with pytest.raises(InputError, match="is paused"):
+        planned(shop)
+    with pytest.raises(StateMoved):
+        act(shop, change)
+    assert shop.document["spec"]["paused"]
+
+
 def test_same_labels_of_another_service_are_never_taken_for_its_history(shop: Shop) -> None:
     """What kubernetes.core.k8s_rollback did: it picked ReplicaSets by label."""
     other = Shop(shop.cluster, shop.namespace, name="other")

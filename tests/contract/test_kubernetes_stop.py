@@ -253,10 +253,12 @@ KIND_OF = {
 LISTED = [("list", resource) for resource in WORKLOADS]
 WORDS = {plural: rf"({kind}|{plural})" for kind, (_, plural) in KINDS.items()} | {"pods/eviction": "eviction of pod"}
 WARNED = ("configmaps", "secrets", "poddisruptionbudgets")
+ELSEWHERE = {*WIDE, "kubernetes_hold"}
+"""Tested with what they need besides: test_kubernetes_drain.py has nodes of its own, test_kubernetes_hold.py who keeps a workload."""
 EACH = [
     (action, resource, verb)
     for action, rules in RIGHTS.items()
-    if action not in WIDE  # test_kubernetes_drain.py: on nodes of its own
+    if action not in ELSEWHERE
     for rule in rules
     for resource in rule.resources
     for verb in rule.verbs
@@ -284,7 +286,7 @@ BY = {
 
 
 def test_every_action_is_exercised() -> None:
-    assert {one.action for one in EXERCISES.values()} == set(RIGHTS) - WIDE
+    assert {one.action for one in EXERCISES.values()} == set(RIGHTS) - ELSEWHERE
 
 
 def left_by_a_dead_process(shop: Shop) -> None:

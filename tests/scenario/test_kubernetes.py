@@ -121,10 +121,7 @@ def test_a_node_is_taken_out_of_use_by_a_runbook_and_comes_back_by_its_undo(team
     play = yaml.safe_load((SHIPPED / "kubernetes-node-gone" / "runbook.yml").read_text())
     play[0]["vars"]["runbook"] |= {"id": "node-out", "alerts": "labels.alertname == 'NodeSick'"}
     play[0]["tasks"][1] = {"name": "Take the node out of use", "sre.responder.kubernetes_drain": {"node": site.node}}
-    folder = team.root / "home" / "runbooks" / "node-out"
-    folder.mkdir()
-    (folder / "runbook.yml").write_text(yaml.safe_dump(play, sort_keys=False))
-    assert team.responder("runbooks", "register", "node-out").returncode == 0
+    team.register(play)
     incident = team.incident()
     names = ("--incident", incident, "--service", "shop", "--environment", "staging")
     previewed = team.responder("plan", "node-out", *names)
@@ -138,6 +135,32 @@ def test_a_node_is_taken_out_of_use_by_a_runbook_and_comes_back_by_its_undo(team
     undone = team.responder(*contained["command"].split()[1:])
     assert undone.returncode == 0, undone.stderr
     assert "unschedulable" not in site.document["spec"]
+    assert team.responder("incident", "close", incident).returncode == 0
+
+
+def test_a_rollout_is_paused_first_and_then_left_and_nothing_of_the_pause_is_left(team: Team) -> None:
+    """A team's own ladder: contain, then remedy."""
+    play = yaml.safe_load((SHIPPED / "kubernetes-bad-rollout" / "runbook.yml").read_text())
+    play[0]["vars"]["runbook"] |= {
+        "id": "pause-first",
+        "contain_first": True,
+        "alerts": "labels.alertname == 'BadNews'",
+    }
+    play[0]["tasks"][1] = {"name": "Reach no more pods", "sre.responder.kubernetes_pause_rollout": None}
+    team.register(play)
+    team.shop.release("1", replicas=4)
+    team.shop.release_bad("crash-2", replicas=4)
+    healed = team.alert("BadNews")
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert [(step["action"], step["result"]) for step in json.loads(healed.stdout)["steps"]] == [
+        ("kubernetes_pause_rollout", "improved"), ("kubernetes_rollback", "improved"),
+    ]  # fmt: skip
+    assert (team.shop.tag, team.shop.serving()) == ("1", {"1"})
+    [contained] = json.loads(team.responder("contained", "--json").stdout)
+    undone = team.responder(*contained["command"].split()[1:])
+    assert undone.returncode == 0, undone.stderr
+    assert team.shop.tag == "1" and json.loads(team.responder("contained", "--json").stdout) == []
+    incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
     assert team.responder("incident", "close", incident).returncode == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
-from sre_responder.effects.kubernetes.autoscaler import marked
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, troubles, unless_moved, unmoved
-from sre_responder.effects.kubernetes.workload import Workload, find, fingerprint, kubectl
+from sre_responder.effects.kubernetes.workload import PAUSED, PLAN, Workload, find, fingerprint, kubectl, plan_of
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
 
 
@@ -42,7 +42,8 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         predicted = api.patch(workload.resource, _operations(workload, arguments), dry_run=True)
         after = _identity(Workload(workload.kind, predicted))
     name = f"deployment/{workload.metadata['name']}"
-    resume = kubectl(arguments, workload.metadata["namespace"], "rollout", "resume", name)
+    lifted = json.dumps({"metadata": {"annotations": {PAUSED: None}}, "spec": {"paused": None}})
+    resume = kubectl(arguments, workload.metadata["namespace"], "patch", name, "--type=merge", f"--patch={lifted}")
     return Change(
         target=workload.target,
         before=before,
@@ -72,7 +73,12 @@ def _updated(workload: Workload) -> str:
 
 
 def _operations(workload: Workload, arguments: Mapping[str, Any]) -> list[Document]:
-    return [marked(workload, arguments), {"op": "add", "path": "/spec/paused", "value": True}]
+    paused = f"{arguments.get('_incident') or 'planned'} {workload.metadata['generation'] + 1}"
+    marks = {PLAN: plan_of(arguments), PAUSED: paused}
+    return [
+        {"op": "add", "path": "/metadata/annotations", "value": {**workload.annotations, **marks}},
+        {"op": "add", "path": "/spec/paused", "value": True},
+    ]
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
@@ -110,4 +116,9 @@ def _seen(api: Api, workload: Workload, seconds: float) -> Workload:
     )
 
 
-PAUSE = Effect(_plan, _act, _read)
+def _resumed(old: Change, now: Mapping[str, Any]) -> bool:
+    """What is rolled out meanwhile, as by a rollback that lifted the pause, is another matter."""
+    return bool(now["paused"] == old.before["paused"])
+
+
+PAUSE = Effect(_plan, _act, _read, restored=_resumed)

@@ -24,6 +24,7 @@ from sre_responder.effects.kubernetes.rollout import (
     unmoved,
 )
 from sre_responder.effects.kubernetes.workload import (
+    PAUSED,
     PLAN,
     Workload,
     digest,
@@ -31,6 +32,7 @@ from sre_responder.effects.kubernetes.workload import (
     fingerprint,
     images,
     kubectl,
+    paused_for,
     plan_of,
     pure,
 )
@@ -51,7 +53,7 @@ def _identity(workload: Workload) -> dict[str, Any]:
 def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
-    if workload.spec.get("paused"):
+    if _paused_by_others(workload):
         raise InputError(
             f"{workload.resource} is paused: a rollback of it would not roll out.", cure="`kubectl rollout resume` it."
         )
@@ -74,9 +76,10 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "revision": now.number, "to": then.number, "to_created": then.created,
             "available": f"{workload.available}/{workload.replicas}",
-            "warnings": [*_moved(api, workload, then), *owners.warnings(workload)],
+            "warnings": [*_lifted(workload), *_moved(api, workload, then), *owners.warnings(workload)],
         },
-        busy=owners.at_work(api, workload) or in_progress(api, workload),
+        # A rollout that Responder paused goes nowhere: it is what shall be left.
+        busy=owners.at_work(api, workload) or (None if workload.spec.get("paused") else in_progress(api, workload)),
         diff={"before": _shown(workload.template), "after": _shown(predicted["spec"]["template"])},
     )  # fmt: skip
 
@@ -94,7 +97,7 @@ def _return(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str,
         workload = unmoved(api, arguments, change, _identity)
         known = history(api, workload)
         now = current(workload, known)
-        if now is None or workload.spec.get("paused"):
+        if now is None or _paused_by_others(workload):
             raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
         then = choose(workload, known, now, str(change.evidence["to"]))
         operations = [unless_moved(workload), *_operations(workload, now, then, arguments)]
@@ -118,10 +121,21 @@ def _operations(workload: Workload, now: Revision, then: Revision, arguments: Ma
     annotations[LEFT] = " ".join(dict.fromkeys([*annotations.get(LEFT, "").split()[-9:], now.content]))
     if applied := annotations.get(APPLIED):
         annotations[APPLIED] = _applied(applied, template)
+    annotations.pop(PAUSED, None)
     return [
         {"op": "replace", "path": "/spec/template", "value": template},
         {"op": "add", "path": "/metadata/annotations", "value": annotations},
+        *([{"op": "remove", "path": "/spec/paused"}] if workload.spec.get("paused") else []),
     ]
+
+
+def _paused_by_others(workload: Workload) -> bool:
+    return bool(workload.spec.get("paused")) and not paused_for(workload)
+
+
+def _lifted(workload: Workload) -> list[str]:
+    incident = paused_for(workload)
+    return [f"lifts the pause of {incident}"] if incident else []
 
 
 def _applied(text: str, template: Document) -> str:

@@ -16,6 +16,8 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 SERVICE_LABEL = "backstage.io/kubernetes-id"
 PLAN, PLANNED = "responder.sre/plan", "planned"
 """Annotation of every workload that is written: the plan's digest; in a dry run, which comes before there is one, that word."""
+PAUSED = "responder.sre/paused"
+"""Annotation of a Deployment whose rollout Responder has paused: for which incident, and the generation which that made it."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _HASHES = ("pod-template-hash", "controller-revision-hash")
 
@@ -81,6 +83,13 @@ class Workload:
         """Whether this very object controls another: by uid, for labels may be anybody's."""
         owners = document["metadata"].get("ownerReferences") or []
         return any(owner.get("controller") and owner["uid"] == self.uid for owner in owners)
+
+
+def paused_for(workload: Workload) -> str | None:
+    """The incident for which Responder has paused the rollout; None where it goes on, or where anything was set since."""
+    incident, _, generation = workload.annotations.get(PAUSED, "").partition(" ")
+    ours = workload.spec.get("paused") and generation == str(workload.metadata["generation"])
+    return incident if ours else None
 
 
 def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
