@@ -132,11 +132,16 @@ def _tried(ledger: Ledger, step: Step, runbook: Runbook) -> int | None:
 
 
 def _skip(ledger: Ledger, step: Step, reason: str, because: str, plan: Plan | None = None) -> dict[str, Any]:
-    """Leave the step out, on the record; `plan` is that of a target which is already as wanted."""
+    """Leave the step out, on the record; `plan` is that of a target which is already as wanted. A dry run only says that it would."""
     request = step.request
-    if not step.check:
-        with ledger.transaction() as connection:
-            now = ledger.now(connection)
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        if step.check:
+            audit.append(
+                connection, now, "plan.made", request.requester, f"{request.action} would be skipped ({reason}): {because}",
+                incident=request.incident, action=request.action, run=request.run, step=request.step, skipped=reason, because=because,
+            )  # fmt: skip
+        else:
             key = {"incident": request.incident, "step": request.step}
             known = connection.execute(select(not_applicable).filter_by(**key)).first()
             if reason == "not_applicable" and known is None:

@@ -55,7 +55,7 @@ class Progress:
         elif entry.type == "plan.made":
             blocks = [gate["name"] for gate in data.get("gates", []) if gate["status"] in ("failed", "unknown")]
             words = f"would be refused as things stand ({', '.join(blocks)})" if blocks else "would be done"
-            self._line("○", "dim", rung, f"{action} {words}")
+            self._line("○", "dim", rung, entry.summary if data.get("skipped") else f"{action} {words}")
         elif entry.type == "gate.blocked":
             self._line("■", "red", rung, f"{action} refused")
             gates = data.get("gates", [])

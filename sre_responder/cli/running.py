@@ -262,6 +262,8 @@ def plan(
     for step in steps:
         rung = f"rung {step['rung']}" if step["rung"] is not None else ""
         console.print(f"  line {step['line']:>3}  {step['class']:<12} {rung:<7} {step['name']}", markup=False)
+        if step["skipped"]:
+            console.print(f"            would be skipped ({step['skipped']}): {step['because']}", markup=False)
         for gate in step["gates"]:
             if gate["status"] in ("failed", "unknown"):
                 console.print(f"            {gate['name']} {gate['status']}: {gate['reason']}", markup=False)
@@ -272,7 +274,7 @@ def _described(task: Any, previews: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "name": task.name, "module": task.module, "line": task.line, "class": classify(task),
         "rung": ACTIONS[task.action].rung if task.action else None,
-        "plan": made.get("plan"), "skipped": made.get("skipped"), "gates": made.get("gates", []),
+        "plan": made.get("plan"), "skipped": made.get("skipped"), "because": made.get("because"), "gates": made.get("gates", []),
     }  # fmt: skip
 
 

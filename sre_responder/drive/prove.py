@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from sre_responder.errors import InternalError
+from sre_responder.process import alive
 
 MARK = "RESPONDER_RUN"
 
@@ -32,15 +33,6 @@ class Proof:
 
     ended: tuple[ProcessInfo, ...]
     left: tuple[ProcessInfo, ...]
-
-
-def alive(pid: int, started: float) -> bool:
-    """Whether that very process lives; a zombie does not."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def marked(run: str) -> list[psutil.Process]:

@@ -168,8 +168,17 @@ def preview(
     """The gates as they stand now, without reserving or recording anything."""
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
-        gates = evaluate(look(connection, now, home, request, plan, runbook, measured=measured, record=False))
+        picture = look(connection, now, home, request, plan, runbook, measured=measured, record=False)
+        left_out = picture.not_applicable | _left_out(connection, request)
+        gates = evaluate(replace(picture, not_applicable=left_out))
     return Decision(not any(gate.blocks for gate in gates), gates, plan)
+
+
+def _left_out(connection: Connection, request: Request) -> frozenset[str]:
+    """The steps that this dry run has found not applicable; only a run that acts puts that on the record of the incident."""
+    made = audit.entries(connection, incident=request.incident, type="plan.made")
+    mine = (entry.data for entry in made if entry.data.get("run") == request.run)
+    return frozenset(data["step"] for data in mine if data.get("skipped") == "not_applicable")
 
 
 def decide(

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, Row, insert, select, update
 
+from sre_responder import process
 from sre_responder.ledger import audit
 from sre_responder.ledger.schema import runs
 
@@ -18,13 +19,7 @@ MACHINE = socket.gethostname()
 
 def alive(machine: str, pid: int, started: float) -> bool | None:
     """Whether that very process lives; None where it is on another machine and cannot be asked."""
-    if machine != MACHINE:
-        return None
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return process.alive(pid, started) if machine == MACHINE else None
 
 
 def begin(

@@ -82,6 +82,26 @@ def test_diagnosis_tells_what_a_person_would_look_for(shop: Shop) -> None:
     assert found["nodes"] and not any(found["nodes"].values())
 
 
+SELECTORS = {
+    "by label": {"selector": {"matchLabels": {"app": "shop"}}},
+    "by expression": {"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["shop"]}]}},
+    "all": {"selector": {}},
+    "others": {"selector": {"matchLabels": {"app": "other"}}},
+    "none": {},
+}
+
+
+def test_diagnosis_tells_every_budget_that_covers_the_pods_however_it_chooses_them(shop: Shop) -> None:
+    shop.release("1")
+    head = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
+    budgets = [
+        {**head, "metadata": {"name": name.replace(" ", "-")}, "spec": {"minAvailable": 0, **spec}}
+        for name, spec in SELECTORS.items()
+    ]
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(budgets))
+    assert {*diagnose(shop.arguments)["disruption_budgets"]} == {"by-label", "by-expression", "all"}
+
+
 def test_a_part_that_may_not_be_read_says_so_and_the_others_are_told(shop: Shop) -> None:
     shop.release("1")
     shop.kubectl("create", "serviceaccount", "reader")

@@ -78,6 +78,19 @@ def test_a_rollout_that_a_holder_of_the_workload_would_undo_is_refused_and_then_
     assert team.shop.tag == "1"
 
 
+def test_a_preview_says_what_would_be_left_out_and_counts_it_as_that(team: Team) -> None:
+    team.shop.release("1")
+    team.shop.release_bad()
+    names = ("--incident", team.incident(), "--service", "shop", "--environment", "staging")
+    told = team.responder("plan", "kubernetes-image-pull", *names)
+    assert told.returncode == 0, told.stderr
+    assert "would be skipped (not_applicable): A restart would pull the same image" in " ".join(told.stdout.split())
+    steps = json.loads(team.responder("plan", "kubernetes-image-pull", *names, "--json").stdout)["steps"]
+    [gates] = [step["gates"] for step in steps if step["plan"]]
+    assert {gate["name"]: gate["status"] for gate in gates}["progression"] == "passed"
+    assert team.shop.tag == "bad-pull-2", "nothing was changed"
+
+
 KEPT = {
     "kubernetes-crash-loop": ("KubePodCrashLooping", lambda shop: shop.release_bad("crash-2")),
     "kubernetes-image-pull": ("KubeImagePullBackOff", lambda shop: shop.release_bad()),

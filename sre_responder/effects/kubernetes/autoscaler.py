@@ -13,16 +13,20 @@ from sre_responder.errors import InputError
 KIND = "HorizontalPodAutoscaler"
 
 
-def autoscaler(api: Api, workload: Workload) -> Workload | None:
-    """The autoscaler whose target the workload is. InputError where several pull at it."""
-    name = workload.metadata["name"]
-    found = [
+def autoscalers(api: Api, workload: Workload) -> list[Document]:
+    """Those whose target the workload is."""
+    return [
         item
         for item in api.search(Resource(KIND, workload.metadata["namespace"]))
         if (ref := item["spec"]["scaleTargetRef"])["kind"] == workload.kind
-        and ref["name"] == name
+        and ref["name"] == workload.metadata["name"]
         and str(ref.get("apiVersion", "")).startswith("apps/")
     ]
+
+
+def autoscaler(api: Api, workload: Workload) -> Workload | None:
+    """The one autoscaler whose target the workload is. InputError where several pull at it."""
+    found = autoscalers(api, workload)
     if len(found) > 1:
         names = ", ".join(sorted(item["metadata"]["name"] for item in found))
         raise InputError(f"{len(found)} autoscalers set the count of {workload.resource}: {names}.", cure="Keep one.")

@@ -8,9 +8,10 @@ from typing import Any
 
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.autoscaler import autoscalers
 from sre_responder.effects.kubernetes.revisions import current, history
 from sre_responder.effects.kubernetes.rollout import pods, trouble
-from sre_responder.effects.kubernetes.workload import Workload, condition, find, images, rolled_out
+from sre_responder.effects.kubernetes.workload import Workload, condition, find, images, rolled_out, selects
 from sre_responder.errors import ResponderError
 from sre_responder.names import shown
 
@@ -93,13 +94,14 @@ def _events(api: Api, workload: Workload, owned: list[Document]) -> list[str]:
 
 
 def _covering(api: Api, kind: str, workload: Workload, tell: Callable[[Document], Any]) -> dict[str, Any]:
-    """What of a kind covers the workload's pods by its selector; a selector of expressions is told as not understood."""
+    """What of a kind covers the workload's pods by its selector: a budget's empty one covers all, a service's nothing."""
     labels = (workload.template.get("metadata") or {}).get("labels") or {}
     found = {}
     for item in api.search(Resource(kind, workload.metadata["namespace"])):
-        selector = item["spec"].get("selector") or {}
-        wanted = selector.get("matchLabels", {}) if kind == "PodDisruptionBudget" else selector
-        if wanted and wanted.items() <= labels.items():
+        selector = item["spec"].get("selector")
+        if kind == "Service":
+            selector = {"matchLabels": selector} if selector else None
+        if selector is not None and selects(selector, labels):
             found[item["metadata"]["name"]] = tell(item)
     return found
 
@@ -111,16 +113,13 @@ def _budget(item: Document) -> dict[str, Any]:
 
 
 def _autoscalers(api: Api, workload: Workload) -> dict[str, Any]:
-    namespace = workload.metadata["namespace"]
     return {
         item["metadata"]["name"]: {
             "min": item["spec"].get("minReplicas", 1),
             "max": item["spec"]["maxReplicas"],
             "wants": (item.get("status") or {}).get("desiredReplicas"),
         }
-        for item in api.search(Resource("HorizontalPodAutoscaler", namespace))
-        if (item["spec"]["scaleTargetRef"]["kind"], item["spec"]["scaleTargetRef"]["name"])
-        == (workload.kind, workload.metadata["name"])
+        for item in autoscalers(api, workload)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +14,9 @@ import psutil
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
+from sre_responder.process import alive
 
+_NUMBER = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 SECONDS = 300
 """How long a holder says that it needs (spec section 6: a rollback takes at most 5 minutes). The clock alone frees nothing."""
 
@@ -88,13 +91,9 @@ def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
 def _free(lease: Document) -> bool:
     """Whether its holder is proven to be gone: a process of this machine that is dead. A clock proves nothing."""
     machine, pid, started = [*str(lease["spec"].get("holderIdentity") or "").split("/"), "", ""][:3]
-    if machine != socket.gethostname() or not pid.isdecimal():
+    if machine != socket.gethostname() or not pid.isdecimal() or not _NUMBER.fullmatch(started):
         return False
-    try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    return not alive(int(pid), float(started))
 
 
 def _told(lease: Document) -> str:

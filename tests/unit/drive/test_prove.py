@@ -11,7 +11,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from sre_responder.drive.prove import MARK, Proof, alive, end, end_tree, marked, processes_of
+from sre_responder.drive.prove import MARK, Proof, end, end_tree, marked, processes_of
+from sre_responder.process import alive
 
 WAIT = "import os, signal, sys, time\ndef wait():\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
 RESISTING = {
