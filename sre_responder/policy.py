@@ -65,7 +65,7 @@ class Stop(_Section):
         description="Its text is the reason; its absence in a readable folder means clear.",
     )
     nag_after_minutes: int = Field(60, ge=1, description="A stop older than this is nagged about.")
-    clusters: tuple[Cluster, ...] = Field((), description="Clusters in which `responder stop` sets the stop too.")
+    clusters: tuple[Cluster, ...] = Field((), description="Clusters in which a stop is set too.")
 
     @field_validator("clusters")
     @classmethod

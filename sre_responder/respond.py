@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sre_responder import approval, cascade, stop
+from sre_responder import approval, cascade, cluster_stop, stop
 from sre_responder.actions import ACTIONS
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
@@ -73,6 +73,7 @@ def climb(
     if facts:
         with ledger.transaction() as connection:
             runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")
+        _tell(home, ledger)
         raise stop.report(incident, f"run {runbook.metadata.id}", facts, audit.iso(now))
     environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
     prepared = prepare(
@@ -131,6 +132,8 @@ def _conclude(
         attempts.reap(connection, now)
         attempts.abandon(connection, now, id)
         cascade.check(connection, now, home.policy.cascade, environment)
+        if ended.reason == "stopped":  # the watch only reads
+            stop.note(connection, now, stop.read_file(home.policy.stop.file))
     with ledger.transaction(reading=True) as connection:
         fresh = follower.fresh(connection)
         mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
@@ -194,8 +197,14 @@ def _conclude(
             connection, now, id, ending, requester, f"{runbook.metadata.id}: {message}", exit_code=code, seconds=round(ended.seconds, 1),
             ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
         )  # fmt: skip
-    outbox.deliver(ledger, home.policy.notifications, deliver)
+    _tell(home, ledger)
     return Outcome(id, code, ending, message, steps, left)
+
+
+def _tell(home: Home, ledger: Ledger) -> None:
+    """What was decided, to clusters and to people."""
+    cluster_stop.catch_up(ledger, home.policy.stop)
+    outbox.deliver(ledger, home.policy.notifications, deliver)
 
 
 def _step(entry: audit.Entry) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sre_responder import approval, probe, temporary
+from sre_responder import approval, cluster_stop, probe, temporary
 from sre_responder.actions import UNDO
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
@@ -61,6 +61,7 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
             now = ledger.now(connection)
             attempts.abandon(connection, now, id)
             runs.end(connection, now, id, ending, requester, f"undo of attempt {attempt} {ending}")
+        cluster_stop.catch_up(ledger, home.policy.stop)
     return [plan.target for _, plan in found]
 
 

@@ -6,12 +6,12 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, Row, insert, or_, select
 
 from sre_responder.errors import Stopped
 from sre_responder.guard.snapshot import StopFact
@@ -91,14 +91,24 @@ def raise_(
     return name
 
 
+def every_standing(connection: Connection) -> Sequence[Row[Any]]:
+    """The stops of the ledger that stand, whatever they cover, in the order in which they were raised."""
+    return connection.execute(select(stops).where(stops.c.lifted_at.is_(None)).order_by(stops.c.id)).all()
+
+
+def note(connection: Connection, now: float, source: Source) -> None:
+    """A stop file that is seen for the first time becomes a stop of the ledger, so that deleting the file does not lift it."""
+    if source.state == "raised" and not any(row.source == "file" for row in every_standing(connection)):
+        raise_(connection, now, "the stop file", source.reason, source="file")
+
+
 def standing(
     connection: Connection, now: float, file: Path, *, environment: str, service: str, record: bool
 ) -> tuple[StopFact, ...]:
-    """The stops that cover a service in an environment.
-
-    With `record`, a stop file seen for the first time also becomes a stop in the ledger, so that deleting the file does not lift it.
-    """
+    """The stops that cover a service in an environment; with `record`, a stop file that raises one is noted first."""
     source = read_file(file)
+    if record:
+        note(connection, now, source)
     found = []
     if source.state == "unreadable":
         found.append(StopFact("file", "the stop file", source.reason, "everything", None))
@@ -113,8 +123,7 @@ def standing(
     ).all()
     found += [StopFact(f"STOP-{r.id}", r.holder, r.reason, scope(r.environment, r.service), r.raised_at) for r in rows]
     if source.state == "raised" and not any(row.source == "file" for row in rows):
-        name = raise_(connection, now, "the stop file", source.reason, source="file") if record else "file"
-        found.append(StopFact(name, "the stop file", source.reason, "everything", now))
+        found.append(StopFact("file", "the stop file", source.reason, "everything", now))
     return tuple(found)
 
 

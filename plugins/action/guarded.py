@@ -137,6 +137,8 @@ class ActionModule(ActionBase):
         )
         step = Step(request, arguments, runbook, checking(self._task), applies=call["applies"], because=call["because"])
         result = perform(place, ledger, step, effect, lambda line: Display().display(line, stderr=True))
+        if not driven() and result["outcome"] == "not_improved":  # it may have raised the stop of a cascade
+            send_soon(place)
         result["failed"] = False
         result.setdefault("changed", False)
         return result

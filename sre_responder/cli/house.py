@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sre_responder import approval, policy, runbook, stop
+from sre_responder import approval, cluster_stop, policy, runbook, stop
 from sre_responder import home as homes
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
@@ -94,6 +94,13 @@ def doctor(json: Json = False) -> None:
         if home.policy.requires.approvals and not home.people.people:
             raise InputError("people.yml names nobody, so nothing can be approved.", cure="Add people and their keys.")
 
+    def clusters() -> None:
+        states = cluster_stop.asking(home.policy.stop.clusters)()
+        if unknown := [f"{one.name}: {state.reason}" for one, state in states.items() if state.word == "unknown"]:
+            raise InputError(
+                f"a stop may not hold in {'; '.join(unknown)}", cure="See `responder kubernetes manifests`."
+            )
+
     def command() -> None:
         others = [d.name for d in importlib.metadata.distributions() if d.name.lower() == "responder"]
         if others:
@@ -103,7 +110,7 @@ def doctor(json: Json = False) -> None:
 
     checks: dict[str, Callable[[], object]] = {
         "policy": lambda: home.policy, "catalogue": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
-        "runbooks": registered, "ssh-keygen": keygen, "command": command,
+        "runbooks": registered, "ssh-keygen": keygen, "command": command, "clusters": clusters,
     }  # fmt: skip
     rows = []
     for name, check in checks.items():

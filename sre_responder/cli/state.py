@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection, select
 
-from sre_responder import approval, break_glass, names, stopping, temporary
+from sre_responder import approval, break_glass, cluster_stop, names, stopping, temporary
 from sre_responder import stop as stop_source
 from sre_responder.breakers import closed_off
 from sre_responder.cli.context import Context, context
@@ -33,8 +33,12 @@ def _age(now: float, then: float) -> str:
 def status(json: Json = False) -> None:
     """What runs, waits, is stopped, frozen, contained, closed off or held; each with its age and the command that clears it."""
     here = context()
+    clusters = cluster_stop.asking(
+        here.home.policy.stop.clusters
+    )  # they answer meanwhile; no transaction waits for one
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
+        every = connection.execute(select(stops_table)).all()
         attempts.reap(connection, now)
         for row in runs.standing(connection):
             if alive(row.machine, row.pid, row.pid_started) is False:
@@ -82,6 +86,8 @@ def status(json: Json = False) -> None:
                 for r in attempts.held(connection)
             ],
         }
+    told = (cluster_stop.described(one, state, every) for one, state in clusters().items())
+    found["stopped"] += [_row(what, now, since, command) for what, since, command in filter(None, told)]
     if json:
         print_json(found)
         return
@@ -91,7 +97,9 @@ def status(json: Json = False) -> None:
             console.print(f"  {one['what']}, for {one['age']}\n    {one['command']}", markup=False)
 
 
-def _row(what: str, now: float, since: float, command: str) -> dict[str, Any]:
+def _row(what: str, now: float, since: float | None, command: str) -> dict[str, Any]:
+    if since is None:
+        return {"what": what, "age": "nobody knows how long", "age_s": None, "command": command}
     return {"what": what, "age": _age(now, since), "age_s": round(now - since, 1), "command": command}
 
 
@@ -105,9 +113,7 @@ def _contained(connection: Connection, now: float) -> list[dict[str, Any]]:
 
 
 def _stops(here: Context, connection: Any, now: float) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        select(stops_table).where(stops_table.c.lifted_at.is_(None)).order_by(stops_table.c.id)
-    ).all()
+    rows = stop_source.every_standing(connection)
     nag = here.home.policy.stop.nag_after_minutes * 60
     found = []
     for r in rows:
@@ -161,12 +167,15 @@ def stop(
 
 
 def deliver(json: Json = False) -> None:
-    """Send what waits for people; for a timer, where plain ansible-playbook is used."""
+    """Send what waits for people, and set a stop in the clusters that do not deny yet; for a timer, where plain ansible-playbook is used."""
     here = context()
+    told = cluster_stop.catch_up(here.ledger, here.home.policy.stop)
     left = outbox.deliver(here.ledger, here.home.policy.notifications, send)
     if json:
-        print_json({"waiting": left})
+        print_json({"waiting": left, "clusters": told["done"] + told["left"]})
     else:
+        for line in told["done"] + told["left"]:
+            say(line)
         say(f"{left} messages wait for a receiver that does not answer." if left else "Nothing waits.")
 
 

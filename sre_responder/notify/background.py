@@ -1,4 +1,4 @@
-"""Sending what waits without waiting for it: where no driver will, at the refusal of a plain ansible-playbook."""
+"""Sending what waits without waiting for it: where no driver will, in a plain ansible-playbook."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sre_responder.home import Home
 
 
 def send_soon(home: Home) -> None:
-    """Start a process of its own that delivers the outbox. It bears no mark of the run, so ending the run spares it."""
+    """Start a process of its own that delivers the outbox, and a stop to the clusters. It bears no mark of the run, so ending the run spares it."""
     try:
-        if not home.policy.notifications:
+        if not home.policy.notifications and not home.policy.stop.clusters:
             return
     except ResponderError:  # a policy that cannot be read names nobody to tell
         return

@@ -187,6 +187,7 @@ def test_a_stop_raised_during_the_effect_ends_it_there(
             os.write(pipe, HISTORY)
     assert run.returncode == (4 if driven else -signal.SIGTERM)
     assert world.release == "2"
+    assert len(world.entries("stop.raised")) == 1, "it stands in the ledger, whatever becomes of the file"
     assert [entry.data["outcome"] for entry in world.entries("action.ended")] == ["unknown"]
 
 

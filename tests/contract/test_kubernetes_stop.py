@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bypass.world import World, world
 from control_plane import Cluster, wait_until
 from kubernetes_shop import Shop
 from typer.testing import CliRunner
@@ -682,3 +683,119 @@ def test_a_cluster_that_hangs_delays_no_stop_beyond_its_seconds(
             "stop", "everything", "--json"
         )
     assert (stopped.returncode, "not proven: no answer within 5 s" in stopped.stdout) == (4, True), stopped.stdout
+
+
+def stopped_rows(responder: Post) -> list[tuple[str, str]]:
+    """What status says is stopped, and the command that clears it."""
+    rows = json.loads(responder("status", "--json").stdout)["stopped"]
+    return [(row["what"], row["command"]) for row in rows]
+
+
+def test_status_tells_how_the_stop_of_a_cluster_stands_with_the_command_that_clears_it(
+    account: Account, post: Callable[..., Post]
+) -> None:
+    responder = post(account.as_admin)
+    assert stopped_rows(responder) == []
+    responder("stop", "the vendor is at work")
+    ledgers, clusters = stopped_rows(responder)
+    assert ledgers[1] == clusters[1] == "responder lift STOP-1"
+    assert re.search(rf"/{account.home} denies: STOP-1 by \S+: the vendor is at work", clusters[0])
+    assert "denies: STOP-1" in responder("status").stdout
+    brake.release(account.as_admin)
+    _, (said, command) = stopped_rows(responder)
+    assert (f"/{account.home} does not deny, though STOP-1 covers it" in said, command) == (True, "responder deliver")
+    assert f"/{account.home}: denies" in responder(*command.split()[1:]).stderr
+    assert brake.state(account.as_admin).word == "stopped"
+    responder("lift", "STOP-1")
+    assert stopped_rows(responder) == []
+
+
+def test_a_stop_that_no_stop_of_the_ledger_covers_is_told_as_that_and_lifted_by_hand(
+    account: Account, post: Callable[..., Post]
+) -> None:
+    responder = post({**account.as_admin, "environment": "production"})
+    brake.set_stop(account.as_admin, "by another ledger")
+    responder("stop", "elsewhere", "--environment", "staging")
+    _, (said, command) = stopped_rows(responder)
+    assert said.endswith("denies, though no stop of this ledger covers it: by another ledger")
+    account.admin.kubectl(*command.split()[1:])
+    wait_until(lambda: len(stopped_rows(responder)) == 1, "the command lifts it")
+
+
+def checked(responder: Post) -> tuple[int, str]:
+    """The exit code of doctor, and what it says of the clusters."""
+    done = responder("doctor", "--json")
+    return done.returncode, next(r["problem"] for r in json.loads(done.stdout)["checks"] if r["check"] == "clusters")
+
+
+def test_doctor_fails_where_a_cluster_does_not_deny_what_is_written(
+    own_account: Account, post: Callable[..., Post]
+) -> None:
+    responder = post(own_account.as_admin)
+    assert checked(responder) == (0, "")
+    responder("stop", "everything")
+    assert checked(responder) == (0, "")
+    own_account.admin.kubectl("delete", "validatingadmissionpolicybinding", f"{own_account.home}-stop")
+    wait_until(lambda: brake.state(own_account.as_admin).word == "unknown", "nothing denies any more")
+    code, problem = checked(responder)
+    assert (code, "and a dry run is not denied" in problem) == (2, True)
+    [_, (said, command)] = stopped_rows(responder)
+    assert ("nobody knows whether it denies" in said, command) == (True, "responder doctor")
+
+
+def test_doctor_fails_where_a_cluster_cannot_be_asked(post: Callable[..., Post], tmp_path: Path) -> None:
+    code, problem = checked(post({"kubeconfig": str(tmp_path / "none")}))
+    assert (code, "no cluster is known" in problem) == (2, True)
+
+
+@pytest.fixture
+def shop(account: Account, tmp_path: Path) -> Iterator[World]:
+    """A service that is ill, in a home whose policy names the cluster; two failures are a cascade."""
+    stop = {"file": str(tmp_path / "stop/EMERGENCY_STOP"), "clusters": [account.as_admin | {"environment": "staging"}]}
+    with world(tmp_path, stop=stop, cascade={"services": 2}) as here:
+        yield here
+
+
+RAISED_BY_FILE = {
+    "a driver": lambda shop: shop.drive(),
+    "a plain ansible-playbook": lambda shop: shop.play(),
+    "an undo": lambda shop: shop.responder("undo", "1"),
+    "a timer": lambda shop: shop.responder("deliver"),
+}
+
+
+@pytest.mark.parametrize("who", RAISED_BY_FILE)
+def test_a_stop_file_that_is_seen_stops_the_cluster_too(account: Account, shop: World, who: str) -> None:
+    if who == "an undo":
+        shop.drive()
+    (shop.root / "stop/EMERGENCY_STOP").write_text("storm")
+    RAISED_BY_FILE[who](shop)
+    stopped = State("stopped", "STOP-1 by the stop file: storm")
+    wait_until(lambda: brake.state(account.as_admin) == stopped, "the cluster denies", 10)
+
+
+@pytest.mark.parametrize("driven", [True, False])
+def test_a_cascade_stops_the_cluster_too(account: Account, shop: World, driven: bool) -> None:
+    """The last step of the last run raises it, and nothing is refused after it."""
+    catalogue, names = shop.home.folder / "catalogue.yml", ("--environment", "staging")
+    catalogue.write_text(catalogue.read_text() + "---\n" + catalogue.read_text().replace("checkout", "stock"))
+    told = shop.responder("incident", "open", "--service", "stock", *names, "--severity", "SEV3", "--json")
+    incident = json.loads(told.stdout)["incident"]
+    shop.play()
+    assert brake.state(account.as_admin) == State("clear")
+    shop.put_back()
+    if driven:
+        shop.responder("run", "roll-back", "--incident", incident, "--service", "stock", *names)
+    else:
+        shop.play("-e", json.dumps({"incident": incident, "service": "stock"}))
+    wait_until(lambda: brake.state(account.as_admin).word == "stopped", "the cluster denies", 10)
+    assert brake.state(account.as_admin).reason.startswith(
+        "STOP-1 by responder: cascade: remedies failed on 2 services"
+    )
+
+
+def test_runs_that_meet_a_stop_which_the_cluster_knows_add_nothing_to_the_record(account: Account, shop: World) -> None:
+    shop.responder("stop", "storm", "--environment", "staging")
+    for _ in range(2):
+        assert shop.drive().returncode == 4
+    assert [entry.data["stop"] for entry in shop.entries("stop.clusters")] == ["STOP-1"]

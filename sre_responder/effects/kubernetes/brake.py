@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -56,11 +57,11 @@ def release(arguments: Mapping[str, Any], ours: Collection[str] | None = None) -
     if standing is None:
         return
     if ours is not None and standing not in {shown(one, REASON_LIMIT) for one in ours}:
-        raise EffectFailed(f"somebody else stopped it: {standing}.", cure=_by_hand(account))
+        raise EffectFailed(f"somebody else stopped it: {standing}.", cure=_cure(account))
     try:
         _annotate(api, account, {STOPPED: None, REASON: None})
     except Refused as error:
-        raise EffectFailed(f"this account may not lift it: {error.message}", cure=_by_hand(account)) from error
+        raise EffectFailed(f"this account may not lift it: {error.message}", cure=_cure(account)) from error
     if not _becomes(api, account, denied=False):
         raise EffectFailed(f"the stop was taken from {account}, and it denies still.", cure="Look at that policy.")
 
@@ -77,6 +78,13 @@ def state(arguments: Mapping[str, Any]) -> State:
             "unknown", f"{account} says {reason or 'clear'}, and a dry run is {'' if denied else 'not '}denied"
         )
     return State("clear") if reason is None else State("stopped", reason)
+
+
+def by_hand(namespace: str, *where: str) -> str:
+    """The command by which somebody who may change the account lifts its stop, whoever has set it."""
+    return shlex.join(
+        ["kubectl", *where, "annotate", "serviceaccount", ACCOUNT, "-n", namespace, f"{STOPPED}-", f"{REASON}-"]
+    )
 
 
 def _account(arguments: Mapping[str, Any]) -> Resource:
@@ -118,5 +126,5 @@ def _becomes(api: Api, account: Resource, *, denied: bool) -> bool:
     return True
 
 
-def _by_hand(account: Resource) -> str:
-    return f"As one who may change it: `kubectl annotate serviceaccount {account.name} -n {account.namespace} {STOPPED}- {REASON}-`."
+def _cure(account: Resource) -> str:
+    return f"As one who may change it: `{by_hand(account.namespace)}`."

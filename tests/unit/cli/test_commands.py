@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -46,6 +48,20 @@ def test_a_command_imports_its_own_module_and_not_what_only_others_need() -> Non
     loaded = set(done.stderr.split())
     assert {name for name in cli.MODULES if f"sre_responder.cli.{name}" in loaded} == {"running"}
     assert not loaded & {"httpx", "networkx", "sre_responder.effects"}
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "deliver"])
+def test_a_home_without_clusters_waits_for_no_client_of_kubernetes(tmp_path: Path, command: str) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/policy.yml").write_text(f"profile: homelab\nstop: {{file: {tmp_path}/EMERGENCY_STOP}}\n")
+    homes = {"RESPONDER_HOME": f"{tmp_path}/home", "RESPONDER_LEDGER": f"sqlite:///{tmp_path}/ledger.db"}
+    environ = {**os.environ, **homes}
+    words = [sys.executable, "-c", LOADED]
+    subprocess.run([*words, "init"], env=environ, capture_output=True, check=True, timeout=60)
+    done = subprocess.run([*words, command], env=environ, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stderr.split())
+    assert "sre_responder.cluster_stop" in loaded
+    assert not loaded & {"kubernetes", "sre_responder.effects.kubernetes"}
 
 
 def test_a_misspelt_command_is_answered_with_those_that_are_near() -> None:
