@@ -274,8 +274,8 @@ def _act(
             state, outcome = ("not_done", "not_done") if isinstance(error, Refused) else ("failed", "not_improved")
             _end(home, ledger, decision, request, state, error.message, outcome=outcome)
             raise
-        _end(home, ledger, decision, request, "unknown", error.message, outcome="unknown")
-        raise _unknown(request, plan, error.message) from error
+        _end(home, ledger, decision, request, "unknown", str(error), outcome="unknown")
+        raise _unknown(request, plan, str(error)) from error
     except (OutcomeUnknown, DeadlinePassed) as error:
         _end(home, ledger, decision, request, "unknown", str(error), outcome="unknown")
         raise _unknown(request, plan, str(error)) from error

@@ -51,3 +51,11 @@ def test_only_what_may_have_changed_something_freezes_its_target(home: Home, cas
     with Ledger(home.ledger_url).transaction(reading=True) as connection:
         assert connection.execute(select(schema.attempts.c.outcome)).scalars().all() == [outcome]
         assert (len(attempts.unknown(connection)), len(attempts.held(connection))) == (int(outcome == "unknown"), 0)
+
+
+@pytest.mark.parametrize("kind", [EffectFailed, Refused, OutcomeUnknown])
+def test_what_froze_a_target_is_told_with_its_cure(home: Home, kind: type[ResponderError]) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"the key is void. Renew the key."):
+        take(home, Stuck(kind("the key is void.", cure="Renew the key."), half=True))
+    with Ledger(home.ledger_url).transaction(reading=True) as connection:
+        assert [row.reason for row in attempts.unknown(connection)] == ["the key is void. Renew the key."]

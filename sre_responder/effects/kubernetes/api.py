@@ -6,7 +6,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -82,9 +83,14 @@ class Resource:
 class Api:
     """One API server, as one account."""
 
-    def __init__(self, client: Any) -> None:
-        self.pool, self.configuration = client.rest_client.pool_manager, client.configuration
+    def __init__(self, load: Callable[[], Any]) -> None:
+        """`load` gives a client of the client library, with the credentials as they are now."""
+        self._load = load
+        self._use(load())
         self.server = str(self.configuration.host).rstrip("/")
+
+    def _use(self, client: Any) -> None:
+        self.pool, self.configuration = client.rest_client.pool_manager, client.configuration
 
     def get(self, resource: Resource) -> Document:
         return self.call("get", resource)
@@ -174,7 +180,24 @@ class Api:
                 raise self._refusal(verb, resource, response.status, answer)
             time.sleep(int(later))
 
-    def _send(
+    def _send(self, *words: Any) -> Any:
+        """The answer to one request. One whose credentials are not accepted did nothing: it is sent once more with those of now."""
+        response = self._request(*words)
+        if response.status == 401 and self._renewed():
+            response.close()
+            response = self._request(*words)
+        return response
+
+    def _renewed(self) -> bool:
+        """Take the credentials as they are now, where they are still for this API server."""
+        with suppress(Exception):  # whatever is wrong with them, what is told is that the old ones are not accepted
+            client = self._load()
+            if str(client.configuration.host).rstrip("/") == self.server:
+                self._use(client)
+                return True
+        return False
+
+    def _request(
         self, verb: str, resource: Resource, query: Mapping[str, str], body: Any, content: str, accept: str, seconds: float
     ) -> Any:  # fmt: skip
         from urllib3 import Timeout
@@ -205,7 +228,8 @@ class Api:
         tried = f"cannot {verb} {resource}"
         if "denied request" in said or "denied the request" in said:
             return Refused(f"{tried}: the cluster's admission denies it: {said}.", cure="Read that policy's message.")
-        if status == 401:
+        nobody = status == 403 and 'User "system:anonymous"' in said  # a plugin that gave no credentials
+        if status == 401 or nobody:
             return EffectFailed(
                 f"{tried}: the API server does not accept these credentials (expired or wrong).",
                 cure="Renew those of this context; try `kubectl auth whoami`.",
@@ -232,7 +256,7 @@ class Api:
 def connect(arguments: Mapping[str, Any]) -> Api:
     """The API server that `kubeconfig` and `context` name; inside a pod, where neither is given, its own cluster.
 
-    One connection serves a whole step: plan, evidence and act ask the same cluster with the same credentials.
+    One connection serves a whole step: plan, evidence and act ask the same cluster.
     """
     return _connect(arguments.get("kubeconfig"), arguments.get("context"))
 
@@ -245,12 +269,16 @@ def _connect(file: str | None, context: str | None) -> Api:
         raise InputError(
             "Kubernetes needs the package kubernetes.", cure="pip install 'sre-responder[kubernetes]'"
         ) from error
-    try:
+
+    def load() -> Any:
         if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
             settings = client.Configuration()
             config.load_incluster_config(client_configuration=settings)
-            return Api(client.ApiClient(settings))
-        return Api(config.new_client_from_config(config_file=file, context=context, persist_config=False))
+            return client.ApiClient(settings)
+        return config.new_client_from_config(config_file=file, context=context, persist_config=False)
+
+    try:
+        return Api(load)
     except (config.ConfigException, OSError) as error:
         raise InputError(
             f"no cluster is known: {shown(error)}.", cure="Set kubeconfig and context, or `kubectl config use-context`."
