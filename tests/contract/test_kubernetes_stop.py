@@ -30,7 +30,7 @@ from sre_responder.effects.kubernetes.api import KINDS
 from sre_responder.effects.kubernetes.brake import State
 from sre_responder.effects.kubernetes.manifests import manifests
 from sre_responder.effects.kubernetes.rights import RIGHTS, WIDE, WORKLOADS
-from sre_responder.errors import EffectFailed, InputError
+from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
 
 pytestmark = pytest.mark.contract
 
@@ -363,7 +363,9 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
             pair.perform(exercise)  # what cannot be removed stays, until its holder is dead
             assert "responder-" in pair.admin.kubectl("get", "leases", "-o", "name")
         else:
-            with pytest.raises(EffectFailed, match=words):
+            with pytest.raises(
+                (EffectFailed, OutcomeUnknown), match=words
+            ):  # without watch it is written, and not seen
                 pair.perform(exercise, **by_label)
 
 
@@ -527,6 +529,13 @@ def test_a_stop_that_nothing_denies_is_not_proven(own_account: Account) -> None:
     wait_until(lambda: brake.state(own_account.as_admin).word == "unknown", "nothing denies any more")
     with pytest.raises(EffectFailed, match=r"a dry run was not denied .*responder kubernetes manifests"):
         brake.set_stop(own_account.as_admin, "the vendor is at work")
+
+
+def test_a_cluster_whose_policy_is_gone_is_unknown_before_any_stop_is_needed(own_account: Account) -> None:
+    own_account.admin.kubectl("delete", "validatingadmissionpolicybinding", f"{own_account.home}-stop")
+    wait_until(lambda: brake.state(own_account.as_admin).word == "unknown", "nothing would deny")
+    for arguments in (own_account.arguments, own_account.as_admin):
+        assert "nothing would deny under a stop" in brake.state(arguments).reason
 
 
 def test_a_cluster_without_the_manifests_is_told_as_that(cluster: Cluster, namespace: str) -> None:

@@ -67,15 +67,21 @@ def release(arguments: Mapping[str, Any], ours: Collection[str] | None = None) -
 
 
 def state(arguments: Mapping[str, Any]) -> State:
-    """How the stop stands: what is written must be what a dry run meets."""
+    """How the stop stands: what is written must be what a dry run meets, and one that would set the stop is denied at any time."""
     try:
         api, account = connect(arguments), _account(arguments)
         reason, denied = _standing(api.get(account)), _denied(api, account)
+        would_deny = denied or _denied(api, account, {STOPPED: "true"})
     except ResponderError as error:
         return State("unknown", str(error))
     if denied != (reason is not None):
         return State(
             "unknown", f"{account} says {reason or 'clear'}, and a dry run is {'' if denied else 'not '}denied"
+        )
+    if not would_deny:
+        return State(
+            "unknown",
+            f"{account} says clear, and nothing would deny under a stop: {policy_name(account.namespace)} is not at work",
         )
     return State("clear") if reason is None else State("stopped", reason)
 
@@ -103,10 +109,10 @@ def _annotate(api: Api, account: Resource, annotations: Mapping[str, str | None]
     api.merge(account, {"metadata": {"annotations": dict(annotations)}}, dry_run=dry_run)
 
 
-def _denied(api: Api, account: Resource) -> bool:
+def _denied(api: Api, account: Resource, annotations: Mapping[str, str | None] = {PROOF: "1"}) -> bool:
     """Whether the policy of the stop denies a dry run now; it judges this one whoever makes it."""
     try:
-        _annotate(api, account, {PROOF: "1"}, dry_run=True)
+        _annotate(api, account, annotations, dry_run=True)
     except Refused as error:
         return _by_the_stop(account, error)
     return False

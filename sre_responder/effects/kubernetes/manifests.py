@@ -91,7 +91,8 @@ def _object(kind: str, name: str, namespace: str = "", **rest: Any) -> Document:
 
 
 def _stop(namespace: str) -> tuple[Document, Document]:
-    """Denies every write of the account while its annotation says stopped, and lets anybody prove that by a dry run on it.
+    """Denies every write of the account while its annotation says stopped, and lets anybody prove that by a dry run on it: any, while
+    a stop stands, and at all times one that would set it.
 
     The parameter is the account itself. One that is missing needs no denial: its tokens are void with it. (A parameter
     that is missing while `Deny` is asked for denies all writes of everybody: the API server looks for it before it asks
@@ -107,9 +108,10 @@ def _stop(namespace: str) -> tuple[Document, Document]:
         who=f"{_is_account(namespace)} || ({proof})",
         variables={
             "stopped": f"params.metadata.?annotations[?'{STOPPED}'].orValue('false')",
+            "asked": f"{proof} && object.?metadata.?annotations[?'{STOPPED}'].orValue('false') != 'false'",
             "reason": f"params.metadata.?annotations[?'{REASON}'].orValue('no reason given')",
         },
-        validation="variables.stopped == 'false'",
+        validation="variables.stopped == 'false' && !variables.asked",
         message="an emergency stop is set",
         told="'an emergency stop is set: ' + variables.reason",
         parameter=namespace,
