@@ -122,10 +122,16 @@ class Api:
         return self.call("patch", resource, query, fields, MERGE_PATCH)
 
     def follow(self, resource: Resource, until: float) -> Iterator[Document]:
-        """The object now and after each change of it, until that time of `time.monotonic`.
+        """What was written, now and after each change of it, until that time of `time.monotonic`.
 
-        A watch that breaks or is too old (410) begins anew with what is there.
+        A watch that breaks or is too old (410) begins anew with what is there. OutcomeUnknown where it may not be looked at.
         """
+        try:
+            yield from self._changes(resource, until)
+        except EffectFailed as error:
+            raise OutcomeUnknown(error.message, cure=error.cure) from error
+
+    def _changes(self, resource: Resource, until: float) -> Iterator[Document]:
         while time.monotonic() < until:
             now = self.get(resource)
             yield now

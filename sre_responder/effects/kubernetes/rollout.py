@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sre_responder.effects.effect import Change
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
-from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
+from sre_responder.errors import InputError, OutcomeUnknown, StateMoved
 
 FAILING = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
            "CreateContainerError", "RunContainerError")  # fmt: skip
@@ -130,6 +130,4 @@ def finish(api: Api, workload: Workload, before: Document, seconds: float) -> tu
                 return now, f"{LATE}: {progress.get('message', '')}"
     except InputError as error:  # there no longer: what was written is gone with it
         raise OutcomeUnknown(f"{workload.resource} was deleted while it rolled out.", cure="Look at it.") from error
-    except EffectFailed as error:  # it was written, and cannot be looked at
-        raise OutcomeUnknown(error.message, cure=error.cure) from error
     return now, f"{now.available} of {now.replicas} available after {seconds:g} s"
