@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sre_responder import catalogue, people, policy, runbook
+from sre_responder import catalogue, policy, runbook
+from sre_responder.approvals import people
 from sre_responder.errors import InputError
 
 SYSTEM = Path("/etc/sre-responder")

@@ -10,15 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sre_responder import approval, cascade, cluster_stop, stop
 from sre_responder.actions import ACTIONS
+from sre_responder.approvals import approval
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
+from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.errors import InputError
-from sre_responder.handoff import handoff
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
 from sre_responder.notify.deliver import deliver
+from sre_responder.record.handoff import handoff
 from sre_responder.runbook import Runbook
 from sre_responder.watch import Watch
 

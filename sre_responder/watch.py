@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import Connection
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, runs
 

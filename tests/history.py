@@ -14,8 +14,8 @@ from typing import Any, Literal
 import yaml
 from sqlalchemy import event, insert
 
-from sre_responder import sign_off
 from sre_responder.actions import ACTIONS, UNDO
+from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
 from sre_responder.guard.decide import Decision, decide, symptom
 from sre_responder.guard.snapshot import Gate, Request

@@ -24,8 +24,9 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     run_identity,
     weaknesses,
 )
-from sre_responder import approval, home, names
+from sre_responder import home, names
 from sre_responder.actions import ACTIONS, short_name
+from sre_responder.approvals import approval
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request

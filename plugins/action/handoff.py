@@ -10,8 +10,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
-from sre_responder.handoff import handoff as describe
 from sre_responder.ledger import audit
+from sre_responder.record.handoff import handoff as describe
 
 
 class ActionModule(ActionBase):

@@ -14,7 +14,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
-from sre_responder import approval, home, names
+from sre_responder import home, names
+from sre_responder.approvals import approval
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger

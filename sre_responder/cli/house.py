@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
-from sre_responder import approval, cluster_stop, policy, runbook, stop
 from sre_responder import home as homes
+from sre_responder import policy, runbook
+from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.ledger import Ledger, copying, rights
 from sre_responder.ledger.connection import REVISION

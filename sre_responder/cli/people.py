@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sre_responder import approval, break_glass, sign_off
+from sre_responder.approvals import approval, break_glass, sign_off
+from sre_responder.approvals.people import Person
 from sre_responder.breakers import closed_off
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
@@ -17,7 +18,6 @@ from sre_responder.documents import read_text
 from sre_responder.errors import InputError
 from sre_responder.ledger import plans
 from sre_responder.names import shown
-from sre_responder.people import Person
 
 glass = typer.Typer(no_args_is_help=True, help="Approvals signed away from everything, and their reviews.")
 Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]

@@ -12,16 +12,18 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from sre_responder import anchor, approval, guard_report, names
+from sre_responder import names
+from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.people import Key, Name
 from sre_responder.cli.running import seconds
 from sre_responder.errors import InputError
-from sre_responder.handoff import handoff, lines
 from sre_responder.ledger import archive, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
+from sre_responder.record import anchor, guard_report
+from sre_responder.record.handoff import handoff, lines
 
 incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
 audit = typer.Typer(no_args_is_help=True, help="The hash-chained record.")
@@ -119,7 +121,7 @@ def close(
     ] = "",
 ) -> None:
     """Close an incident; refused while anything of it is contained, frozen or held, or Git and cluster disagree."""
-    from sre_responder import closing  # with all that acts, whose word is asked for
+    from sre_responder.record import closing  # with all that acts, whose word is asked for
 
     here = context()
     closing.close(here.home, here.ledger, number, approval.requester(here.home.people), agreed=agreed)

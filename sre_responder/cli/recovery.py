@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from sre_responder import restore, settling
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, print_json, say
 from sre_responder.errors import InputError, ResponderError
+from sre_responder.recovery import restore, settling
 
 
 def add_to(app: typer.Typer) -> None:

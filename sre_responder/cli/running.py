@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sre_responder import names, temporary
+from sre_responder import names
 from sre_responder.actions import ACTIONS
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
@@ -22,6 +22,7 @@ from sre_responder.errors import InputError
 from sre_responder.incident.alert import Alert, parse
 from sre_responder.ledger import audit, incidents, plans
 from sre_responder.lint import classify
+from sre_responder.recovery import temporary
 from sre_responder.respond import Outcome, climb
 from sre_responder.runbook import Runbook
 
@@ -187,7 +188,7 @@ def _end_what_is_over(here: Context, service: str) -> None:
     with here.ledger.transaction(reading=True) as connection:
         if not temporary.due(connection, here.ledger.now(connection)):
             return
-    from sre_responder.restore import end_due  # with all that acts, which is seldom needed here
+    from sre_responder.recovery.restore import end_due  # with all that acts, which is seldom needed here
 
     ended, left = end_due(here.home, here.ledger, but=service)
     for word in (*(f"{target}: its time was over, undone." for target in ended), *map(str, left)):

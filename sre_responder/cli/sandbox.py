@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from sre_responder import home as homes
-from sre_responder import sign_off
+from sre_responder.approvals import sign_off
 from sre_responder.cli import cluster_demo
 from sre_responder.cli.output import Json, print_json, say
 from sre_responder.cli.progress import Progress

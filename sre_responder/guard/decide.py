@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from sre_responder import approval, stop, temporary
 from sre_responder.actions import ACTIONS, spec_of
+from sre_responder.approvals import approval
+from sre_responder.approvals.people import Person
+from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
@@ -18,8 +20,8 @@ from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
-from sre_responder.people import Person
 from sre_responder.plan import Plan, drift
+from sre_responder.recovery import temporary
 from sre_responder.runbook import Runbook
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
 from sre_responder.ledger import audit
 from sre_responder.ledger.connection import Ledger

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sre_responder.approval import Statement
+from sre_responder.approvals.approval import Statement
+from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard.snapshot import Approval, Gate
 from sre_responder.ledger.schema import approvals, plans, signatures
-from sre_responder.people import Person
 from sre_responder.plan import Plan, canonical
 
 _STANDING = 100

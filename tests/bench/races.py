@@ -16,7 +16,7 @@ from typing import Any
 from bench import question
 from bench.figures import Figure
 from bench.ledgers import databases
-from sre_responder import approval
+from sre_responder.approvals import approval
 from sre_responder.errors import LedgerUnavailable
 from sre_responder.guard.decide import Decision
 from sre_responder.home import Home

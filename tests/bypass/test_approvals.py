@@ -18,13 +18,14 @@ import yaml
 from bypass.world import World, world
 from sqlalchemy import delete, insert, select, update
 
-from sre_responder import runbook, sign_off
-from sre_responder.approval import NAMESPACE, Statement, state
+from sre_responder import runbook
+from sre_responder.approvals import sign_off
+from sre_responder.approvals.approval import NAMESPACE, Statement, state
+from sre_responder.approvals.people import Person
 from sre_responder.errors import Refused
 from sre_responder.home import Home, find
 from sre_responder.ledger import Ledger, audit, incidents, plans
 from sre_responder.ledger.schema import approvals, signatures
-from sre_responder.people import Person
 
 MODULE = "sre.responder.release_rollback"
 ROLES = {"dana": ["operator"], "iris": ["incident_commander"], "otto": [], "rosa": ["operator"]}

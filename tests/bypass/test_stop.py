@@ -16,7 +16,7 @@ import yaml
 from bypass.slow import HISTORY, acting, reading, slow
 from bypass.world import DRIVEN, World
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 
 
 def file(world: World) -> Path:

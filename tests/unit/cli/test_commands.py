@@ -60,7 +60,7 @@ def test_a_home_without_clusters_waits_for_no_client_of_kubernetes(tmp_path: Pat
     subprocess.run([*words, "init"], env=environ, capture_output=True, check=True, timeout=60)
     done = subprocess.run([*words, command], env=environ, capture_output=True, text=True, check=True, timeout=60)
     loaded = set(done.stderr.split())
-    assert "sre_responder.cluster_stop" in loaded
+    assert "sre_responder.emergency.cluster_stop" in loaded
     assert not loaded & {"kubernetes", "sre_responder.effects.kubernetes"}
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from sre_responder import anchor
+from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, LedgerUnavailable, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, archive, audit, incidents
-from sre_responder.people import Person
+from sre_responder.record import anchor
 
 TRIGGERS = {
     "sqlite": ("DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete", "DROP TRIGGER chain_one_by_one"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
 from sre_responder.ledger import Ledger, audit, copying, incidents
 from sre_responder.ledger.schema import leases, metadata

@@ -10,16 +10,18 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sre_responder import approval, cluster_stop, probe, temporary
 from sre_responder.actions import UNDO
+from sre_responder.approvals import approval
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.effects import Change
+from sre_responder.emergency import cluster_stop
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, plans, runs
 from sre_responder.plan import Plan
+from sre_responder.recovery import probe, temporary
 from sre_responder.runbook import PLAYBOOK
 from sre_responder.step import Step, perform
 from sre_responder.watch import Watch

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sre_responder import cluster_stop, stop
-from sre_responder.cluster_stop import asking, catch_up, covered, described, release, setting, to_release
 from sre_responder.effects.kubernetes import brake
 from sre_responder.effects.kubernetes.brake import State
+from sre_responder.emergency import cluster_stop, stop
+from sre_responder.emergency.cluster_stop import asking, catch_up, covered, described, release, setting, to_release
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.ledger import Ledger, audit
 from sre_responder.ledger.schema import outbox as outbox_table

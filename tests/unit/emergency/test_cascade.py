@@ -11,8 +11,9 @@ import pytest
 from history import SERVICES, Ask, History, Outcome
 from sqlalchemy import select
 
-from sre_responder import cascade, sign_off, stop
+from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
+from sre_responder.emergency import cascade, stop
 from sre_responder.errors import EffectFailed, ResponderError, Stopped
 from sre_responder.ledger.schema import stops
 from sre_responder.step import Step, perform

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from history import DAY, History
 
-from sre_responder import approval, break_glass
-from sre_responder.break_glass import BEGIN, END, Debt
+from sre_responder.approvals import approval, break_glass
+from sre_responder.approvals.break_glass import BEGIN, END, Debt
+from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, Refused, ResponderError
 from sre_responder.guard.snapshot import Gate
 from sre_responder.ledger import audit
-from sre_responder.people import Person
 
 SECOND = 1 / 60
 PRODUCTION = {"environment": "production", "target": "t"}

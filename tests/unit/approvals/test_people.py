@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder import people
+from sre_responder.approvals import people
+from sre_responder.approvals.people import People, Person
 from sre_responder.errors import InputError
-from sre_responder.people import People, Person
 
 DANA = Person(name="dana", principal="dana@example.org", logins=("awx-dana", "root"))
 IRIS = Person(name="iris", principal="iris@example.org", roles=("incident_commander",))

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from sqlalchemy import select, update
 
-from sre_responder import approval, cluster_stop, stop
+from sre_responder.approvals import approval
+from sre_responder.approvals.people import Person
+from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import EffectFailed, InputError, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import stops
-from sre_responder.people import Person
 
 ATTESTED_SECONDS = 365 * 86400
 PAST: dict[approval.Kind, str] = {

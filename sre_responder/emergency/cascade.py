@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 from sre_responder.ledger import attempts
 from sre_responder.ledger.schema import stops
 from sre_responder.policy import Cascade

@@ -15,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sre_responder.approvals.people import People, Person, Role
 from sre_responder.errors import InputError, Refused
-from sre_responder.people import People, Person, Role
 from sre_responder.plan import canonical
 
 NAMESPACE = "sre-responder"

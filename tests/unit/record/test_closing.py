@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from light import Light, home_with, take
 
-from sre_responder.closing import close
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, incidents
+from sre_responder.record.closing import close
 
 
 @pytest.fixture

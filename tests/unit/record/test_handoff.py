@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sre_responder.guard.snapshot import Request
-from sre_responder.handoff import handoff, lines
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, plans, runs
 from sre_responder.plan import Plan
+from sre_responder.record.handoff import handoff, lines
 
 EMPTY: dict[str, Any] = {
     "tried": [], "changed": [], "frozen": [], "held": [], "contained": [], "running": [], "next": "responder timeline INC-1234", "undo": [],

@@ -19,11 +19,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from history import DAY, History
 
-from sre_responder import approval, step
-from sre_responder.approval import NAMESPACE, Statement
+from sre_responder import step
+from sre_responder.approvals import approval
+from sre_responder.approvals.approval import NAMESPACE, Statement
+from sre_responder.approvals.people import People, Person
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard.snapshot import Gate
-from sre_responder.people import People, Person
 
 SECOND = 1 / 60
 PRODUCTION = {"environment": "production", "target": "t"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
-from sre_responder import stop
+from sre_responder.emergency import stop
 from sre_responder.errors import EffectFailed, ResponderError
 from sre_responder.ledger import Ledger, audit
 from sre_responder.policy import Cluster, Stop

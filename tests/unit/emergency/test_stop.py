@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from sre_responder import stop
+from sre_responder.emergency import stop
+from sre_responder.emergency.stop import REASON_LIMIT, Source, read_file
 from sre_responder.guard.snapshot import StopFact
 from sre_responder.ledger import Ledger, audit
 from sre_responder.ledger.schema import stops
-from sre_responder.stop import REASON_LIMIT, Source, read_file
 
 FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "absent": (lambda path: None, "clear", ""),
@@ -90,7 +90,7 @@ def as_nobody(file: Path) -> Source:
     """What a user without rights reads: root may read everything, which proves nothing."""
     become = "os.setgroups([]); os.setgid(65534); os.setuid(65534);" if os.geteuid() == 0 else ""
     code = (
-        "import json, os, sys; from pathlib import Path; from sre_responder.stop import read_file;"
+        "import json, os, sys; from pathlib import Path; from sre_responder.emergency.stop import read_file;"
         f"{become} print(json.dumps(read_file(Path(sys.argv[1])).__dict__))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)

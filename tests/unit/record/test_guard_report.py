@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sre_responder.guard_report import report
 from sre_responder.ledger.audit import Entry, iso
+from sre_responder.record.guard_report import report
 
 BLOCKED_BY_LOOP = ("gate.blocked", {"action": "restart", "gates": [{"name": "loop"}]})
 ASKED = ("gate.blocked", {"action": "restart", "gates": [{"name": "approval"}, {"name": "budget"}]})

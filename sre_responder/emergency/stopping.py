@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sre_responder import cluster_stop, stop
 from sre_responder.drive.prove import Proof, descendants, described, end, end_tree, processes_of
+from sre_responder.emergency import cluster_stop, stop
 from sre_responder.ledger import Ledger, attempts, runs
 from sre_responder.ledger.runs import MACHINE, alive
 from sre_responder.names import shown

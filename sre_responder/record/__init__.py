@@ -1,0 +1,1 @@
+"""What is told from the record: hand-off, closing, anchors, the guard's own account."""

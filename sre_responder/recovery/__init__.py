@@ -1,0 +1,1 @@
+"""After the act: what became of it, and the way back."""
