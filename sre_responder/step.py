@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, select
 
-from sre_responder import __version__
+from sre_responder import __version__, undo
 from sre_responder.actions import ActionSpec, spec_of
 from sre_responder.deadline import DeadlinePassed, deadline
 from sre_responder.effects import Change
@@ -32,7 +32,6 @@ from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import not_applicable
 from sre_responder.plan import Plan, hide_secrets
-from sre_responder.recovery import undo
 from sre_responder.runbook import PLAYBOOK, Runbook, locked
 
 TURN_SECONDS = 60

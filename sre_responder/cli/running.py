@@ -20,9 +20,8 @@ from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.errors import InputError
 from sre_responder.incident.alert import Alert, parse
-from sre_responder.ledger import audit, incidents, plans
+from sre_responder.ledger import audit, incidents, plans, temporary
 from sre_responder.lint import classify
-from sre_responder.recovery import temporary
 from sre_responder.respond import Outcome, climb
 from sre_responder.runbook import Runbook
 

@@ -22,6 +22,7 @@ from sre_responder.health import Health
 from sre_responder.home import Home
 from sre_responder.incident import alert, times
 from sre_responder.lab import sandbox as lab
+from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.respond import climb
 from sre_responder.runbook import Runbook
@@ -141,7 +142,7 @@ def all_healed(results: list[dict[str, Any]]) -> bool:
     return bool(results) and all(r["healed"] and r["audit_ok"] and r["rung"] == lab.RUNGS[r["fault"]] for r in results)
 
 
-def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
+def _one(here: Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
     """One fault from its injection to the verdict."""
     environment = "production" if fault == "release" else "staging"
     title(f"Fault: {fault} ({environment})")
@@ -213,7 +214,7 @@ def _one(here: lab.Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any
     }
 
 
-def _recover(here: lab.Lab, home: Home, ledger: Ledger, runbook: Runbook) -> None:
+def _recover(here: Lab, home: Home, ledger: Ledger, runbook: Runbook) -> None:
     """Put the shop back and measure that it is healthy for the policy's period, so that counts start anew."""
     lab.heal(here)
     for environment in ("staging", "production"):

@@ -15,12 +15,11 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
-from sre_responder.ledger import attempts, outbox, plans, runs
+from sre_responder.ledger import attempts, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.runs import alive
 from sre_responder.ledger.schema import stops as stops_table
 from sre_responder.notify.deliver import deliver as send
-from sre_responder.recovery import temporary
 
 
 def add_to(app: typer.Typer) -> None:

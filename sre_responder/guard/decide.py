@@ -17,11 +17,10 @@ from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
 from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, temporary
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.plan import Plan, drift
-from sre_responder.recovery import temporary
 from sre_responder.runbook import Runbook
 
 

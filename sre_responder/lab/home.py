@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
 
 import yaml
 
 from sre_responder import runbook
+from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, incidents
-
-if TYPE_CHECKING:
-    from sre_responder.lab.sandbox import Lab
 
 PEOPLE = {"dana": ["operator"], "iris": ["operator", "incident_commander"]}
 

@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from sre_responder.drive.prove import MARK, end, processes_of
 from sre_responder.effects.supervisor import supervisord
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.lab import home as lab_home
 from sre_responder.lab import programs, releases
+from sre_responder.lab.lab import Lab
 
 Fault = Literal["cache", "process", "release", "region"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -33,27 +34,6 @@ RUNGS: dict[Fault, int] = {"cache": 1, "process": 2, "release": 3, "region": 4}
 START_SECONDS = 20
 PATH_LIMIT = 80
 """Characters of the folder's path: a Unix socket's path ends at 107, and supervisord adds its own."""
-
-
-class Lab(BaseModel):
-    """All that one needs to try things on the lab."""
-
-    model_config = ConfigDict(frozen=True)
-    id: str
-    folder: Path
-    home: Path
-    ledger: str
-    service: str = "checkout"
-    environment: str = "staging"
-    incident: str = ""
-    edge_url: str
-    cache_url: str
-    inventory_url: str
-    health_url: str
-    supervisor: str
-    runtime_socket: str
-    release_roots: dict[str, Path]
-    alerts: Path
 
 
 def default_folder() -> Path:

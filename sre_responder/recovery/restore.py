@@ -19,9 +19,9 @@ from sre_responder.emergency import cluster_stop
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, plans, runs, temporary
 from sre_responder.plan import Plan
-from sre_responder.recovery import probe, temporary
+from sre_responder.recovery import probe
 from sre_responder.runbook import PLAYBOOK
 from sre_responder.step import Step, perform
 from sre_responder.watch import Watch

@@ -26,9 +26,9 @@ import httpx
 import psutil
 import pytest
 
+from sre_responder import undo
 from sre_responder.effects import Change
 from sre_responder.plan import Plan
-from sre_responder.recovery import undo
 
 START_SECONDS = 20
 BACKEND = "checkout"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sre_responder.lab import sandbox
+from sre_responder.lab.lab import Lab
 
 RESPONDER = Path(sys.executable).parent / "responder"
 
@@ -22,7 +23,7 @@ RESPONDER = Path(sys.executable).parent / "responder"
 class Shop:
     """A lab that is up, and `responder` in its home."""
 
-    lab: sandbox.Lab
+    lab: Lab
     environ: dict[str, str]
 
     def responder(self, *arguments: str) -> subprocess.CompletedProcess[str]:

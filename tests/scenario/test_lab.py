@@ -25,7 +25,8 @@ from sre_responder.errors import EffectFailed, InputError
 from sre_responder.home import Home
 from sre_responder.incident import alert
 from sre_responder.lab import programs, sandbox
-from sre_responder.lab.sandbox import FAULTS, RUNGS, SEVERITIES, Fault, Lab
+from sre_responder.lab.lab import Lab
+from sre_responder.lab.sandbox import FAULTS, RUNGS, SEVERITIES, Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab")]
 

@@ -32,7 +32,7 @@ _PLAY, _MODULE, _STEP = "ansible-playbook", "AnsiballZ_release_rollback.py", "sr
 POINTS = {
     "before the plan": Point(_PLAY, _STEP, "_plan", after=False),
     "after the plan": Point(_PLAY, _STEP, "_plan"),
-    "after the undo capsule": Point(_PLAY, "sre_responder.recovery.undo", "write"),
+    "after the undo capsule": Point(_PLAY, "sre_responder.undo", "write"),
     "in the decision, before its commit": Point(_PLAY, "sre_responder.ledger.attempts", "intend"),
     "after the decision": Point(_PLAY, _STEP, "_decide"),
     "after the last look": Point(_PLAY, _STEP, "_confirm"),

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sre_responder import undo
 from sre_responder.plan import Plan
-from sre_responder.recovery import undo
 
 TASK = {"name": "Back", "ansible.builtin.file": {"src": "releases/2", "dest": "/app/current", "state": "link"}}
 

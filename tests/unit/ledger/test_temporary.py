@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from history import History
 
-from sre_responder.recovery import temporary
+from sre_responder.ledger import temporary
 
 
 def due(h: History, minute: float) -> tuple[int, ...]:
