@@ -134,6 +134,10 @@ class Shop:
         """The tag of the image that the workload asks for."""
         return str(self.document["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
 
+    def pods(self) -> list[str]:
+        """The names of the pods in its namespace."""
+        return [pod["metadata"]["name"] for pod in self.cluster.get("pods", "-n", self.namespace)["items"]]
+
     def ready(self) -> list[str]:
         """The tag of each pod that is ready."""
         pods = self.cluster.get("pods", "-n", self.namespace)["items"]

@@ -93,10 +93,10 @@ def paused_for(workload: Workload) -> str | None:
 
 
 def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
-    """The one workload that the arguments name. InputError where there is none, or more than one."""
+    """The one workload that the arguments name. InputError where there is none, more than one, or one of another service."""
     kind, namespace = str(arguments.get("kind") or "Deployment"), str(arguments["namespace"])
     if name := arguments.get("name"):
-        return Workload(kind, api.get(Resource(kind, namespace, str(name))))
+        return _own(Workload(kind, api.get(Resource(kind, namespace, str(name)))), arguments)
     selector = arguments.get("selector")
     if not selector and (id := arguments.get("kubernetes_id")):
         selector = f"{SERVICE_LABEL}={label_value(str(id))}"
@@ -112,7 +112,18 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
             f"{len(found)} {kind}s in namespace {shown(namespace)} match '{shown(selector)}'" + f": {names}." * bool(names),
             cure="Name one: name." if found else "Check namespace, selector and the workload's labels.",
         )  # fmt: skip
-    return Workload(kind, found[0])
+    return _own(Workload(kind, found[0]), arguments)
+
+
+def _own(workload: Workload, arguments: Mapping[str, Any]) -> Workload:
+    """The workload, unless its label says that it is another service's: the gates have looked at the one that was named."""
+    labelled, asked = (workload.metadata.get("labels") or {}).get(SERVICE_LABEL), arguments.get("kubernetes_id")
+    if labelled and asked and labelled != asked:
+        raise InputError(
+            f"{workload.resource} is of '{shown(labelled)}' by its label {SERVICE_LABEL}, not of '{shown(asked)}'.",
+            cure="Name a workload of the service, or correct the label or the catalogue.",
+        )
+    return workload
 
 
 def plan_of(arguments: Mapping[str, Any]) -> str:
