@@ -38,6 +38,9 @@ def undo(
     due: Annotated[
         bool, typer.Option("--due", help="All that was contained for a time which is over; for a timer.")
     ] = False,
+    looked: Annotated[
+        bool, typer.Option("--looked", help="You undid it by hand, or its target is gone: only the record is changed.")
+    ] = False,
     confirm_production: Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")] = False,
     json: Json = False,
 ) -> None:
@@ -46,7 +49,9 @@ def undo(
     left: list[ResponderError] = []
     if due == (attempt is not None):
         raise InputError("undo needs the number of one attempt, or --due.", cure="See `responder contained`.")
-    if attempt is None:
+    if attempt is not None and looked:
+        undone = restore.undone_by_hand(here.home, here.ledger, attempt)
+    elif attempt is None:
         undone, left = restore.end_due(here.home, here.ledger)
     else:
         undone = restore.restore(here.home, here.ledger, attempt, confirm_production=confirm_production)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from sre_responder.actions import UNDO
 from sre_responder.approvals import approval
@@ -36,10 +36,7 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
     """
     requester, id = approval.requester(home.people), f"undo-{secrets.token_hex(6)}"
     with ledger.transaction() as connection:
-        rows = [row for row in attempts.effects_of(connection, attempt) if row.undone_at is None]
-        rows = [row for row in rows if row.state in ("done", "unknown", "failed")]
-        if not rows:
-            raise InputError(f"attempt {attempt} has nothing to undo.", cure="See `responder incident show INC`.")
+        rows = _to_undo(connection, attempt)
         made = attempts.get(connection, attempt)
         found = [(row, plans.of(plans.find(connection, row.plan))) for row in rows]
         runs.begin(
@@ -65,6 +62,30 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
             runs.end(connection, now, id, ending, requester, f"undo of attempt {attempt} {ending}")
         cluster_stop.catch_up(ledger, home.policy.stop)
     return [plan.target for _, plan in found]
+
+
+def undone_by_hand(home: Home, ledger: Ledger, attempt: int) -> list[str]:
+    """Take a person's word that what an attempt did is undone, or is gone with its target; gives the targets. Nothing is changed."""
+    who = approval.requester(home.people)
+    with ledger.transaction() as connection:
+        rows = _to_undo(connection, attempt)
+        now, incident = ledger.now(connection), attempts.get(connection, attempt).incident
+        for row in rows:
+            attempts.undone(connection, now, attempt, row.target)
+            audit.append(
+                connection, now, "undo.by_hand", who, f"{who} looked and says that attempt {attempt} on {row.target} is undone",
+                incident=incident, attempt=attempt, target=row.target,
+            )  # fmt: skip
+    return [row.target for row in rows]
+
+
+def _to_undo(connection: Connection, attempt: int) -> list[Row[Any]]:
+    """What an attempt did, or may have done, and nobody has undone."""
+    rows = [row for row in attempts.effects_of(connection, attempt) if row.undone_at is None]
+    rows = [row for row in rows if row.state in ("done", "unknown", "failed")]
+    if not rows:
+        raise InputError(f"attempt {attempt} has nothing to undo.", cure="See `responder incident show INC`.")
+    return rows
 
 
 def end_due(home: Home, ledger: Ledger, *, but: str = "") -> tuple[list[str], list[ResponderError]]:

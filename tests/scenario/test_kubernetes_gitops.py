@@ -144,6 +144,26 @@ def test_a_hold_whose_time_is_over_is_undone_by_the_timers_command_and_not_befor
     assert json.loads(team.responder("contained", "--json").stdout) == []
 
 
+def test_what_was_held_for_a_workload_that_is_gone_is_undone_by_hand_and_a_persons_word(
+    team: Team, argo: ArgoCD
+) -> None:
+    team.policy(gitops="hold")
+    assert team.alert("BadRollout").returncode == 0
+    argo.over.set()
+    argo.join()
+    team.shop.kubectl("delete", "deployment", "shop")
+    [contained] = json.loads(team.responder("contained", "--json").stdout)
+    undo = contained["command"].split()[1:]
+    assert "0 Deployments in namespace" in team.responder(*undo).stderr
+    assert team.responder(*undo, "--looked").returncode == 0
+    assert json.loads(team.responder("contained", "--json").stdout) == []
+    incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
+    assert "says that attempt 1 on" in team.responder("timeline", incident).stdout
+    assert team.responder("incident", "close", incident).returncode == 0
+    again = team.responder(*undo, "--looked")
+    assert again.returncode == 2 and "nothing to undo" in again.stderr
+
+
 def test_a_hold_whose_time_is_over_stays_under_a_stop_and_is_told(team: Team, argo: ArgoCD) -> None:
     team.policy(gitops="hold")
     assert team.alert("BadRollout").returncode == 0

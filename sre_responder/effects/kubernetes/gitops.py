@@ -17,8 +17,8 @@ ARGO_LABEL = "argocd.argoproj.io/instance"
 ARGO_SKIP = "argocd.argoproj.io/skip-reconcile"
 FLUX = {"Kustomization": "kustomize.toolkit.fluxcd.io", "HelmRelease": "helm.toolkit.fluxcd.io"}
 FLUX_SKIP = f"{FLUX['Kustomization']}/reconcile"
-CONTROLLERS = ("argocd", "kustomize-controller", "helm-controller")
-"""Beginnings of the names under which they write (server-side apply: field manager)."""
+CONTROLLERS = ("argocd", "kustomize-controller", "helm-controller", "kube-controller-manager")
+"""Beginnings of the names under which GitOps writes, and the autoscaler, whose count Git does not say (field managers)."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -143,7 +143,7 @@ def _every(api: Api, kind: str) -> list[Document]:
 
 
 def _written(workload: Workload) -> datetime:
-    """When what the workload shall be was last written by anybody but GitOps."""
+    """When what the workload shall be was last written by a person, or by Responder."""
     times = [
         _time(entry.get("time"))
         for entry in workload.metadata.get("managedFields") or ()
@@ -169,7 +169,7 @@ def _differs(keeper: Keeper, workload: Workload, written: datetime) -> str | Non
         return f"{keeper} is held off, so nobody can tell whether Git says the same"
     status = keeper.document.get("status") or {}
     if keeper.system == "Argo CD":
-        looked, how = status.get("reconciledAt"), "argocd app get NAME --refresh"
+        looked, how = status.get("reconciledAt"), f"argocd app get {keeper.document['metadata']['name']} --refresh"
         word = next((one.get("status") for one in status.get("resources") or () if _same(one, workload)), None)
         well = word == "Synced"
     else:
