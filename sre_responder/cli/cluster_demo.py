@@ -29,8 +29,9 @@ def demo(context: str, kubeconfig: Path | None, yes: bool, json: bool) -> NoRetu
             cure="Add --context; `kubectl config get-contexts` lists them.",
         )
     where: dict[str, Any] = {"context": context, **({"kubeconfig": str(kubeconfig)} if kubeconfig else {})}
+    steps = shop.preview(where)
     title(f"What this will do to the cluster of context {context}")
-    for number, step in enumerate(shop.preview(where), 1):
+    for number, step in enumerate(steps, 1):
         line(f"{number}. {step}")
     if not yes:
         say("Nothing was done. Add --yes to do it.")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ class Pair:
         self.admin.kubectl("rollout", "resume", what, check=False)
         self.admin.kubectl("delete", "networkpolicies,leases", "--all")
         self.admin.kubectl("set", "image", what, image)
-        if self.admin.states("bad-pull-0"):
+        if self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
             self.admin.kubectl("delete", "pods", "-l", f"app={self.admin.name}", "--wait=false")
         if self.admin.kind != "DaemonSet":
             self.admin.kubectl("scale", what, "--replicas=2")
@@ -160,9 +161,9 @@ def one_pod(shop: Shop) -> dict[str, Any]:
     return {"pod": found.split()[0].removeprefix("pod/")}
 
 
-def begin_a_rollout(shop: Shop) -> None:
-    shop.kubectl("set", "image", f"{shop.kind}/{shop.name}", "shop=registry.test:5000/shop:bad-pull-0")
-    wait_until(lambda: shop.states("bad-pull-0"), "the bad one begins")
+def begin_a_rollout(shop: Shop, tag: str = "bad-pull-0") -> None:
+    shop.kubectl("set", "image", f"{shop.kind}/{shop.name}", f"shop=registry.test:5000/shop:{tag}")
+    wait_until(lambda: any("waiting" in state for state in shop.states(tag)), "the bad one begins, and fails")
 
 
 ALL = ("Deployment", "StatefulSet", "DaemonSet")
@@ -338,8 +339,8 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
     exercise, kind = EXERCISES[BY.get((action, resource), first)], KIND_OF.get(resource, "Deployment")
     pair = pairs(kind if kind in exercise.kinds else "Deployment")
     pair.settle()
-    if (action, resource, verb) == ("kubernetes_rollback", "pods", "delete"):
-        begin_a_rollout(pair.admin)
+    if resource == "pods" and verb in ("patch", "delete") and action in ("kubernetes_rollback", "kubernetes_restart"):
+        begin_a_rollout(pair.admin, "bad-pull-0" if action == "kubernetes_rollback" else "crash-0")
     if resource == "horizontalpodautoscalers":
         request.getfixturevalue("scaler")
     if (resource, verb) == ("leases", "patch"):
@@ -412,6 +413,10 @@ WRITES = {
     "a token is made": ("create", "token", "responder", "-n", "HOME"),
     "its namespace is deleted": ("delete", "namespace", "HOME", "--wait=false"),
 }  # fmt: skip
+AUTOSCALER = json.dumps({
+    "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"},
+    "spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "fresh"}},
+})  # fmt: skip
 NETWORK_POLICY = '{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "x"}, "spec": {"podSelector": {}}}'
 
 
@@ -433,7 +438,7 @@ def test_under_a_stop_every_write_is_denied_even_to_an_account_with_all_rights_a
     assert pod in wide.kubectl("get", "pods")
     assert wide.kubectl("auth", "whoami")
     brake.release(wide.as_admin)
-    wide.kubectl("delete", "pod", pod, "--wait=false")
+    wide.kubectl("annotate", "pod", pod, f"responder.sre/plan={PLAN}")
 
 
 def test_a_stop_between_plan_and_act_denies_the_act_and_the_plan_holds_once_it_is_lifted(
@@ -572,18 +577,40 @@ UNPLANNED = {
     "a dry run's word in a real write": ("annotate", "deployment", "NAME", "responder.sre/plan=planned", "--overwrite"),
     "a deletion": ("delete", "deployment", "NAME"),
     "a workload of its own": ("create", "deployment", "another", "--image=evil"),
+    "a pod of its own": ("run", "another", "--image=evil"),
+    "a label of a pod": ("label", "pod", "POD", "quarantine=yes"),
+    "a pod's end": ("delete", "pod", "POD"),
+    "the end of all pods": ("delete", "pods", "--all"),
+    "an eviction": ("create", "--raw", "/api/v1/namespaces/NAMESPACE/pods/POD/eviction", "-f", "-"),
+    "a command in a pod": ("exec", "POD", "--", "true"),
+    "a cordon": ("cordon", "node-1"),
+    "an autoscaler": ("create", "-f", "-"),
+    "a network policy": ("create", "-f", "-"),
+    "the end of a network policy": ("delete", "networkpolicy", "theirs"),
 }
 
 
-def test_a_token_alone_changes_no_workload_whatever_its_rights(wide: Account) -> None:
+def test_a_token_alone_changes_nothing_that_an_action_does_whatever_its_rights(wide: Account) -> None:
     shop = Shop(wide.admin, wide.namespace, "Deployment", "fresh")
     shop.release("1")
-    before = shop.document["spec"]
-    told = {
-        case: wide.kubectl(*(w.replace("NAME", shop.name) for w in words), check=False)
-        for case, words in UNPLANNED.items()
+    theirs = NETWORK_POLICY.replace('"x"', '"theirs"')
+    shop.kubectl("apply", "-f", "-", input=theirs)
+    before, pod = shop.document["spec"], next(name for name in shop.pods() if name.startswith("fresh-"))
+    inputs = {
+        "an eviction": EVICTION.replace("POD", pod),
+        "a network policy": NETWORK_POLICY,
+        "an autoscaler": AUTOSCALER,
     }
-    assert [said for said in told.values() if "writes workloads by plan only" not in said] == []
+
+    def tried(case: str, words: tuple[str, ...]) -> str:
+        known = {"NAMESPACE": wide.namespace, "NAME": shop.name, "POD": pod}
+        told = [reduce(lambda text, item: text.replace(*item), known.items(), word) for word in words]
+        return wide.cluster.kubectl("-n", wide.namespace, *told, input=inputs.get(case, ""), check=False)
+
+    told = {case: tried(case, words) for case, words in UNPLANNED.items()}
+    shop.kubectl("delete", "-f", "-", input=theirs)
+    denied = f"ValidatingAdmissionPolicy '{wide.home}-plan'"
+    assert {case: said for case, said in told.items() if denied not in said} == {}
     assert shop.document["spec"] == before
     dry = ("annotate", "deployment", shop.name, "responder.sre/plan=planned", "--dry-run=server")
     assert "dry run" in wide.kubectl(*dry)

@@ -10,10 +10,11 @@ from typing import Any
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import healers
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.autoscaler import marked
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, unless_moved
-from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost
+from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost, plan_of
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 MIRROR = "kubernetes.io/config.mirror"
@@ -84,7 +85,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         )
     before = _identity(node, pods)
     if not before["cordoned"]:
-        api.patch(node.resource, [_cordon()], dry_run=True)
+        api.patch(node.resource, _cordon(node, arguments), dry_run=True)
     uncordon = {"name": f"Uncordon node {name}", **kubectl(arguments, "default", "uncordon", name)}
     return Change(
         target=_target(node),
@@ -111,8 +112,8 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     )
 
 
-def _cordon() -> Document:
-    return {"op": "add", "path": "/spec/unschedulable", "value": True}
+def _cordon(node: Workload, arguments: Mapping[str, Any]) -> list[Document]:
+    return [marked(node, arguments), {"op": "add", "path": "/spec/unschedulable", "value": True}]
 
 
 def _warnings(api: Api, pods: Pods) -> list[str]:
@@ -154,11 +155,11 @@ def _drain(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
         return (
             node
             if change.before["cordoned"]
-            else Workload("Node", api.patch(node.resource, [unless_moved(node), _cordon()]))
+            else Workload("Node", api.patch(node.resource, [unless_moved(node), *_cordon(node, arguments)]))
         )
 
     node = insist(cordon)
-    left = _empty(api, node, until)
+    left = _empty(api, node, plan_of(arguments), until)
     if left:
         told = ", ".join(f"{pod} ({why})" for pod, why in sorted(left.items()))
         raise EffectFailed(
@@ -172,21 +173,23 @@ def _drain(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
     return {**change.after, "stay": _names(pods.stay), "unconfirmed": _names(pods.unconfirmed)}
 
 
-def _empty(api: Api, node: Workload, until: float) -> dict[str, str]:
+def _empty(api: Api, node: Workload, plan: str, until: float) -> dict[str, str]:
     """Evict until none is left, or the time is up; gives those that are left, and why."""
     while True:
         left: dict[str, str] = {}
         for pod in _pods(api, node).go:
-            left[_names([pod])[0]] = "is going" if pod["metadata"].get("deletionTimestamp") else _evicted(api, pod)
+            left[_names([pod])[0]] = (
+                "is going" if pod["metadata"].get("deletionTimestamp") else _evicted(api, pod, plan)
+            )
         if not left or time.monotonic() > until:
             return left
         time.sleep(POLL_SECONDS)
 
 
-def _evicted(api: Api, pod: Document) -> str:
+def _evicted(api: Api, pod: Document, plan: str) -> str:
     """Ask once more; gives how that ended."""
     try:
-        evict(api, pod)
+        evict(api, pod, plan)
     except (StateMoved, InputError):  # it moved, or is gone: the next round looks
         return "moves"
     except EffectFailed as error:

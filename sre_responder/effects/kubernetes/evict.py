@@ -12,21 +12,21 @@ from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, pods, trouble, unmoved
-from sre_responder.effects.kubernetes.workload import Workload, condition, find, lost
+from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, condition, find, lost, plan_of
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.names import shown
 
 POLL_SECONDS = 0.2
 
 
-def evict(api: Api, pod: Document, *, dry_run: bool = False) -> None:
+def evict(api: Api, pod: Document, plan: str, *, dry_run: bool = False) -> None:
     """Ask for the eviction of this very pod, as it was read. EffectFailed with the detail `budget` where a budget holds it."""
     metadata = pod["metadata"]
     kept = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
-        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "annotations": {PLAN: plan}},
         "deleteOptions": {"preconditions": kept},
     }
     place = Resource("Pod", metadata["namespace"], metadata["name"], "eviction")
@@ -36,7 +36,7 @@ def evict(api: Api, pod: Document, *, dry_run: bool = False) -> None:
 def held_by_budget(api: Api, pod: Document) -> str | None:
     """Why a disruption budget would not let the pod go now, by a dry run; None where none holds it."""
     try:
-        evict(api, pod, dry_run=True)
+        evict(api, pod, PLANNED, dry_run=True)
     except StateMoved:  # it moved since it was read, which says nothing of budgets
         return None
     except EffectFailed as error:
@@ -137,7 +137,7 @@ def _evict_one(api: Api, workload: Workload, arguments: Mapping[str, Any], uid: 
     pod = _chosen(api, workload, arguments).get(uid)
     if pod is None:
         raise StateMoved(f"a pod of {workload.resource} fails no longer, or is gone.", cure="Run again for a new plan.")
-    evict(api, pod)
+    evict(api, pod, plan_of(arguments))
     return str(pod["metadata"]["name"])
 
 

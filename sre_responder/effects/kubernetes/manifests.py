@@ -19,10 +19,14 @@ STOPPED, REASON = "responder.sre/stopped", "responder.sre/stop-reason"
 PROOF = "responder.sre/proof"
 
 PLANNED_KINDS = {
-    "apps": WORKLOADS, "argoproj.io": ("applications",), "helm.toolkit.fluxcd.io": ("helmreleases",),
+    "": ("nodes", "pods"), "apps": WORKLOADS, "autoscaling": ("horizontalpodautoscalers",),
+    "networking.k8s.io": ("networkpolicies",),
+    "argoproj.io": ("applications",), "helm.toolkit.fluxcd.io": ("helmreleases",),
     "kustomize.toolkit.fluxcd.io": ("kustomizations",),
 }  # fmt: skip
-"""What is written by plan only: workloads, and who keeps them as Git says."""
+"""What is written by plan only: all that an action writes but the Lease by which it holds its target."""
+DELETED = ("pods", "networkpolicies")
+"""What of it an action deletes, where it bears a plan."""
 
 _WRITES = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
@@ -119,7 +123,8 @@ def _stop(namespace: str) -> tuple[Document, Document]:
 
 
 def _plan(namespace: str) -> tuple[Document, Document]:
-    """Denies a write of a workload, or of who keeps it as Git says, that names no plan: a token alone is not enough."""
+    """Denies a write that names no plan: a token alone is not enough."""
+    there = f".metadata.?annotations[?'{PLAN}'].orValue('')"
     return _policy(
         f"{namespace}-plan",
         matched=[
@@ -128,13 +133,16 @@ def _plan(namespace: str) -> tuple[Document, Document]:
         ],
         who=_is_account(namespace),
         variables={
-            "plan": f"request.operation == 'DELETE' ? '' : object.metadata.?annotations[?'{PLAN}'].orValue('')",
+            "plan": (
+                f"request.operation != 'DELETE' ? object{there}"
+                f" : request.resource.resource in {[*DELETED]} ? oldObject{there} : ''"
+            ),
         },
         validation=(
             "variables.plan.matches('^[0-9a-f]{64}$')"
             f" || (variables.plan == '{PLANNED}' && request.?dryRun.orValue(false))"
         ),
-        message=f"{user(namespace)} writes workloads by plan only: annotation {PLAN} names none",
+        message=f"{user(namespace)} writes by plan only: annotation {PLAN} names none",
     )
 
 

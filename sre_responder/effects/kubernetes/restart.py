@@ -144,7 +144,7 @@ def _restart(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str
     before, written = insist(write)
     if _became(change, _identity(written)) != "done":  # a webhook changed what was written since the dry run
         raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    release(api, written)
+    release(api, written, arguments)
     now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
     if _identity(now) != _identity(written):
         raise EffectFailed(f"someone else changed {now.resource} while it restarted: {_identity(now)}.")

@@ -27,6 +27,8 @@ _PODS = (
     Rule("", ("pods",), ("list",)),
     Rule("apps", ("replicasets",), ("list",)),
 )  # a Deployment owns pods at second hand
+_BROKEN = Rule("", ("pods",), ("list", "patch", "delete"))
+"""A StatefulSet's broken pod stays for ever: the plan is written on it, and it is deleted."""
 _ROOM = Rule("", ("limitranges", "resourcequotas"), ("list",))
 _SCALER = Rule("autoscaling", ("horizontalpodautoscalers",), ("get", "list", "patch"))
 _LEASE = Rule("coordination.k8s.io", ("leases",), ("get", "create", "patch", "delete"))
@@ -68,6 +70,7 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     "kubernetes_restart": (
         Rule("apps", WORKLOADS, (*_READ, "patch")),
         *_PODS,
+        _BROKEN,
         _ROOM,
         Rule("policy", ("poddisruptionbudgets",), ("list",)),  # only to tell of them
         _LEASE,
@@ -83,7 +86,7 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
         Rule("apps", WORKLOADS, (*_READ, "patch")),
         Rule("apps", ("replicasets",), ("get", "list", "patch")),  # its undo marks the revision to which it returns
         Rule("apps", ("controllerrevisions",), ("list",)),
-        Rule("", ("pods",), ("list", "delete")),  # a StatefulSet's broken pod is deleted, or it stays for ever
+        _BROKEN,
         Rule("", ("configmaps", "secrets"), ("get",)),  # only their metadata is asked for, to warn of what changed
         _LEASE,
     ),

@@ -106,7 +106,7 @@ def _return(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str,
     before, written = insist(write)
     if _identity(written) != change.after:  # a webhook changed what was written since the dry run
         raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    release(api, written)
+    release(api, written, arguments)
     now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
     if _identity(now) != change.after:
         raise EffectFailed(f"someone else changed {now.resource} while it rolled back: {_identity(now)}.")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sre_responder.effects.effect import Change
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
+from sre_responder.effects.kubernetes.workload import PLAN, Workload, condition, find, plan_of, rolled_out
 from sre_responder.errors import InputError, OutcomeUnknown, StateMoved
 
 FAILING = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
@@ -66,11 +66,16 @@ def because(api: Api, workload: Workload, why: str) -> str:
     return "; ".join(word for word in (why, refused, first) if word)
 
 
-def release(api: Api, workload: Workload) -> None:
-    """A StatefulSet waits for its broken pod for ever, whatever its template says: delete what does not get well."""
+def release(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> None:
+    """A StatefulSet waits for its broken pod for ever, whatever its template says: delete what does not get well.
+
+    The plan is written on it first: admission lets Responder's account delete nothing that bears none.
+    """
     if workload.kind == "StatefulSet":
         for pod in troubles(api, workload):
-            api.call("delete", Resource("Pod", workload.metadata["namespace"], pod))
+            place = Resource("Pod", workload.metadata["namespace"], pod)
+            api.merge(place, {"metadata": {"annotations": {PLAN: plan_of(arguments)}}})
+            api.call("delete", place)
 
 
 def unmoved(api: Api, arguments: Mapping[str, Any], change: Change, read: Callable[[Workload], Document]) -> Workload:
