@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -121,6 +121,13 @@ class Rollbacks(_Section):
     deadline_seconds: int = Field(300, ge=1, description="A rollback that takes longer is ended and handed over.")
 
 
+def _known_actions(by_action: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A name that is misspelled would silently change nothing: fewer people would be asked than somebody thought."""
+    if unknown := sorted(set(by_action) - set(ACTIONS)):
+        raise ValueError(f"no action is called {', '.join(unknown)}; known: {', '.join(ACTIONS)}")
+    return by_action
+
+
 class Approvals(_Section):
     """Who must agree, and for how long it holds (spec section 4)."""
 
@@ -132,13 +139,7 @@ class Approvals(_Section):
         default_factory=dict, description="How many people must approve an action, where that is more."
     )
 
-    @field_validator("needed_for")
-    @classmethod
-    def _known_actions(cls, needed: Mapping[str, int]) -> Mapping[str, int]:
-        """A name that is misspelled would silently ask for fewer people."""
-        if unknown := sorted(set(needed) - set(ACTIONS)):
-            raise ValueError(f"no action is called {', '.join(unknown)}; known: {', '.join(ACTIONS)}")
-        return needed
+    _known = field_validator("needed_for")(_known_actions)
 
     commander_rungs: tuple[Literal[0, 1, 2, 3, 4], ...] = Field(
         (), description="Rungs of which one approver must be incident commander."
@@ -175,6 +176,11 @@ class Radius(_Section):
     capacity_left: float = Field(
         0.5, ge=0, le=1, description="Share of capacity that must remain, where the platform can tell."
     )
+    capacity_left_for: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="The same for one action, such as one that shall leave nothing: kubernetes_isolate: 0.",
+    )
+    _known = field_validator("capacity_left_for")(_known_actions)
     repairs_nearby: int = Field(0, ge=0, description="Other services under repair within two hops.")
     downstream: int | None = Field(
         None, ge=0, description="Services that may depend on the one acted on; null means no limit."

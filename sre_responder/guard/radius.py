@@ -23,6 +23,7 @@ def radius(s: Snapshot) -> Gate:
         "capacity_left": capacity,
         "repairs_nearby": list(s.repairs_nearby),
     }
+    wanted = limits.capacity_left_for.get(s.request.action, limits.capacity_left)
     problems = []
     if most is not None and len(acted_on) > most:
         problems.append(f"this incident would act on {len(acted_on)} services, its severity allows {most}")
@@ -30,8 +31,8 @@ def radius(s: Snapshot) -> Gate:
         problems.append(
             f"{len(s.radius.downstream)} services depend on this one, the policy allows {limits.downstream}"
         )
-    if capacity is not None and capacity < limits.capacity_left:
-        problems.append(f"{capacity:.0%} of capacity would be left, the policy asks for {limits.capacity_left:.0%}")
+    if capacity is not None and capacity < wanted:
+        problems.append(f"{capacity:.0%} of capacity would be left, the policy asks for {wanted:.0%}")
     if len(s.repairs_nearby) > limits.repairs_nearby:
         problems.append(f"repairs run within two hops: {', '.join(s.repairs_nearby)}")
     if problems:

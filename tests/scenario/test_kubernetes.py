@@ -177,6 +177,24 @@ def test_a_rollout_is_paused_first_and_then_left_and_nothing_of_the_pause_is_lef
     assert team.responder("incident", "close", incident).returncode == 0
 
 
+def test_a_workload_is_scaled_to_zero_where_the_policy_lets_nothing_be_left_and_comes_back(team: Team) -> None:
+    play = yaml.safe_load((SHIPPED / "kubernetes-bad-rollout" / "runbook.yml").read_text())
+    play[0]["vars"]["runbook"] |= {"id": "shut", "alerts": "labels.alertname == 'Leak'"}
+    play[0]["tasks"][1:3] = [{"name": "Serve nobody", "sre.responder.kubernetes_isolate": {"how": "scale_to_zero"}}]
+    team.register(play)
+    team.shop.release("1", replicas=3)
+    refused = team.alert("Leak")
+    assert refused.returncode == 3 and "0% of capacity would be left" in refused.stdout, refused.stdout + refused.stderr
+    assert len(team.shop.ready()) == 3
+    team.policy(radius={"capacity_left_for": {"kubernetes_isolate": 0}})
+    shut = team.alert("Leak")
+    assert (shut.returncode, json.loads(shut.stdout)["ending"]) == (0, "contained"), shut.stderr
+    assert (team.shop.document["spec"]["replicas"], team.shop.ready()) == (0, [])
+    [contained] = json.loads(team.responder("contained", "--json").stdout)
+    assert team.responder(*contained["command"].split()[1:]).returncode == 0
+    wait_until(lambda: len(team.shop.ready()) == 3, "all serve again")
+
+
 def test_an_api_server_that_dies_after_the_patch_leaves_the_outcome_to_the_cluster(team: Team) -> None:
     """What happened is read from the cluster once it is back, not remembered."""
     recreate = {"strategy": {"type": "Recreate"}}

@@ -97,6 +97,10 @@ def request(**changes: Any) -> Request:
     return replace(snapshot().request, **changes)
 
 
+def may_leave(**shares: float) -> Policy:
+    return policy("production", radius={"capacity_left_for": shares})
+
+
 HOMELAB = policy("homelab")
 GRANTED = policy("production", approvals={"standing": {DIGEST: [3]}})
 FOUR = tuple(attempt(n) for n in range(4))
@@ -189,6 +193,18 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "radius", "failed", lambda: snapshot(incident=severity("SEV3"), incident_attempts=(attempt(service="web"),)),
     ),
     "too little capacity left": ("radius", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"capacity": 0.2}))),
+    "an action that may leave nothing": (
+        "radius", "passed",
+        lambda: snapshot(plan=PLAN.model_copy(update={"capacity": 0.0}), policy=may_leave(release_rollback=0)),
+    ),
+    "an action that must leave more than others": (
+        "radius", "failed",
+        lambda: snapshot(plan=PLAN.model_copy(update={"capacity": 0.6}), policy=may_leave(release_rollback=0.75)),
+    ),
+    "another action that may leave nothing": (
+        "radius", "failed",
+        lambda: snapshot(plan=PLAN.model_copy(update={"capacity": 0.2}), policy=may_leave(kubernetes_isolate=0)),
+    ),
     "a repair within two hops": ("radius", "failed", lambda: snapshot(repairs_nearby=("web",))),
     "a service that is not in the catalogue": ("radius", "unknown", lambda: snapshot(radius=None)),
     "lower rungs tried": ("progression", "passed", snapshot),
