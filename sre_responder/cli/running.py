@@ -68,6 +68,8 @@ def run(
         check,
         seconds(wait),
     )
+    if not check:
+        _end_what_is_over(here, service)
     _tell(outcome, json)
 
 
@@ -101,6 +103,7 @@ def respond(
         outcomes.append(
             _climb(here, new.runbook, number, new.service, new.environment, confirm_production, False, seconds(wait))
         )
+    _end_what_is_over(here, *(new.service for new in taken.values()))
     _tell(max(outcomes, key=lambda outcome: outcome.exit_code), json, outcomes)
 
 
@@ -160,8 +163,6 @@ def _climb(
     """Run, and while approvals are waited for, run again when they are given; a denial or the end of patience ends it."""
     names.incident(incident)
     names.environment(environment)
-    if not check:
-        _end_what_is_over(here, service)
     until = time.monotonic() + patience
     while True:
         with Progress(runbook) as progress:
@@ -182,14 +183,15 @@ def _climb(
             return replace(outcome, ending="denied", message=f"plan {short} was not approved; no answer is a denial")
 
 
-def _end_what_is_over(here: Context, service: str) -> None:
-    """Where nobody set a timer, a run ends what others contained for a time; that of its own service it may need still."""
+def _end_what_is_over(here: Context, *services: str) -> None:
+    """Where nobody set a timer, a run ends what others contained for a time, once it has healed its own services: no remedy
+    waits for that."""
     with here.ledger.transaction(reading=True) as connection:
         if not temporary.due(connection, here.ledger.now(connection)):
             return
     from sre_responder.recovery.restore import end_due  # with all that acts, which is seldom needed here
 
-    ended, left = end_due(here.home, here.ledger, but=service)
+    ended, left = end_due(here.home, here.ledger, but=services)
     for word in (*(f"{target}: its time was over, undone." for target in ended), *map(str, left)):
         say(word)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,11 @@ def _to_undo(connection: Connection, attempt: int) -> list[Row[Any]]:
     return rows
 
 
-def end_due(home: Home, ledger: Ledger, *, but: str = "") -> tuple[list[str], list[ResponderError]]:
-    """Undo what was contained for a time that is over, but that of the service `but`; gives the targets, and why others stay."""
+def end_due(home: Home, ledger: Ledger, *, but: Collection[str] = ()) -> tuple[list[str], list[ResponderError]]:
+    """Undo what was contained for a time that is over, but that of the services `but`; gives the targets, and why others stay."""
     with ledger.transaction(reading=True) as connection:
         over = temporary.due(connection, ledger.now(connection))
-        chosen = [attempt for attempt in over if attempts.get(connection, attempt).service != but]
+        chosen = [attempt for attempt in over if attempts.get(connection, attempt).service not in but]
     ended: list[str] = []
     left: list[ResponderError] = []
     for attempt in chosen:
