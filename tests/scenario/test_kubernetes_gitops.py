@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from control_plane import wait_until
 from kubernetes_shop import Shop, holder
 from kubernetes_team import Team
@@ -142,6 +143,26 @@ def test_a_hold_whose_time_is_over_is_undone_by_the_timers_command_and_not_befor
     assert [f"Application/{argo.app}" in target for target in json.loads(done.stdout)["undone"]] == [True]
     wait_until(lambda: team.shop.tag == "bad-pull-2", "Argo CD puts back what Git says")
     assert json.loads(team.responder("contained", "--json").stdout) == []
+
+
+def test_where_no_timer_runs_the_next_run_for_another_service_ends_a_hold_whose_time_is_over(
+    team: Team, argo: ArgoCD
+) -> None:
+    team.policy(gitops="hold")
+    assert team.alert("BadRollout").returncode == 0
+    catalogue = team.root / "home" / "catalogue.yml"
+    shop = yaml.safe_load(catalogue.read_text())
+    other = {**shop, "metadata": {**shop["metadata"], "name": "other"}}
+    catalogue.write_text(yaml.safe_dump_all([shop, other]))
+    with Ledger(team.environ["RESPONDER_LEDGER"]).transaction() as connection:
+        connection.execute(update(schema.effects).values(ended_at=schema.effects.c.ended_at - 3600))
+    assert team.alert("BadRollout").returncode == 0
+    assert team.shop.tag == "1", "a run for its own service may need it still"
+    names = ("--incident", "INC-00099", "--service", "other", "--environment", "staging")
+    assert team.responder("incident", "open", *names[2:], "--severity", "SEV3", "--title", "x").returncode == 0
+    done = team.responder("run", "kubernetes-bad-rollout", *names)
+    assert "its time was over, undone" in done.stderr, done.stderr
+    wait_until(lambda: team.shop.tag == "bad-pull-2", "Argo CD puts back what Git says")
 
 
 def test_what_was_held_for_a_workload_that_is_gone_is_undone_by_hand_and_a_persons_word(
