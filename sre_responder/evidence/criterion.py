@@ -20,7 +20,7 @@ class Criterion(BaseModel):
     expect: str | None = Field(
         None,
         description="JMESPath; good is exactly true. Over the JSON body, or over what evidence/kubernetes.py reads: desired, "
-        "available, ready, rolled_out, failing, reasons, restarts.",
+        "available, ready, rolled_out, failing, reasons, restarts, events.",
     )
     window_s: float = Field(60.0, gt=0, description="How far back a restart on Kubernetes counts.")
     minimum_samples: int = Field(5, ge=1, description="Good samples in a row that count as healthy.")

@@ -9,9 +9,9 @@ from typing import Any
 
 import jmespath
 
-from sre_responder.effects.kubernetes.api import Document, connect
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.rollout import pods, trouble
-from sre_responder.effects.kubernetes.workload import condition, find, rolled_out
+from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
 from sre_responder.errors import ResponderError
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import Sample
@@ -24,7 +24,7 @@ def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
     """Ask the cluster once. A workload that cannot be read is not measured; that nothing is wanted of it is not health."""
     at, began, expect = time.time(), time.monotonic(), criterion.expect or EXPECT
     try:
-        facts = read(arguments, criterion.window_s)
+        facts = read(arguments, criterion.window_s, events="events" in expect)
         value = jmespath.search(expect, facts)
     except (ResponderError, jmespath.exceptions.JMESPathError) as error:
         return Sample(at, None, str(error))
@@ -37,8 +37,9 @@ def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
     return Sample(at, value, f"{facts['workload']}: {told}", latency_ms=latency, value=value)
 
 
-def read(arguments: Mapping[str, Any], window_s: float) -> dict[str, Any]:
-    """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`)."""
+def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False) -> dict[str, Any]:
+    """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`), and
+    where it asks for `events`, which costs two calls more, the reasons of the warnings of that time."""
     api = connect(arguments)
     workload = find(api, arguments)
     # Pods that go count no more: on a node that is lost they go for ever.
@@ -53,8 +54,27 @@ def read(arguments: Mapping[str, Any], window_s: float) -> dict[str, Any]:
         "ready": sum(condition(pod, "Ready").get("status") == "True" for pod in found),
         "failing": sum(trouble(pod) is not None for pod in found),
         "reasons": reasons,
+        **({"events": _warned(api, workload, found, since)} if events else {}),
         "restarts": sum(_restarted(container, since) for pod in found for container in _containers(pod)),
     }
+
+
+def _warned(api: Api, workload: Workload, owned: list[Document], since: datetime) -> list[str]:
+    """The reasons for which the workload, its ReplicaSets and its pods were warned of since then, each once."""
+    namespace = workload.metadata["namespace"]
+    sets = [one for one in api.search(Resource("ReplicaSet", namespace)) if workload.owns(one)]
+    uids = {workload.uid, *(one["metadata"]["uid"] for one in (*sets, *owned))}
+    return sorted({
+        str(event["reason"])
+        for event in api.search(Resource("Event", namespace))
+        if event["type"] == "Warning" and event["involvedObject"].get("uid") in uids and _last(event) >= since
+    })  # fmt: skip
+
+
+def _last(event: Document) -> datetime:
+    """When it was seen last; who wrote it decides by which field that is told."""
+    told = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return datetime.fromisoformat(told or event["metadata"]["creationTimestamp"])
 
 
 def _containers(pod: Document) -> list[Document]:

@@ -47,6 +47,22 @@ def test_an_expression_of_the_runbooks_own_is_judged(shop: Shop) -> None:
     assert [kubernetes.sample(one, shop.arguments).ok for one in (most, more, no_answer)] == [True, False, None]
 
 
+def test_warnings_of_the_window_are_evidence_where_a_runbook_asks_for_them(shop: Shop) -> None:
+    shop.release("1")
+    quiet = Criterion(source="kubernetes", expect="length(events) == `0`")
+    assert kubernetes.sample(quiet, shop.arguments).ok is True
+    assert "events" not in kubernetes.read(shop.arguments, 60), "nobody asked"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
+    wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
+    shop.kubectl("scale", "deployment", "shop", "--replicas=3")
+    wait_until(
+        lambda: kubernetes.read(shop.arguments, 60, events=True)["events"] == ["FailedCreate"], "a pod is refused"
+    )
+    assert kubernetes.sample(quiet, shop.arguments).ok is False
+    assert kubernetes.read(shop.arguments, 0.001, events=True)["events"] == [], "before the window"
+
+
 def test_a_workload_scaled_to_zero_is_not_called_well(shop: Shop) -> None:
     shop.release("1", replicas=0)
     assert kubernetes.sample(DEFAULT, shop.arguments).ok is None

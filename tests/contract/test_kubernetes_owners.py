@@ -58,7 +58,7 @@ def test_an_application_of_argo_cd_is_at_work_where_it_heals_itself(
     holder(shop, "Application", shop.namespace, {"syncPolicy": policy})
     assert (at_work(shop) is not None) == busy
     api = connect(shop.arguments)
-    assert "out of sync until Git says the same" in str(owners.warnings(find(api, shop.arguments)))
+    assert "out of sync until Git says the same" in str(owners.warnings(api, find(api, shop.arguments)))
 
 
 @pytest.mark.parametrize("kind", ["Kustomization", "HelmRelease"])
@@ -112,3 +112,57 @@ def test_a_kind_that_may_not_be_read_is_not_taken_for_absent(shop: Shop, custom:
     reader = Shop(shop.cluster.as_account("reader", shop.namespace), shop.namespace)
     with pytest.raises(EffectFailed, match="cannot list Canaries"):
         at_work(reader)
+
+
+def helm(shop: Shop, *statuses: str) -> None:
+    """The shop is of a Helm release, whose history has these revisions, as Helm labels them."""
+    shop.kubectl(
+        "annotate",
+        "deployment",
+        "shop",
+        "meta.helm.sh/release-name=web",
+        f"meta.helm.sh/release-namespace={shop.namespace}",
+    )
+    for number, status in enumerate(statuses, 1):
+        labels = {"name": "web", "owner": "helm", "status": status, "version": str(number)}
+        secret = {
+            "apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1", "stringData": {"release": "hidden"},
+            "metadata": {"name": f"sh.helm.release.v1.web.v{number}", "labels": labels},
+        }  # fmt: skip
+        shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(secret))
+
+
+def told(shop: Shop) -> str:
+    api = connect(shop.arguments)
+    return "; ".join(owners.warnings(api, find(api, shop.arguments)))
+
+
+HELM = {
+    "at rest": (("superseded",) * 9 + ("deployed",), None, "revision 10, deployed"),
+    "in the middle of an upgrade": (
+        ("deployed", "pending-upgrade"),
+        "revision 2 is pending-upgrade",
+        "revision 2, pending-upgrade",
+    ),
+    "in the middle of its end": (("uninstalling",), "revision 1 is uninstalling", "revision 1, uninstalling"),
+    "after a failure": (("deployed", "failed"), None, "revision 2, failed"),
+    "without a history": ((), None, "no history is there"),
+}
+
+
+@pytest.mark.parametrize("case", HELM)
+def test_a_release_of_helm_is_told_and_one_under_way_is_respected(shop: Shop, case: str) -> None:
+    statuses, busy, words = HELM[case]
+    helm(shop, *statuses)
+    assert (busy or "None") in str(at_work(shop))
+    assert f"Helm release web ({words}) does not know of this change" in told(shop)
+
+
+def test_a_history_that_may_not_be_looked_at_is_told_as_that(shop: Shop) -> None:
+    helm(shop, "pending-upgrade")
+    reader = shop.as_account(
+        "reader",
+        "--verb=get,list --resource=deployments.apps,leases.coordination.k8s.io,canaries.flagger.app,rollouts.argoproj.io",
+    )
+    assert at_work(reader) is None
+    assert "its history may not be looked at" in told(reader)

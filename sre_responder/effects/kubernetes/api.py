@@ -55,7 +55,7 @@ KINDS = {
 }
 METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE"}
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
-METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,11 @@ class Api:
 
     def metadata(self, resource: Resource) -> Document:
         """Only the metadata of an object: the API server sends nothing else, so that a secret is not read."""
-        return self.call("get", resource, accept=METADATA_ONLY)
+        return self.call("get", resource, accept=METADATA_ONLY.format(""))
+
+    def labels(self, resource: Resource, **query: str) -> list[Document]:
+        """Only the metadata of every object of a kind, labels among it: the API server sends nothing else."""
+        return list(self.call("list", resource, query, accept=METADATA_ONLY.format("List"))["items"] or ())
 
     def create(self, resource: Resource, body: Document, *, dry_run: bool = False) -> Document:
         """Make an object; `resource` names it."""

@@ -34,7 +34,7 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
         "quotas": lambda: _quotas(api, workload),
         "services": lambda: _services(api, workload),
         "nodes": lambda: _nodes(api, owned),
-        "others": lambda: {"at_work": owners.at_work(api, workload), "warnings": owners.warnings(workload)},
+        "others": lambda: {"at_work": owners.at_work(api, workload), "warnings": owners.warnings(api, workload)},
     }
     found: dict[str, Any] = {"workload": str(workload.resource)}
     for name, part in parts.items():

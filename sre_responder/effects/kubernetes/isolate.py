@@ -48,7 +48,7 @@ def _plan_zero(arguments: Mapping[str, Any]) -> Change:
         after=after,
         undo=[*back, scale_back(arguments, workload)],
         undo_note=f"Scales back to {workload.replicas}, by kubectl" + ", under the autoscaler's bounds." * bool(scaler),
-        evidence={"available": f"{workload.available}/{workload.replicas}", "warnings": owners.warnings(workload)},
+        evidence={"available": f"{workload.available}/{workload.replicas}", "warnings": owners.warnings(api, workload)},
         busy=owners.at_work(api, workload) or (owners.at_work(api, scaler) if scaler else None),
         capacity=0.0,
         diff={"before": f"replicas: {workload.replicas}\n", "after": "replicas: 0\n"},

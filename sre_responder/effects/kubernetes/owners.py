@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sre_responder.effects.kubernetes import gitops, lock
+from sre_responder.effects.kubernetes import gitops, helm, lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import InputError
-
-HELM = "meta.helm.sh/release-name"
 
 
 def at_work(api: Api, workload: Workload) -> str | None:
@@ -20,17 +18,17 @@ def at_work(api: Api, workload: Workload) -> str | None:
         if owner.get("controller"):
             return f"{workload.resource} belongs to {owner['kind']} {owner['name']}: change that"
     return (
-        lock.holder(api, workload) or _gitops(api, workload) or _flagger(api, workload) or _argo_rollouts(api, workload)
+        lock.holder(api, workload)
+        or _gitops(api, workload)
+        or helm.at_work(api, workload)
+        or _flagger(api, workload)
+        or _argo_rollouts(api, workload)
     )
 
 
-def warnings(workload: Workload) -> list[str]:
+def warnings(api: Api, workload: Workload) -> list[str]:
     """What a person should know of who set the workload's fields before."""
-    said = []
-    if release := workload.annotations.get(HELM):
-        said.append(
-            f"Helm release {release} does not know of this change: the next upgrade brings back what its chart says"
-        )
+    said = [told for told in (helm.warning(api, workload),) if told]
     if application := gitops.application_of(workload):
         said.append(f"Argo CD application {application} is out of sync until Git says the same")
     appliers = {

@@ -58,7 +58,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             "available": f"{workload.available}/{workload.replicas}",
             "budgets": _budgets(api, workload),
             "troubles": troubles(api, workload),
-            "warnings": owners.warnings(workload),
+            "warnings": owners.warnings(api, workload),
         },
         busy=owners.at_work(api, workload) or in_progress(api, workload),
         capacity=max(0.0, 1 - unavailable / workload.replicas),

@@ -76,7 +76,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "revision": now.number, "to": then.number, "to_created": then.created,
             "available": f"{workload.available}/{workload.replicas}",
-            "warnings": [*_lifted(workload), *_moved(api, workload, then), *owners.warnings(workload)],
+            "warnings": [*_lifted(workload), *_moved(api, workload, then), *owners.warnings(api, workload)],
         },
         # A rollout that Responder paused goes nowhere: it is what shall be left.
         busy=owners.at_work(api, workload) or (None if workload.spec.get("paused") else in_progress(api, workload)),

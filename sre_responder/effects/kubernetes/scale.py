@@ -55,7 +55,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "available": f"{workload.available}/{now}",
             "troubles": troubles(api, workload),
-            "warnings": [*_applied(workload, scaler), *owners.warnings(set_by)],
+            "warnings": [*_applied(workload, scaler), *owners.warnings(api, set_by)],
         },
         busy=(
             owners.at_work(api, workload)
