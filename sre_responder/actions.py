@@ -31,6 +31,11 @@ class ActionSpec:
         return self.rung == 0
 
     @property
+    def shields(self) -> bool:
+        """Whether it keeps harm from users: containment that only makes room for a remedy does not."""
+        return self.containment and not self.minutes
+
+    @property
     def rollback(self) -> bool:
         return self.rung == 3
 

@@ -16,7 +16,6 @@ from sre_responder.errors import InputError
 from sre_responder.names import Severity, shown
 from sre_responder.notify.channels import Channel
 
-_NO_HOLD = ("kubernetes_hold", "refuse")
 Profile = Literal["homelab", "team", "production"]
 
 
@@ -249,7 +248,8 @@ class Policy(_Section):
 
     def leaves_out(self, action: str) -> str | None:
         """Why this policy never takes an action, whatever a runbook says; None where it may."""
-        return "the policy lets nobody hold GitOps off (gitops: refuse)" if (action, self.gitops) == _NO_HOLD else None
+        refused = action == "kubernetes_hold" and self.gitops == "refuse"
+        return "the policy lets nobody hold GitOps off (gitops: refuse)" if refused else None
 
     @field_validator("notifications")
     @classmethod

@@ -76,7 +76,7 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         if left_out := home.policy.leaves_out(spec.name):
             return _skip(ledger, step, "not_applicable", left_out)
         health = Health(home, ledger, step.runbook, request.service, request.environment, record=not step.check)
-        if (spec.minutes or not spec.containment) and not _begun(ledger, request):
+        if not spec.shields and not _begun(ledger, request):
             verdict = health.now()
             measured = spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":

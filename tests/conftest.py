@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+# Fixtures: pytest finds them by their names here, which nothing else in this file uses.
 from control_plane import cluster, namespace, own_cluster  # noqa: F401
 from kubernetes_shop import custom  # noqa: F401
 from kubernetes_site import site  # noqa: F401

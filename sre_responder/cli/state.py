@@ -35,9 +35,7 @@ def _age(now: float, then: float) -> str:
 def status(json: Json = False) -> None:
     """What runs, waits, is stopped, frozen, contained, closed off or held; each with its age and the command that clears it."""
     here = context()
-    clusters = cluster_stop.asking(
-        here.home.policy.stop.clusters
-    )  # they answer meanwhile; no transaction waits for one
+    clusters = cluster_stop.asking(here.home.policy.stop.clusters)  # answer meanwhile: no transaction waits for one
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
         every = connection.execute(select(stops_table)).all()

@@ -10,7 +10,7 @@ from typing import Any
 import jmespath
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.rollout import pods, trouble
+from sre_responder.effects.kubernetes.rollout import live, trouble
 from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
 from sre_responder.errors import ResponderError
 from sre_responder.evidence.criterion import Criterion
@@ -42,8 +42,7 @@ def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False)
     where it asks for `events`, which costs two calls more, the reasons of the warnings of that time."""
     api = connect(arguments)
     workload = find(api, arguments)
-    # Pods that go count no more: on a node that is lost they go for ever.
-    found = [pod for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp")]
+    found = live(api, workload)
     reasons = sorted({why for pod in found if (why := trouble(pod))})
     since = datetime.now(UTC) - timedelta(seconds=window_s)
     return {

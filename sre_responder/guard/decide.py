@@ -126,7 +126,9 @@ def look(
     )
     held = select(effects.c.id).where(
         effects.c.contains.is_(True), effects.c.state == "done", effects.c.undone_at.is_(None),
-        effects.c.attempt.in_([a.id for a in attempts.of_incident(connection, request.incident) if _contains(a.action)]),
+        effects.c.attempt.in_([
+            a.id for a in attempts.of_incident(connection, request.incident) if (made_by := spec_of(a.action)) and made_by.shields
+        ]),
     )  # fmt: skip
     declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
     return Snapshot(
@@ -240,12 +242,6 @@ def decide(
 def _failure_class(request: Request, runbook: RunbookFacts | None) -> str:
     """An undo counts for itself: it is no remedy, and it proves no runbook."""
     return f"undo-{request.undoes}" if request.undoes else runbook.failure_class if runbook else "none"
-
-
-def _contains(action: str) -> bool:
-    """Whether an action keeps harm from users: one that only makes room for a remedy does not."""
-    spec = spec_of(action)
-    return spec is not None and spec.containment and not spec.minutes
 
 
 def _frozen(connection: Connection, target: str, request: Request) -> int | None:

@@ -353,7 +353,7 @@ def void_while_written(shop: Shop) -> Answer:
     def answer(request: Review) -> list[dict[str, Any]]:
         if request["kind"]["kind"] == "Deployment":
             recreate(shop)
-            time.sleep(12)
+            time.sleep(12)  # it believes a token for ten seconds after it last looked
         return []
 
     return answer

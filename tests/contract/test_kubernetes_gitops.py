@@ -16,6 +16,8 @@ from sre_responder.errors import EffectFailed, InputError
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("custom")]
 
+A_SECOND = 1.1
+"""Times of the API are of whole seconds: what is later by less may bear the same."""
 NOW = datetime.now(UTC)
 SOON, BEFORE = (f"{NOW + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}" for minutes in (60, -60))
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
@@ -106,9 +108,9 @@ def test_a_workload_that_flux_was_told_to_leave_alone_is_held_off(shop: Shop) ->
 def test_what_flux_itself_has_written_since_it_was_asked_counts_as_git(shop: Shop) -> None:
     """It is asked, and then writes: its own hand is later than the question, and no disagreement."""
     mark(shop, "Kustomization")
-    time.sleep(1.1)  # times of the API are of whole seconds
+    time.sleep(A_SECOND)
     asked = {**READY, "lastHandledReconcileAt": datetime.now(UTC).isoformat()}
-    time.sleep(1.1)
+    time.sleep(A_SECOND)
     shop.kubectl(
         "apply",
         "--server-side",
@@ -120,7 +122,7 @@ def test_what_flux_itself_has_written_since_it_was_asked_counts_as_git(shop: Sho
     )
     holder(shop, "Kustomization", shop.namespace, {}, asked)
     assert told(shop) == ""
-    time.sleep(1.1)
+    time.sleep(A_SECOND)
     shop.apply("4")
     assert "has not looked" in told(shop), "a person's hand is one"
 

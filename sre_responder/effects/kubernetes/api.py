@@ -95,6 +95,20 @@ class Api:
     def get(self, resource: Resource) -> Document:
         return self.call("get", resource)
 
+    def seek(self, resource: Resource) -> Document | None:
+        """The object; None where there is none, or where the cluster does not know its kind."""
+        try:
+            return self.get(resource)
+        except InputError:
+            return None
+
+    def known(self, resource: Resource) -> list[Document]:
+        """Every object of a kind; none where the cluster does not know the kind."""
+        try:
+            return self.search(resource)
+        except InputError:
+            return []
+
     def search(self, resource: Resource, *, since: str = "", **query: str) -> list[Document]:
         """Every object of a kind; with `since` as it was at that resourceVersion or later. Without it the API server waits until
         its copy has seen the newest write of anybody to anything, some 40 ms after a write of ours."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import PLAN, Workload, kubectl, plan_of
+from sre_responder.effects.kubernetes.workload import Workload, kubectl
 from sre_responder.errors import InputError
 
 KIND = "HorizontalPodAutoscaler"
@@ -55,9 +55,3 @@ def scale_back(arguments: Mapping[str, Any], workload: Workload) -> Document:
     name, count = f"{workload.kind.lower()}/{workload.metadata['name']}", workload.replicas
     words = ("patch", name, "--type=merge", "--patch=" + json.dumps({"spec": {"replicas": count}}))
     return {"name": f"Return {name} to {count} replicas", **kubectl(arguments, workload.metadata["namespace"], *words)}
-
-
-def marked(document: Workload, arguments: Mapping[str, Any]) -> Document:
-    """The operation that writes the plan on an object. The change cause is left alone: kubectl takes it for the revision's."""
-    annotations = {**document.annotations, PLAN: plan_of(arguments)}
-    return {"op": "add", "path": "/metadata/annotations", "value": annotations}

@@ -10,11 +10,10 @@ from typing import Any
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import healers
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.autoscaler import marked
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, unless_moved
-from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost, plan_of
+from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost, marked, plan_of
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 MIRROR = "kubernetes.io/config.mirror"

@@ -11,7 +11,7 @@ from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, pods, trouble, unmoved
+from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, live, pods, trouble, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, condition, find, lost, plan_of
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.names import shown
@@ -49,22 +49,18 @@ def held_by_budget(api: Api, pod: Document) -> str | None:
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """All pods that the workload has: those of the plan are among them, or gone."""
     api = connect(arguments)
-    return {"pods": sorted(pod["metadata"]["uid"] for pod in _live(api, find(api, arguments)))}
-
-
-def _live(api: Api, workload: Workload) -> list[Document]:
-    return [pod for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp")]
+    return {"pods": sorted(pod["metadata"]["uid"] for pod in live(api, find(api, arguments)))}
 
 
 def _chosen(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> dict[str, Document]:
     """The pods that shall go, by uid: the one that is named, or all that fail."""
-    live = _live(api, workload)
+    running = live(api, workload)
     if name := arguments.get("pod"):
-        found = [pod for pod in live if pod["metadata"]["name"] == name]
+        found = [pod for pod in running if pod["metadata"]["name"] == name]
         missing = f"{workload.resource} owns no pod '{shown(name)}', or that pod is going already."
     else:
         # Another in place of one that no node takes would wait as it does.
-        found = [pod for pod in live if not (trouble(pod) or "unschedulable").startswith("unschedulable")]
+        found = [pod for pod in running if not (trouble(pod) or "unschedulable").startswith("unschedulable")]
         missing = f"no pod of {workload.resource} fails on a node: none is to be evicted."
     if not found:
         raise InputError(missing, cure="Look at its pods, and name one: pod.")
@@ -151,10 +147,13 @@ def _wait(
     """
     while True:
         now = pods(api, workload)
-        left = [pod for pod in now if pod["metadata"]["uid"] in evicted and not _on_a_lost_node(api, pod)]
+        left = [pod for pod in now if pod["metadata"]["uid"] in evicted]
         new = [pod for pod in now if pod["metadata"]["uid"] not in known and _ready(pod)]
-        if (not left and len(new) >= len(evicted)) or time.monotonic() > until:
-            return left, new
+        late = time.monotonic() > until
+        if late or len(new) >= len(evicted):  # only then does it matter whether anybody confirms
+            left = [pod for pod in left if not _on_a_lost_node(api, pod)]
+            if late or not left:
+                return left, new
         time.sleep(POLL_SECONDS)
 
 

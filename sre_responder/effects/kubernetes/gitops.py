@@ -74,7 +74,7 @@ def healing(api: Api, workload: Workload) -> list[Keeper]:
 def application_of(workload: Workload) -> str | None:
     """The Argo CD application that tracks the workload; one outside Argo CD's own namespace as NAMESPACE_NAME."""
     tracking = workload.annotations.get(ARGO)
-    return tracking.split(":")[0] if tracking else _labels(workload).get(ARGO_LABEL)
+    return tracking.split(":")[0] if tracking else workload.labels.get(ARGO_LABEL)
 
 
 def disagreement(arguments: Mapping[str, Any]) -> str | None:
@@ -89,10 +89,6 @@ def disagreement(arguments: Mapping[str, Any]) -> str | None:
     return "; ".join(f"{workload.resource}: {reason}" for reason in reasons if reason) or None
 
 
-def _labels(workload: Workload) -> dict[str, str]:
-    return dict(workload.metadata.get("labels") or {})
-
-
 def _marked(document: Document, key: str, value: str) -> bool:
     return (document["metadata"].get("annotations") or {}).get(key) == value
 
@@ -103,7 +99,7 @@ def _argo_cd(api: Api, workload: Workload) -> Keeper | None:
         return None
     namespace, _, name = tracked.rpartition("_")
     found = [
-        one for one in _every(api, "Application")
+        {"kind": "Application", **one} for one in api.known(Resource("Application", ""))
         if one["metadata"]["name"] == name and namespace in ("", one["metadata"]["namespace"])
     ]  # fmt: skip
     automated = [(one["spec"].get("syncPolicy") or {}).get("automated") for one in found]
@@ -117,29 +113,18 @@ def _argo_cd(api: Api, workload: Workload) -> Keeper | None:
 
 
 def _flux(api: Api, workload: Workload, kind: str) -> Keeper | None:
-    name, namespace = (_labels(workload).get(f"{FLUX[kind]}/{part}") for part in ("name", "namespace"))
+    name, namespace = (workload.labels.get(f"{FLUX[kind]}/{part}") for part in ("name", "namespace"))
     if name is None:
         return None
-    try:
-        one = api.get(Resource(kind, namespace or workload.metadata["namespace"], name))
-    except InputError:  # it left its mark, and may be elsewhere
-        one = None
+    one = api.seek(Resource(kind, namespace or workload.metadata["namespace"], name))  # it may be elsewhere
     suspended = bool(one and one["spec"].get("suspend"))
-    own = {"apiVersion": "apps/v1", "kind": workload.kind, **workload.document}
+    own = {"kind": workload.kind, **workload.document}
     if kind == "Kustomization":  # it can be told on the workload itself, and goes on with everything else
         held = suspended or _marked(own, FLUX_SKIP, "disabled")
         switch: Switch | None = Switch(own, annotations={FLUX_SKIP: "disabled"})
     else:
         held, switch = suspended, Switch(one, spec={"suspend": True}) if one else None
     return Keeper("Flux", f"{kind} {name}", one, heals=True, held=held, switch=switch)
-
-
-def _every(api: Api, kind: str) -> list[Document]:
-    """Every object of a kind; none where the cluster does not know the kind."""
-    try:
-        return [{"kind": kind, **one} for one in api.search(Resource(kind, ""))]
-    except InputError:
-        return []
 
 
 def _written(workload: Workload) -> datetime:
@@ -167,25 +152,40 @@ def _differs(keeper: Keeper, workload: Workload, written: datetime) -> str | Non
         return f"{keeper} is not in this cluster: ask there"
     if keeper.held:
         return f"{keeper} is held off, so nobody can tell whether Git says the same"
-    status = keeper.document.get("status") or {}
-    if keeper.system == "Argo CD":
-        looked, how = status.get("reconciledAt"), f"argocd app get {keeper.document['metadata']['name']} --refresh"
-        word = next((one.get("status") for one in status.get("resources") or () if _same(one, workload)), None)
-        well = word == "Synced"
-    else:
-        kind, metadata = keeper.document["kind"], keeper.document["metadata"]
-        history = status.get("history") or [{}]
-        looked = max(status.get("lastHandledReconcileAt"), history[0].get("lastReconciled"), key=_time)
-        how = f"flux reconcile {kind.lower()} {metadata['name']} -n {metadata['namespace']}"
-        if kind == "HelmRelease" and (keeper.document["spec"].get("driftDetection") or {}).get("mode") != "enabled":
-            looked, how = history[0].get("lastDeployed"), f"{how} --force"  # without it Helm looks at its chart alone
-        ready = condition(keeper.document, "Ready")
-        word, well = ready.get("message") or "that it is not ready", ready.get("status") == "True"
-    if not well:
-        return f"{keeper} says {shown(word or 'nothing of it', 200)}"
-    if _time(looked) <= written:
-        return f"{keeper} has not looked at it since it was written ({written:%H:%M:%S} UTC): {how}"
+    ask = _argo_cd_says if keeper.document["kind"] == "Application" else _flux_says
+    said = ask(keeper.document, workload)
+    if not said.well:
+        return f"{keeper} says {shown(said.word, 200)}"
+    if _time(said.looked) <= written:
+        return f"{keeper} has not looked at it since it was written ({written:%H:%M:%S} UTC): {said.how}"
     return None
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A keeper's word on a workload: whether Git and cluster agree, when it looked, and how it is made to look again."""
+
+    well: bool
+    word: str
+    looked: str | None
+    how: str
+
+
+def _argo_cd_says(application: Document, workload: Workload) -> _Said:
+    status = application.get("status") or {}
+    word = next((one.get("status") for one in status.get("resources") or () if _same(one, workload)), None)
+    how = f"argocd app get {application['metadata']['name']} --refresh"
+    return _Said(word == "Synced", word or "nothing of it", status.get("reconciledAt"), how)
+
+
+def _flux_says(document: Document, _: Workload) -> _Said:
+    kind, metadata, status = document["kind"], document["metadata"], document.get("status") or {}
+    last, ready = (status.get("history") or [{}])[0], condition(document, "Ready")
+    looked = max(status.get("lastHandledReconcileAt"), last.get("lastReconciled"), key=_time)
+    how = f"flux reconcile {kind.lower()} {metadata['name']} -n {metadata['namespace']}"
+    if kind == "HelmRelease" and (document["spec"].get("driftDetection") or {}).get("mode") != "enabled":
+        looked, how = last.get("lastDeployed"), f"{how} --force"  # without it Helm looks at its chart alone
+    return _Said(ready.get("status") == "True", ready.get("message") or "that it is not ready", looked, how)
 
 
 def _same(entry: Mapping[str, Any], workload: Workload) -> bool:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload, condition
-from sre_responder.errors import InputError
 from sre_responder.names import shown
 
 KURED = "weave.works/kured-node-lock"
@@ -32,7 +31,7 @@ def warnings(node: Workload) -> list[str]:
 
 def _kured(api: Api, node: Workload) -> str | None:
     """kured cordons, drains, reboots and uncordons the node in whose name the lock on its DaemonSet stands."""
-    daemon = _found(api, Resource("DaemonSet", "kube-system", "kured"))
+    daemon = api.seek(Resource("DaemonSet", "kube-system", "kured"))
     text = ((daemon or {"metadata": {}})["metadata"].get("annotations") or {}).get(KURED)
     if not text:
         return None
@@ -52,7 +51,7 @@ def _expired(value: Document) -> bool:
 
 def _medik8s(api: Api, node: Workload) -> str | None:
     """The operators of medik8s (maintenance, health checks, remediation) hold a Lease for each node they work on."""
-    lease = _found(api, Resource("Lease", MEDIK8S, f"node-{node.metadata['name']}"))
+    lease = api.seek(Resource("Lease", MEDIK8S, f"node-{node.metadata['name']}"))
     spec = (lease or {"spec": {}})["spec"]
     holder, renewed = spec.get("holderIdentity"), spec.get("renewTime")
     if not holder:
@@ -67,7 +66,7 @@ def _medik8s(api: Api, node: Workload) -> str | None:
 def _cluster_api(api: Api, node: Workload) -> str | None:
     """Cluster API replaces a node whose Machine is to be remediated or is deleted. Its Machine may be in another cluster."""
     name, namespace = (node.annotations.get(key) for key in (MACHINE, MACHINE_NAMESPACE))
-    machine = _found(api, Resource("Machine", namespace, name)) if name and namespace else None
+    machine = api.seek(Resource("Machine", namespace, name)) if name and namespace else None
     if machine is None:
         return None
     marks = machine["metadata"].get("annotations") or {}
@@ -77,10 +76,3 @@ def _cluster_api(api: Api, node: Workload) -> str | None:
     if asked and PAUSED not in marks:
         return f"Cluster API remediates {node.resource} (Machine {name})"
     return None
-
-
-def _found(api: Api, resource: Resource) -> Document | None:
-    try:
-        return api.get(resource)
-    except InputError:
-        return None

@@ -40,10 +40,7 @@ def _identity(keeper: Keeper | None) -> dict[str, Any]:
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
-    minutes = int(arguments.get("minutes", 60))
-    if not 1 <= minutes <= LONGEST_MINUTES:
-        raise InputError(f"minutes is {minutes}.", cure=f"Use 1 to {LONGEST_MINUTES}.")
-    api = connect(arguments)
+    minutes, api = _minutes(arguments), connect(arguments)
     workload = find(api, arguments)
     keeper = _keeper(api, workload)
     before = _identity(keeper)
@@ -54,7 +51,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             f"{keeper} keeps {workload.resource}, and is not in this cluster, or not the only one of that name.",
             cure="Hold it off where it is.",
         )
-    api.merge(switch.place, _on(switch, arguments, minutes), dry_run=True)
+    api.merge(switch.place, _on(switch, arguments), dry_run=True)
     place = switch.place
     words = ("patch", switch.type, place.name, "--type=merge", "--patch", json.dumps(_off(switch)))
     return Change(
@@ -67,6 +64,13 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         busy=lock.holder(api, workload) or _syncing(keeper),
         diff={"before": f"{keeper}: reconciles\n", "after": f"{keeper}: held for {minutes} minutes\n"},
     )
+
+
+def _minutes(arguments: Mapping[str, Any]) -> int:
+    minutes = int(arguments.get("minutes", 60))
+    if not 1 <= minutes <= LONGEST_MINUTES:
+        raise InputError(f"minutes is {minutes}.", cure=f"Use 1 to {LONGEST_MINUTES}.")
+    return minutes
 
 
 def _held(switch: Switch) -> Workload:
@@ -87,9 +91,9 @@ def _syncing(keeper: Keeper) -> str | None:
     return f"{keeper} is in the middle of a sync" if running else None
 
 
-def _on(switch: Switch, arguments: Mapping[str, Any], minutes: int) -> Document:
+def _on(switch: Switch, arguments: Mapping[str, Any]) -> Document:
     """Only where nothing moved since it was read: the resourceVersion is a precondition of the patch."""
-    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    until = datetime.now(UTC) + timedelta(minutes=_minutes(arguments))
     told = f"{arguments.get('_incident') or 'no incident'} until {until:%Y-%m-%dT%H:%M:%SZ}"
     marks = {**switch.annotations, HELD: told, PLAN: plan_of(arguments)}
     metadata = {"annotations": marks, "resourceVersion": switch.document["metadata"]["resourceVersion"]}
@@ -117,7 +121,7 @@ def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> None:
     switch = keeper.switch if keeper else None
     if switch is None or _identity(keeper) != change.before or _held(switch).target != change.target:
         raise StateMoved("who keeps the workload is no longer as the plan saw it.", cure="Run again for a new plan.")
-    api.merge(switch.place, _on(switch, arguments, int(arguments.get("minutes", 60))))
+    api.merge(switch.place, _on(switch, arguments))
 
 
 HOLD = Effect(_plan, _act, _read)

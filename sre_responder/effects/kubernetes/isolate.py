@@ -10,10 +10,10 @@ from typing import Any
 from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import lock, owners, quarantine
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, marked, scale_back, set_back
+from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, pods, unless_moved, unmoved
-from sre_responder.effects.kubernetes.workload import PLAN, Workload, digest, find, kubectl, plan_of, selects
+from sre_responder.effects.kubernetes.workload import PLAN, Workload, digest, find, kubectl, marked, plan_of, selects
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
 
 INCIDENT = "responder.sre/incident"
@@ -85,10 +85,8 @@ def _read_policy(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rules(api: Api, workload: Workload) -> dict[str, Any]:
     """The digest of what our policy says; None where there is none."""
-    try:
-        return {"network_policy": digest(api.get(_policy(workload))["spec"])}
-    except InputError:
-        return {"network_policy": None}
+    found = api.seek(_policy(workload))
+    return {"network_policy": digest(found["spec"]) if found else None}
 
 
 def _policy(workload: Workload) -> Resource:

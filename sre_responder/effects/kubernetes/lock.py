@@ -23,11 +23,8 @@ SECONDS = 300
 
 def holder(api: Api, workload: Workload) -> str | None:
     """Who else holds the workload; None where nobody does, or where whoever did has died on this machine."""
-    try:
-        lease = api.get(_place(workload))
-    except InputError:
-        return None
-    return None if _free(lease) else _told(lease)
+    lease = api.seek(_place(workload))
+    return None if lease is None or _free(lease) else _told(lease)
 
 
 @contextmanager

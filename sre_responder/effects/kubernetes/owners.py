@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sre_responder.effects.kubernetes import gitops, helm, lock
-from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.api import Api, Resource
 from sre_responder.effects.kubernetes.workload import Workload
-from sre_responder.errors import InputError
 
 
 def at_work(api: Api, workload: Workload) -> str | None:
@@ -51,7 +50,7 @@ def _gitops(api: Api, workload: Workload) -> str | None:
 
 
 def _flagger(api: Api, workload: Workload) -> str | None:
-    for canary in _all(api, Resource("Canary", workload.metadata["namespace"])):
+    for canary in api.known(Resource("Canary", workload.metadata["namespace"])):
         target, phase = canary["spec"]["targetRef"], (canary.get("status") or {}).get("phase", "")
         mine = (target.get("kind"), target.get("name")) == (workload.kind, workload.metadata["name"])
         if mine and phase not in ("Initialized", "Succeeded", "Failed"):
@@ -60,16 +59,8 @@ def _flagger(api: Api, workload: Workload) -> str | None:
 
 
 def _argo_rollouts(api: Api, workload: Workload) -> str | None:
-    for rollout in _all(api, Resource("Rollout", workload.metadata["namespace"])):
+    for rollout in api.known(Resource("Rollout", workload.metadata["namespace"])):
         of = rollout["spec"].get("workloadRef") or {}
         if (of.get("kind"), of.get("name")) == (workload.kind, workload.metadata["name"]):
             return f"{workload.resource} is the template of Rollout {rollout['metadata']['name']}: change that"
     return None
-
-
-def _all(api: Api, resource: Resource) -> list[Document]:
-    """Every object of a kind; none where the cluster does not know the kind."""
-    try:
-        return api.search(resource)
-    except InputError:
-        return []

@@ -12,7 +12,7 @@ from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollout import insist, troubles, unless_moved, unmoved
-from sre_responder.effects.kubernetes.workload import PAUSED, PLAN, Workload, find, fingerprint, kubectl, plan_of
+from sre_responder.effects.kubernetes.workload import PAUSED, Workload, find, fingerprint, kubectl, marked
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
 
 
@@ -74,11 +74,7 @@ def _updated(workload: Workload) -> str:
 
 def _operations(workload: Workload, arguments: Mapping[str, Any]) -> list[Document]:
     paused = f"{arguments.get('_incident') or 'planned'} {workload.metadata['generation'] + 1}"
-    marks = {PLAN: plan_of(arguments), PAUSED: paused}
-    return [
-        {"op": "add", "path": "/metadata/annotations", "value": {**workload.annotations, **marks}},
-        {"op": "add", "path": "/spec/paused", "value": True},
-    ]
+    return [marked(workload, arguments, {PAUSED: paused}), {"op": "add", "path": "/spec/paused", "value": True}]
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:

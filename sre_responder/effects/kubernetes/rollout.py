@@ -34,6 +34,11 @@ def pods(api: Api, workload: Workload) -> list[Document]:
     return [pod for pod in found if any(o["uid"] in sets for o in pod["metadata"].get("ownerReferences") or ())]
 
 
+def live(api: Api, workload: Workload) -> list[Document]:
+    """Its pods but those that go already: on a node that is lost they go for ever."""
+    return [pod for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp")]
+
+
 def trouble(pod: Document) -> str | None:
     """Why a pod will not become ready by waiting; None where nothing says so."""
     status = pod.get("status") or {}
@@ -53,7 +58,7 @@ def trouble(pod: Document) -> str | None:
 
 def troubles(api: Api, workload: Workload) -> dict[str, str]:
     """The workload's pods that will not become ready by waiting, each with the reason; those that go already are left out."""
-    found = ((pod, trouble(pod)) for pod in pods(api, workload) if not pod["metadata"].get("deletionTimestamp"))
+    found = ((pod, trouble(pod)) for pod in live(api, workload))
     return {pod["metadata"]["name"]: why for pod, why in found if why}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
-from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, marked, scale_back, set_back
+from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollback import APPLIED
 from sre_responder.effects.kubernetes.rollout import because, finish, in_progress, insist, troubles, unless_moved
 from sre_responder.effects.kubernetes.room import no_room
-from sre_responder.effects.kubernetes.workload import Workload, find
+from sre_responder.effects.kubernetes.workload import Workload, find, marked
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 

@@ -46,6 +46,10 @@ class Workload:
         return dict(self.metadata.get("annotations") or {})
 
     @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.metadata.get("labels") or {})
+
+    @property
     def version(self) -> str:
         """The moment at which it was seen; what belongs to it is looked at no earlier."""
         return str(self.metadata["resourceVersion"])
@@ -117,7 +121,7 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
 
 def _own(workload: Workload, arguments: Mapping[str, Any]) -> Workload:
     """The workload, unless its label says that it is another service's: the gates have looked at the one that was named."""
-    labelled, asked = (workload.metadata.get("labels") or {}).get(SERVICE_LABEL), arguments.get("kubernetes_id")
+    labelled, asked = workload.labels.get(SERVICE_LABEL), arguments.get("kubernetes_id")
     if labelled and asked and labelled != asked:
         raise InputError(
             f"{workload.resource} is of '{shown(labelled)}' by its label {SERVICE_LABEL}, not of '{shown(asked)}'.",
@@ -129,6 +133,13 @@ def _own(workload: Workload, arguments: Mapping[str, Any]) -> Workload:
 def plan_of(arguments: Mapping[str, Any]) -> str:
     """What a write of these arguments has in the annotation PLAN; admission demands it of Responder's account."""
     return str(arguments.get("_plan") or PLANNED)
+
+
+def marked(document: Workload, arguments: Mapping[str, Any], also: Mapping[str, str] | None = None) -> Document:
+    """The operation that writes the plan, and other marks, on an object. The change cause is left alone: kubectl takes it for
+    the revision's."""
+    annotations = {**document.annotations, PLAN: plan_of(arguments), **(also or {})}
+    return {"op": "add", "path": "/metadata/annotations", "value": annotations}
 
 
 def pure(template: Document) -> Document:

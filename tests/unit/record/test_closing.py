@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from light import Light, home_with, take
 
-from sre_responder.effects import EFFECTS
+from sre_responder.effects import EFFECTS, Effect
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, incidents
@@ -33,14 +33,16 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Any:
             return answer
 
         changed = replace(EFFECTS["http_cache_purge"], disagreement=disagreement)
-        monkeypatch.setitem(EFFECTS, "http_cache_purge", changed)  # type: ignore[arg-type]
+        monkeypatch.setitem(cast(dict[str, Effect], EFFECTS), "http_cache_purge", changed)
 
     return say
 
 
 def status(home: Home) -> str:
     with Ledger(home.ledger_url).transaction(reading=True) as connection:
-        return str(incidents.get(connection, "INC-1234").status)  # type: ignore[union-attr]
+        row = incidents.get(connection, "INC-1234")
+    assert row is not None
+    return str(row.status)
 
 
 DIFFERS = {
