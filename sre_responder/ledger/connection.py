@@ -15,7 +15,9 @@ from sqlalchemy.pool import NullPool
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import schema
 
-REVISION = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+REVISION = max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+"""The newest migration's number: what this library reads and writes."""
 BUSY_SECONDS = 10
 TICK_SECONDS = 1e-6
 """By so much the ledger's time moves on from entry to entry, also while a clock set back stands behind it."""
@@ -122,7 +124,7 @@ class Ledger:
                 cure="Run `responder ledger upgrade`, or use one version everywhere.",
             )
 
-    def upgrade(self) -> None:
+    def upgrade(self, to: str = "head") -> None:
         """Make the ledger, or bring it to this library's revision. Safe to repeat."""
         from alembic import command
         from alembic.config import Config
@@ -130,10 +132,10 @@ class Ledger:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["engine"] = self.engine
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", error)).splitlines()[0]
             raise LedgerUnavailable(f"the ledger {self.name} cannot be made: {cause}.") from error
