@@ -15,6 +15,7 @@ from sre_responder.approvals import approval
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
 from sre_responder.emergency import cascade, cluster_stop, stop
+from sre_responder.engine.ending import Ending, Facts, StepFact, judge
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
@@ -69,7 +70,7 @@ def climb(
         seen = audit.last(connection)
         runs.begin(
             connection, now, id, driven=True, requester=requester, incident=incident, runbook=runbook.metadata.id, service=service,
-            environment=environment, folder=str(folder),
+            environment=environment, folder=str(folder), preview=check,
         )  # fmt: skip
     if facts:
         with ledger.transaction() as connection:
@@ -95,7 +96,9 @@ def climb(
         ended = run(
             prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
         )
-    return _conclude(home, ledger, runbook, id, incident, environment, requester, ended, follower, check)
+    climbed = _Climb(home, ledger, runbook, id, incident, environment, requester, check)
+    judged, steps = climbed.settled(ended, follower)
+    return climbed.closed(ended, judged, steps)
 
 
 class _Follower:
@@ -115,91 +118,87 @@ class _Follower:
             self.on_entry(entry)
 
 
-def _conclude(
-    home: Home,
-    ledger: Ledger,
-    runbook: Runbook,
-    id: str,
-    incident: str,
-    environment: str,
-    requester: str,
-    ended: Ended,
-    follower: _Follower,
-    check: bool,
-) -> Outcome:
-    """The exit code and the closing entry, from the record rather than from Ansible's return code."""
-    with ledger.transaction() as connection:
-        now = ledger.now(connection)
-        attempts.reap(connection, now)
-        attempts.abandon(connection, now, id)
-        cascade.check(connection, now, home.policy.cascade, environment)
-        if ended.reason == "stopped":  # the watch only reads
-            stop.note(connection, now, stop.read_file(home.policy.stop.file))
-    with ledger.transaction(reading=True) as connection:
-        fresh = follower.fresh(connection)
-        mine = [a for a in attempts.of_incident(connection, incident) if attempts.get(connection, a.id).run == id]
-    follower.tell(fresh)
-    told = ("action.ended", "action.skipped", "gate.blocked")
-    steps = tuple(_step(entry) for entry in follower.entries if entry.type in told and entry.data.get("run") == id)
-    refused = [step for step in steps if step["result"] == "refused"]
-    left = tuple(f"{p.pid} {p.command}" for p in ended.left)
-    healed = bool(steps) and (steps[-1]["result"] == "improved" or any(step["result"] == "healthy" for step in steps))
-    expected = {step.action for step in runbook.steps if step.action}
-    silent = expected - {step["action"] for step in steps}
-    if ended.reason == "stopped":
-        code, ending, message = 4, "stopped", "an emergency stop ended the run"
-    elif any(attempt.outcome == "unknown" for attempt in mine):
-        code, ending, message = 5, "unknown", "the outcome of the last action is not known; its target is frozen"
-    elif refused:
-        code, ending, message = (4 if refused[-1]["stopped"] else 3), "refused", refused[-1]["summary"]
-    elif ended.reason == "deadline":
-        code, ending, message = (
-            1,
-            "deadline",
-            "the run, or a rollback in it, took longer than the policy allows and was ended",
+@dataclass(frozen=True)
+class _Climb:
+    """One run whose processes have ended: what the record says of it, and its closing entry."""
+
+    home: Home
+    ledger: Ledger
+    runbook: Runbook
+    id: str
+    incident: str
+    environment: str
+    requester: str
+    check: bool
+
+    def settled(self, ended: Ended, follower: _Follower) -> tuple[Facts, tuple[dict[str, Any], ...]]:
+        """End what the run left open; then its facts and steps, from the record rather than from Ansible's return code."""
+        with self.ledger.transaction() as connection:
+            now = self.ledger.now(connection)
+            attempts.reap(connection, now)
+            attempts.abandon(connection, now, self.id)
+            cascade.check(connection, now, self.home.policy.cascade, self.environment)
+            if ended.reason == "stopped":  # the watch only reads
+                stop.note(connection, now, stop.read_file(self.home.policy.stop.file))
+        with self.ledger.transaction(reading=True) as connection:
+            fresh = follower.fresh(connection)
+            unknown = attempts.unknown_of_run(connection, self.id)
+        follower.tell(fresh)
+        mine = [entry for entry in follower.entries if entry.data.get("run") == self.id]
+        steps = [entry for entry in mine if entry.type in _RESULTS]
+        came_to = {entry.data.get("step") for entry in mine}
+        declared = self.runbook.steps
+        judged = Facts(
+            steps=tuple(_fact(entry) for entry in steps),
+            how=ended.reason,
+            rc=ended.rc,
+            check=self.check,
+            unknown=unknown,
+            declared=bool(declared),
+            contains_only=all(ACTIONS[str(step.action)].containment for step in declared),
+            silent=tuple(str(step.action) for step in declared if step.digest not in came_to),
         )
-    elif steps and steps[-1]["result"] == "not_done":
-        code, ending, message = 3, "refused", steps[-1]["summary"]
-    elif ended.reason == "unwritable":
-        code, ending, message = 1, "failed", f"the folder of the run could not be written any more: {ended.unwritable}"
-    elif ended.rc != 0:
-        code, ending, message = 1, "failed", f"Ansible ended with {ended.rc}; see {home.state / 'runs' / id}"
-    elif check:
-        code, ending, message = 0, "previewed", "nothing was changed"
-    elif healed and all(step["rung"] == 0 for step in steps):
-        code, ending, message = 0, "contained", "the target is contained; see `responder contained`"
-    elif healed:
-        code, ending, message = 0, "healed", "the success criterion is met"
-    elif silent:
-        code, ending, message = (
-            1,
-            "cut_short",
-            f"steps that should have run left no record: {', '.join(sorted(silent))}",
-        )
-    else:
-        code, ending, message = 6, "exhausted", "every rung was tried; handed over to a person"
-    if ended.left:
-        message += f"; still running: {', '.join(left)}"
-    with ledger.transaction() as connection:
-        now = ledger.now(connection)
-        if code not in (0, 3, 4):
-            text = handoff(connection, home, incident)
-            audit.append(
-                connection,
-                now,
-                "handoff.made",
-                requester,
-                f"handed over: {message}",
-                incident=incident,
-                notify="on_call",
-                handoff=text,
-            )
-        runs.end(
-            connection, now, id, ending, requester, f"{runbook.metadata.id}: {message}", exit_code=code, seconds=round(ended.seconds, 1),
-            ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
-        )  # fmt: skip
-    _tell(home, ledger)
-    return Outcome(id, code, ending, message, steps, left)
+        return judged, tuple(_step(entry) for entry in steps)
+
+    def closed(self, ended: Ended, facts: Facts, steps: tuple[dict[str, Any], ...]) -> Outcome:
+        """Put the ending on the record, hand over what a person must take, and tell them."""
+        ending = judge(facts)
+        message, left = _message(ending, facts, steps, ended), tuple(f"{p.pid} {p.command}" for p in ended.left)
+        if ending is Ending.FAILED:
+            message += f"; see {self.home.state / 'runs' / self.id}"
+        if left:
+            message += f"; still running: {', '.join(left)}"
+        with self.ledger.transaction() as connection:
+            now = self.ledger.now(connection)
+            if ending.exit_code not in (0, 3, 4):
+                audit.append(
+                    connection, now, "handoff.made", self.requester, f"handed over: {message}", incident=self.incident,
+                    notify="on_call", handoff=handoff(connection, self.home, self.incident),
+                )  # fmt: skip
+            runs.end(
+                connection, now, self.id, ending.word, self.requester, f"{self.runbook.metadata.id}: {message}",
+                exit_code=ending.exit_code, seconds=round(ended.seconds, 1),
+                ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
+            )  # fmt: skip
+        _tell(self.home, self.ledger)
+        return Outcome(self.id, ending.exit_code, ending.word, message, steps, left)
+
+
+def _message(ending: Ending, facts: Facts, steps: tuple[dict[str, Any], ...], ended: Ended) -> str:
+    """The sentence of an ending with what only this run knows."""
+    if ending is Ending.REFUSED:
+        return str(next(step for step in reversed(steps) if step["result"] in ("refused", "not_done"))["summary"])
+    if ending is Ending.FAILED and steps and steps[-1]["result"] == "not_improved":
+        return f"{ending.sentence} with {ended.rc} after: {steps[-1]['summary']}"
+    detail = {
+        Ending.FAILED: f" with {ended.rc}",
+        Ending.UNWRITABLE: f": {ended.unwritable}",
+        Ending.CUT_SHORT: f": {', '.join(sorted(set(facts.silent)))}",
+        Ending.STOPPED: "; the outcome of its last action is not known, see `responder status`"
+        if facts.unknown
+        else "",
+    }
+    return ending.sentence + detail.get(ending, "")
 
 
 def _tell(home: Home, ledger: Ledger) -> None:
@@ -208,17 +207,35 @@ def _tell(home: Home, ledger: Ledger) -> None:
     outbox.deliver(ledger, home.policy.notifications, deliver)
 
 
+_RESULTS = {"action.ended": "outcome", "action.skipped": "reason", "gate.blocked": "result"}
+"""Entries that end a step, and where each says how; what a gate blocked is refused."""
+
+
+def _result(entry: audit.Entry) -> str:
+    return str(entry.data.get(_RESULTS[entry.type], "refused"))
+
+
+def _fact(entry: audit.Entry) -> StepFact:
+    """One step of the ladder as the ending is judged by it."""
+    data, action = entry.data, str(entry.data.get("action", ""))
+    return StepFact(
+        action=action,
+        result=_result(entry),
+        contains=action in ACTIONS and ACTIONS[action].containment,
+        measured=data.get("measured"),
+        already=bool(data.get("already")),
+        stopped=bool(data.get("stopped")),
+    )
+
+
 def _step(entry: audit.Entry) -> dict[str, Any]:
     """One step of the ladder as a result names it."""
-    data = entry.data
-    result = {"action.ended": data.get("outcome"), "action.skipped": data.get("reason"), "gate.blocked": "refused"}[
-        entry.type
-    ]
-    action = data.get("action", "")
+    data, action = entry.data, str(entry.data.get("action", ""))
     return {
         "action": action,
+        "target": data.get("target"),
         "rung": ACTIONS[action].rung if action in ACTIONS else None,
-        "result": result,
+        "result": _result(entry),
         "plan": data.get("plan"),
         "gates": [gate["name"] for gate in data.get("gates", [])],
         "stopped": bool(data.get("stopped")),

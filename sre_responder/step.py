@@ -69,7 +69,7 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
     OutcomeUnknown where nobody can say what happened.
     """
     request, spec = step.request, spec_of(step.request.action)
-    health, measured, declared = None, True, _declared(step)
+    health, state, measured, declared = None, None, True, _declared(step)
     if step.runbook is not None and declared and spec is not None and not request.problems:
         if not step.applies:
             return _skip(ledger, step, "not_applicable", step.because or "declared not applicable")
@@ -78,11 +78,11 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         health = Health(home, ledger, step.runbook, request.service, request.environment, record=not step.check)
         if not spec.shields and not _begun(ledger, request):
             verdict = health.now()
-            measured = spec.containment or verdict.state != "unknown"
+            state, measured = verdict.state, spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":
-                return _skip(ledger, step, "healthy", verdict.reason)
+                return _skip(ledger, step, "healthy", verdict.reason, measured=state)
             if tried := _tried(ledger, step, step.runbook):
-                return _skip(ledger, step, "tried", f"attempt {tried} did not help")
+                return _skip(ledger, step, "tried", f"attempt {tried} did not help", measured=state)
     change, plan, problem = _plan(home, step, spec, effect)
     if problem:
         request = replace(request, problems=(*request.problems, problem))
@@ -91,7 +91,9 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         _keep_preview(ledger, request, decision, plan)
         return {**_described(change, plan), "outcome": None, "guard": decision.as_dict()}
     if plan and plan.before == plan.after and (declared or request.undoes):
-        already = _skip(ledger, step, "not_applicable", "the target is already in the wanted state", plan)
+        already = _skip(
+            ledger, step, "not_applicable", "the target is already in the wanted state", plan=plan, measured=state
+        )
         outcome = _conclude(home, ledger, step, health)
         return {**already, **_described(change, plan), "outcome": outcome}
     text = undo.playbook(plan, request.host) if plan else ""
@@ -132,8 +134,13 @@ def _tried(ledger: Ledger, step: Step, runbook: Runbook) -> int | None:
     return None
 
 
-def _skip(ledger: Ledger, step: Step, reason: str, because: str, plan: Plan | None = None) -> dict[str, Any]:
-    """Leave the step out, on the record; `plan` is that of a target which is already as wanted. A dry run only says that it would."""
+def _skip(
+    ledger: Ledger, step: Step, reason: str, because: str, *, plan: Plan | None = None, **facts: Any
+) -> dict[str, Any]:
+    """Leave the step out, on the record with what is known of it; a dry run only says that it would.
+
+    `plan` is that of a target which is already as wanted.
+    """
     request = step.request
     with ledger.transaction() as connection:
         now = ledger.now(connection)
@@ -151,7 +158,8 @@ def _skip(ledger: Ledger, step: Step, reason: str, because: str, plan: Plan | No
                 attempts.note_unchanged(connection, now, request, plan)
             audit.append(
                 connection, now, "action.skipped", request.requester, f"{request.action} skipped ({reason}): {because}",
-                incident=request.incident, action=request.action, reason=reason, run=request.run, host=request.host,
+                incident=request.incident, action=request.action, reason=reason, run=request.run, step=request.step,
+                host=request.host, already=plan is not None, **facts,
             )  # fmt: skip
     return {"changed": False, "skipped": True, "skip_reason": reason, "msg": f"{reason}: {because}", "outcome": None}
 

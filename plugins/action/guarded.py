@@ -241,5 +241,5 @@ class ActionModule(ActionBase):
             runs.begin(
                 connection, ledger.now(connection), run, pid=process.pid, driven=False, requester=request.requester,
                 incident=request.incident[:16], runbook=runbook.metadata.id if runbook else None,
-                service=request.service, environment=request.environment[:16],
+                service=request.service, environment=request.environment[:16], preview=checking(self._task),
             )  # fmt: skip

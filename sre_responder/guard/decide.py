@@ -234,7 +234,7 @@ def decide(
             plan=plan.digest, attempt=attempt, action=request.action, rung=picture.spec.rung, host=request.host, target=plan.target,
             before=plan.before, after=plan.after, diff=plan.diff, evidence=plan.evidence, approved_by=[a.person for a in used],
             gates={g.name: f"{g.status}: {g.reason}" for g in gates},
-            radius=picture.radius.as_dict() if picture.radius else None,
+            radius=picture.radius.as_dict() if picture.radius else None, run=request.run, step=request.step,
         )  # fmt: skip
         return Decision(True, gates, plan, attempt, effect)
 
@@ -280,7 +280,7 @@ def record_refusal(
     audit.append(
         connection, now, "gate.blocked", request.requester, summary, incident=request.incident[:16], notify="incident_commander",
         action=request.action, plan=plan.digest if plan else None, service=request.service, environment=request.environment,
-        run=request.run, stopped=bool(stopped), gates=[gate.as_dict() for gate in refused],
+        run=request.run, step=request.step, stopped=bool(stopped), gates=[gate.as_dict() for gate in refused],
     )  # fmt: skip
     runs.halt(
         connection, now, request.run, f"{request.action} was refused ({', '.join(gate.name for gate in refused)})"

@@ -10,25 +10,34 @@ from sre_responder.ledger.audit import Entry
 def seconds(entries: Iterable[Entry], began: float | None) -> dict[str, float | None]:
     """Seconds from the beginning of the failure to each milestone; None where it is not on the record.
 
-    Detected when the alert opened the incident, acknowledged when the first run took it up, healed when evidence said so.
+    Detected when the alert opened the incident, acknowledged when the first run took it up, healed when the success criterion was
+    met and nothing measured later said otherwise. Containment heals nothing, nor does health while it lasts.
     """
-    first: dict[str, float] = {}
+    known = list(entries)
+    detected = next((entry.seconds for entry in known if entry.type == "incident.opened"), None)
+    acknowledged = next((entry.seconds for entry in known if entry.type == "run.started"), None)
+    start = began if began is not None else detected
+    milestones = {"mttd_s": detected, "mtta_s": acknowledged, "mttr_s": _healed(known)}
+    return {name: None if at is None or start is None else round(at - start, 2) for name, at in milestones.items()}
+
+
+def _healed(entries: Iterable[Entry]) -> float | None:
+    """When the recovery that held began to be measured."""
+    healed, contained = None, False
     for entry in entries:
-        healed = entry.type == "action.ended" and entry.data.get("outcome") == "improved"
-        healed = healed or (entry.type == "action.skipped" and entry.data.get("reason") == "healthy")
-        name = (
-            "mttd_s"
-            if entry.type == "incident.opened"
-            else "mtta_s"
-            if entry.type == "run.started"
-            else "mttr_s"
-            if healed
-            else None
-        )
-        if name == "mttr_s" or (name and name not in first):
-            first.setdefault(name, entry.seconds)
-    start = began if began is not None else first.get("mttd_s")
-    return {
-        name: round(first[name] - start, 2) if name in first and start is not None else None
-        for name in ("mttd_s", "mtta_s", "mttr_s")
-    }
+        outcome, measured = entry.data.get("outcome"), entry.data.get("measured")
+        if entry.type == "action.ended" and entry.data.get("rung") == 0:
+            if outcome == "improved":
+                contained = entry.data.get("action") != "undo"
+        elif entry.type == "action.ended" and outcome in ("improved", "not_improved"):
+            healed = _first(healed, entry.seconds) if outcome == "improved" else None
+            contained = contained and outcome != "improved"
+        elif entry.type == "action.skipped" and entry.data.get("reason") == "healthy" and not contained:
+            healed = _first(healed, entry.seconds)
+        elif entry.type == "action.skipped" and measured == "unhealthy":
+            healed = None
+    return healed
+
+
+def _first(earlier: float | None, now: float) -> float:
+    return now if earlier is None else earlier

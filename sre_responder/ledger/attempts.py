@@ -77,6 +77,12 @@ def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:
     return connection.execute(select(attempts).where(attempts.c.run == run, attempts.c.task == task)).one_or_none()
 
 
+def unknown_of_run(connection: Connection, run: str) -> bool:
+    """Whether the outcome of anything that this run did is unknown."""
+    query = select(attempts.c.id).where(attempts.c.run == run, attempts.c.outcome == "unknown")
+    return connection.execute(query.limit(1)).scalar() is not None
+
+
 def effects_of(connection: Connection, attempt: int) -> Sequence[Row[Any]]:
     return connection.execute(select(effects).where(effects.c.attempt == attempt).order_by(effects.c.id)).all()
 

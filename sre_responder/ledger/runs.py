@@ -35,8 +35,9 @@ def begin(
     service: str | None = None,
     environment: str | None = None,
     folder: str | None = None,
+    preview: bool = False,
 ) -> None:
-    """Record a run by its process; a run already recorded stays as it is."""
+    """Record a run by its process; a run already recorded stays as it is. A preview is no part of its incident's story."""
     if get(connection, id) is not None:
         return
     process = psutil.Process(pid or os.getpid())
@@ -62,8 +63,9 @@ def begin(
         "run.started",
         requester,
         f"run {id} of {runbook or 'a playbook'} started on {MACHINE}",
-        incident=incident,
+        incident=None if preview else incident,
         run=id,
+        preview=preview,
     )
 
 

@@ -56,6 +56,28 @@ def test_without_beginning_and_opening_no_time_is_made_up() -> None:
     assert seconds([RUN, IMPROVED], None) == {"mttd_s": None, "mtta_s": None, "mttr_s": None}
 
 
+DRAINED = entry(130, "action.ended", outcome="improved", action="haproxy_drain", rung=0)
+HEALTHY = entry(150, "action.skipped", reason="healthy", measured="healthy")
+HELD = [
+    ("containment", None, [DRAINED]),
+    ("health while something is contained", None, [DRAINED, HEALTHY]),
+    ("a remediation that helped after containment", 60, [DRAINED, IMPROVED]),
+    ("health after containment was undone", 50,
+     [DRAINED, entry(140, "action.ended", outcome="improved", action="undo", rung=0), HEALTHY]),
+    ("an undo alone", None, [entry(140, "action.ended", outcome="improved", action="undo", rung=0)]),
+    ("an improvement that the next measurement denied", None,
+     [IMPROVED, entry(170, "action.ended", outcome="not_improved", rung=3)]),
+    ("health that a step measured as gone", None, [HEALTHY, entry(155, "action.skipped", reason="tried", measured="unhealthy")]),
+    ("a flapping service, from its last recovery on", 70,
+     [HEALTHY, entry(160, "action.ended", outcome="not_improved"), entry(170, "action.ended", outcome="improved")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "mttr", "entries"), HELD, ids=[case for case, *_ in HELD])
+def test_only_a_measured_recovery_that_held_ends_the_clock(case: str, mttr: float | None, entries: list[Entry]) -> None:
+    assert seconds([OPENED, RUN, *entries], 100.0)["mttr_s"] == mttr
+
+
 MILESTONES = st.sampled_from(["incident.opened", "run.started", "action.ended", "action.skipped", "note.added"])
 
 
