@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jmespath
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -186,6 +187,53 @@ class Radius(_Section):
     )
 
 
+class FromAlert(_Section):
+    """Where in an alert a word stands, and what it means here."""
+
+    expression: str = Field(description="JMESPath over one alert (status, labels, annotations) that gives a text.")
+    values: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Their word to ours, such as prod-eu: production; other words stay as they are.",
+    )
+
+    @field_validator("expression")
+    @classmethod
+    def _valid_expression(cls, value: str) -> str:
+        try:
+            jmespath.compile(value)
+        except jmespath.exceptions.JMESPathError as error:
+            raise ValueError(f"not JMESPath: {error}") from error
+        return value
+
+    def read(self, alert: Mapping[str, Any], name: str) -> str:
+        """The word that an alert has for `name`, as it is called here; InputError if there is none."""
+        try:
+            found = jmespath.search(self.expression, dict(alert))
+        except jmespath.exceptions.JMESPathError as error:
+            raise InputError(
+                f"'{self.expression}' cannot be read from it: {shown(error, 100)}.",
+                cure=f"Correct alerts.{name}.expression in policy.yml.",
+            ) from error
+        if not isinstance(found, str) or not found.strip():
+            raise InputError(
+                f"it has no {name}: {self.expression} is not set.",
+                cure=f"Add the label to the alert rule, or set alerts.{name} in policy.yml.",
+            )
+        return self.values.get(found, found)
+
+
+def _label(name: str) -> Any:
+    return Field(default_factory=lambda: FromAlert(expression=f"labels.{name}"))
+
+
+class Alerts(_Section):
+    """How an alert names its service, environment and severity."""
+
+    service: FromAlert = _label("service")
+    environment: FromAlert = _label("environment")
+    severity: FromAlert = _label("severity")
+
+
 class Lease(_Section):
     """How long a target is held for one attempt."""
 
@@ -223,6 +271,7 @@ class Policy(_Section):
     stop: Stop = Field(default_factory=lambda: Stop.model_validate({}))
     severities: Mapping[Severity, SeverityLimits] = Field(default_factory=lambda: dict(_SEVERITIES))
     severity_aliases: Mapping[str, Severity] = Field(default_factory=lambda: dict(_ALIASES))
+    alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}))
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
     approvals: Approvals = Field(default_factory=lambda: Approvals.model_validate({}))

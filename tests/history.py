@@ -174,7 +174,7 @@ class History:
             now = self.ledger.now(connection)
             id, new = incidents.open_(
                 connection, now, service=service, environment=environment, severity=severity, title="x", actor="x",
-                fingerprint=alert,
+                failure_class=alert,
             )  # fmt: skip
             assert new
             audit.append(connection, now, "scope.identified", "x", "seen", incident=id)

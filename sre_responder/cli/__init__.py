@@ -19,6 +19,7 @@ from sre_responder.errors import ResponderError
 MODULES = {
     "sandbox": ("demo", "lab"),
     "running": ("run", "respond", "plan"),
+    "alerts": ("alerts",),
     "record": ("timeline", "incident", "audit", "guard"),
     "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "break-glass"),
     "state": ("status", "stop", "stops", "contained", "deliver"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +14,11 @@ import typer
 from sre_responder import names
 from sre_responder.actions import ACTIONS
 from sre_responder.cli.context import Context, context
+from sre_responder.cli.given import given_text
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.errors import InputError
-from sre_responder.incident.alert import Alert, parse
+from sre_responder.intake import alertmanager, groups
 from sre_responder.ledger import audit, incidents, plans, temporary
 from sre_responder.lint import classify
 from sre_responder.respond import Outcome, climb
@@ -30,6 +29,8 @@ Service = Annotated[str, typer.Option("--service", help="A service of the catalo
 Environment = Annotated[str, typer.Option("--environment", help="dev, staging, canary or production.")]
 Confirm = Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")]
 Wait = Annotated[str, typer.Option("--wait", help="Wait so long for approvals (90s, 15m) and go on by itself.")]
+
+_SHOWN_PROBLEMS = 10
 
 
 def add_to(app: typer.Typer) -> None:
@@ -81,73 +82,48 @@ def respond(
 ) -> None:
     """Read an alert, open or join its incident, pick the runbook that serves it, and run it; once for each service."""
     here = context()
-    found = parse(sys.stdin.read() if alert == "-" else _read(Path(alert)))
-    taken: dict[tuple[str, str, str], _Taken] = {}
-    for one in found.alerts:
-        if one.status == "firing":
-            new = _take(here, one)
-            if new.environment == "production" and not confirm_production:
-                raise InputError(
-                    "the alert is about production, which needs an explicit confirmation.",
-                    cure="Add --confirm-production.",
-                )
-            taken.setdefault((new.runbook.metadata.id, new.service, new.environment), new)
-    if not taken:
+    webhook = alertmanager.parse(given_text(alert, alertmanager.BYTES_LIMIT))
+    found, problems = groups.understood(webhook, groups.reader(here.home), confirmed=confirm_production)
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        say(str(problem))
+    if len(problems) > _SHOWN_PROBLEMS:
+        say(f"{len(problems) - _SHOWN_PROBLEMS} more alerts cannot be used; --json lists them.")
+    if webhook.truncated:
+        say(f"Alertmanager left {webhook.truncated} more alerts of this group out (truncatedAlerts).")
+    outcomes = [_respond(here, group, webhook.truncated, seconds(wait)) for group in found]
+    _end_what_is_over(here, *(group.worst.service for group in found))
+    not_used = {"problems": [vars(problem) for problem in problems], "truncated": webhook.truncated}
+    if outcomes:
+        worst = max(outcomes, key=lambda outcome: outcome.exit_code)
+        # One alert that cannot be used does not stop the others, and the run's good end does not hide it.
+        _tell(worst, json, outcomes, code=max(worst.exit_code, 2 if problems else 0), **not_used)
+    if not problems:
         say("Every alert is resolved; nothing to do.")
-        if json:
-            print_json({"ending": "resolved", "exit_code": 0})
-        return
-    outcomes = []
-    for new in taken.values():  # nothing was written before every alert of the payload was understood
-        number = _open(here, new)
-        outcomes.append(
-            _climb(here, new.runbook, number, new.service, new.environment, confirm_production, False, seconds(wait))
-        )
-    _end_what_is_over(here, *(new.service for new in taken.values()))
-    _tell(max(outcomes, key=lambda outcome: outcome.exit_code), json, outcomes)
+    if json:
+        ending, code = ("bad_input", 2) if problems else ("resolved", 0)
+        print_json({"ending": ending, "exit_code": code, **not_used})
+    raise typer.Exit(2 if problems else 0)
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """One alert as far as it was understood."""
-
-    alert: Alert
-    runbook: Runbook
-    service: str
-    environment: str
-    severity: str
-
-
-def _take(here: Context, one: Alert) -> _Taken:
-    return _Taken(
-        one,
-        here.home.runbooks.for_alert(one.as_jmespath()),
-        here.home.catalogue.service(one.label("service")).name,
-        names.environment(one.label("environment")),
-        here.home.policy.severity(one.label("severity")),
-    )
-
-
-def _open(here: Context, one: _Taken) -> str:
-    alert = one.alert
+def _respond(here: Context, group: groups.Group, truncated: int, patience: float) -> Outcome:
+    """Open or join the incident of one symptom, and run its runbook."""
+    worst, began = group.worst, group.started_at
     with here.ledger.transaction() as connection:
+        now = here.ledger.now(connection)
         number, new = incidents.open_(
-            connection, here.ledger.now(connection), service=one.service, environment=one.environment, severity=one.severity,
-            title=alert.title, actor="alert", fingerprint=alert.fingerprint,
-            started_at=alert.starts_at.timestamp() if alert.starts_at else None,
+            connection, now, service=worst.service, environment=worst.environment, severity=worst.severity,
+            title=worst.alert.title, actor="alert", failure_class=worst.runbook.metadata.failure_class,
+            started_at=began.timestamp() if began else None,
         )  # fmt: skip
-    say(f"{number} {'opened' if new else 'joined'}: {names.shown(alert.title)}")
-    return number
-
-
-def _read(path: Path) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read((1 << 20) + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"alert file {path} cannot be read: {error}.", cure="Give a file of JSON text, or -."
-        ) from error
+        firing = len(group.meanings)
+        told = f"{firing} firing alert{'' if firing == 1 else 's'}"
+        left_out = f"; {truncated} more were left out by Alertmanager" if truncated else ""
+        audit.append(
+            connection, now, "alert.received", "alert", told + left_out, incident=number, alerts=firing, truncated=truncated,
+        )  # fmt: skip
+    say(f"{number} {'opened' if new else 'joined'}: {names.shown(worst.alert.title)}")
+    production = worst.environment == "production"  # confirmed, or it would not have come here
+    return _climb(here, worst.runbook, number, worst.service, worst.environment, production, False, patience)
 
 
 def _climb(
@@ -210,14 +186,15 @@ def _approved(here: Context, plan: str, until: float) -> bool:
     return False
 
 
-def _tell(outcome: Outcome, json: bool, all: Sequence[Outcome] = ()) -> None:
-    """The outcome, the worst where an alert led to several, and the exit code that it has."""
+def _tell(outcome: Outcome, json: bool, all: Sequence[Outcome] = (), *, code: int | None = None, **more: Any) -> None:
+    """The outcome, the worst where an alert led to several, and the exit code that it has, or a worse `code`."""
+    code = outcome.exit_code if code is None else code
     if json:
         runs = {"runs": [one.as_dict() for one in all]} if len(all) > 1 else {}
-        print_json({**outcome.as_dict(), **runs})
+        print_json({**outcome.as_dict(), **runs, **more, "exit_code": code})
     else:
         console.print(f"{outcome.ending}: {outcome.message}", markup=False)
-    raise typer.Exit(outcome.exit_code)
+    raise typer.Exit(code)
 
 
 def plan(

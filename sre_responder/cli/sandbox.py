@@ -20,7 +20,8 @@ from sre_responder.cli.story import line, timeline, title
 from sre_responder.errors import EffectFailed
 from sre_responder.health import Health
 from sre_responder.home import Home
-from sre_responder.incident import alert, times
+from sre_responder.incident import times
+from sre_responder.intake import alertmanager, groups
 from sre_responder.lab import sandbox as lab
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
@@ -147,14 +148,14 @@ def _one(here: Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
     environment = "production" if fault == "release" else "staging"
     title(f"Fault: {fault} ({environment})")
     record = lab.break_(here, fault, environment)
-    found = alert.parse(lab.await_alert(here, record["id"]).read_text()).alerts[0]
+    found = alertmanager.parse(lab.await_alert(here, record["id"]).read_text()).alerts[1]
     line(f"The alert fires: {found.title}")
-    runbook = home.runbooks.for_alert(found.as_jmespath())
-    severity = home.policy.severity(found.label("severity"))
+    means = groups.reader(home)(1, found)
+    runbook, severity = means.runbook, means.severity
     with ledger.transaction() as connection:
         number, _ = incidents.open_(
-            connection, ledger.now(connection), service=found.label("service"), environment=environment, severity=severity,
-            title=found.title, actor="alert", fingerprint=found.fingerprint, started_at=record["at"],
+            connection, ledger.now(connection), service=means.service, environment=environment, severity=severity,
+            title=found.title, actor="alert", failure_class=runbook.metadata.failure_class, started_at=record["at"],
         )  # fmt: skip
     rungs = " → ".join(step.name.lower() for step in runbook.steps)
     line(f"{number} is opened at {severity}; runbook {runbook.metadata.id}: {rungs}")

@@ -11,7 +11,10 @@ from sre_responder.errors import InputError
 from sre_responder.guard.snapshot import Incident
 from sre_responder.ledger import audit
 from sre_responder.ledger.schema import incidents, symptoms
-from sre_responder.names import shown
+from sre_responder.names import SEVERITIES, shown
+
+SKEW_SECONDS = 60
+"""An alert may begin this far ahead of our clock; what began later still did not begin then, so that is unknown."""
 
 
 def open_(
@@ -24,30 +27,21 @@ def open_(
     title: str,
     actor: str,
     id: str | None = None,
-    fingerprint: str | None = None,
+    failure_class: str | None = None,
     started_at: float | None = None,
 ) -> tuple[str, bool]:
-    """Open an incident, or join the open one of that number or alert. Gives its number and whether it is new."""
-    joined = select(incidents.c.id).where(incidents.c.status == "open")
-    if id is not None:
-        found = get(connection, id)
-        if found is not None:
-            if (found.service, found.environment) != (service, environment):
-                raise InputError(
-                    f"incident {id} is about {found.service} in {found.environment}.", cure="Use another number."
-                )
-            return id, False
-    elif fingerprint is not None:
-        joined = joined.where(
-            incidents.c.service == service,
-            incidents.c.environment == environment,
-            incidents.c.fingerprint == fingerprint,
-        )
-        existing = connection.execute(joined).scalar()
-        if existing:
-            return str(existing), False
-    last = connection.execute(select(func.max(incidents.c.id)).where(func.length(incidents.c.id) == 9)).scalar()
-    number = id or f"INC-{int(last[4:]) + 1 if last else 1:05d}"
+    """Open an incident, or join the open one of that number or symptom. Gives its number and whether it is new.
+
+    A symptom is a service, an environment and a class of failure, whichever alert told of it. An incident that an alert
+    joins takes its severity and title, if it is more severe.
+    """
+    found = _joined(connection, service, environment, id, failure_class)
+    if found is not None:
+        if id is None:
+            _raise_severity(connection, now, found, severity, title, actor)
+        return str(found.id), False
+    number = id or _free_number(connection)
+    started_at = min(started_at, now) if started_at is not None and started_at <= now + SKEW_SECONDS else None
     connection.execute(
         insert(incidents).values(
             id=number,
@@ -56,7 +50,7 @@ def open_(
             severity=severity,
             title=shown(title),
             status="open",
-            fingerprint=fingerprint,
+            failure_class=failure_class,
             started_at=started_at,
             opened_at=now,
         )
@@ -66,6 +60,48 @@ def open_(
         service=service, environment=environment, severity=severity, started_at=started_at,
     )  # fmt: skip
     return number, True
+
+
+def _joined(
+    connection: Connection, service: str, environment: str, id: str | None, failure_class: str | None
+) -> Row[Any] | None:
+    """The open incident that is joined; InputError if the number is that of another one, or of one that is closed."""
+    if id is not None:
+        found = get(connection, id)
+        if found is None:
+            return None
+        if (found.service, found.environment) != (service, environment):
+            raise InputError(
+                f"incident {id} is about {found.service} in {found.environment}.", cure="Use another number."
+            )
+        if found.status != "open":
+            raise InputError(f"incident {id} is {found.status}.", cure="Use another number, or none to get a new one.")
+        return found
+    if failure_class is None:
+        return None
+    symptom = {"service": service, "environment": environment, "failure_class": failure_class, "status": "open"}
+    return connection.execute(select(incidents).filter_by(**symptom).order_by(incidents.c.opened_at)).first()
+
+
+def _raise_severity(connection: Connection, now: float, found: Row[Any], severity: str, title: str, actor: str) -> None:
+    """What joins an incident may raise its severity, and never lowers it."""
+    if found.severity is not None and SEVERITIES.index(severity) >= SEVERITIES.index(found.severity):
+        return
+    connection.execute(
+        update(incidents).where(incidents.c.id == found.id).values(severity=severity, title=shown(title))
+    )
+    audit.append(
+        connection, now, "incident.severity_raised", actor, f"{found.severity} to {severity}: {title}", incident=found.id,
+        severity=severity, before=found.severity,
+    )  # fmt: skip
+
+
+def _free_number(connection: Connection) -> str:
+    """The next number that is not taken: one that people gave by hand, however high, does not move the count."""
+    count = connection.execute(select(func.count()).select_from(incidents)).scalar_one()
+    while get(connection, number := f"INC-{count + 1:05d}") is not None:
+        count += 1
+    return number
 
 
 def get(connection: Connection, id: str) -> Row[Any] | None:

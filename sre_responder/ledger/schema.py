@@ -15,7 +15,7 @@ incidents = Table(
     Column("severity", String(8)),
     Column("title", Text, nullable=False),
     Column("status", String(16), nullable=False),
-    Column("fingerprint", String(128)),
+    Column("failure_class", String(128)),
     Column("started_at", Float),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float),

@@ -171,7 +171,7 @@ def test_plain_ansible_playbook_of_the_shipped_runbook_is_refused_as_the_command
         (["respond", "--alert", "-"], "not json", "line 1"),
         (["respond", "--alert", "-"], json.dumps({"alerts": []}), "alerts"),
         (["respond", "--alert", "-"], "[" * 200_000, "nested"),
-        (["respond", "--alert", "-"], "x" * (2 << 20), "1 MiB"),
+        (["respond", "--alert", "-"], "x" * (9 << 20), "8 MiB"),
         (["run", "nosuch", "--incident", "INC-1234", "--service", "a-b", "--environment", "dev"], None, "nosuch"),
     ],
 )
