@@ -1,32 +1,39 @@
-"""What is closed off now: remedies that did not last, and rollbacks that failed, each by the name that acknowledges it."""
+"""What is locked out now: remediations that did not last, and rollbacks that failed, each by the name that acknowledges it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from sre_responder.guard.loop import closed_off_at
+from sre_responder.guard.loop import closed_off_at, lockout
 from sre_responder.guard.rollback import standing
 from sre_responder.ledger import attempts
 from sre_responder.ledger.schema import attempts as table
-from sre_responder.ledger.schema import symptoms
+from sre_responder.ledger.schema import effects, symptoms
 from sre_responder.names import ENVIRONMENTS
 from sre_responder.policy import Policy
 
 
-def closed_off(connection: Connection, now: float, policy: Policy) -> dict[str, float]:
-    """Each closed-off breaker and since when. One that a person allowed a trial of is still closed off until it heals."""
+def tries(connection: Connection) -> Mapping[str, Sequence[float]]:
+    """When each remediation of a target was tried since its symptom was healthy, by the name that allows another attempt."""
     rows = connection.execute(
-        select(table.c.symptom, table.c.action, table.c.started_at)
+        select(table.c.symptom, table.c.action, effects.c.target, table.c.started_at)
         .outerjoin(symptoms, symptoms.c.symptom == table.c.symptom)
+        .outerjoin(effects, effects.c.attempt == table.c.id)
         .where(table.c.started_at >= func.coalesce(symptoms.c.recovered_at, 0.0), attempts.MADE)
     )
     times: dict[str, list[float]] = defaultdict(list)
-    for symptom, action, started in rows:
-        times[f"{symptom}:{action}"].append(started)
+    for symptom, action, target, started in rows:
+        times[lockout(symptom, action, target)].append(started)
+    return times
+
+
+def closed_off(connection: Connection, now: float, policy: Policy) -> dict[str, float]:
+    """Each lockout and since when. One that a person allowed a retry of is still locked out until it heals."""
     window = policy.loop.window_minutes * 60
-    found = {name: closed_off_at(tries, policy.loop.attempts, window) for name, tries in times.items()}
+    found = {name: closed_off_at(times, policy.loop.attempts, window) for name, times in tries(connection).items()}
     for environment in ENVIRONMENTS:
         made = attempts.rollbacks(connection, environment)
         if made and standing(made, now, policy.rollbacks).blocked:

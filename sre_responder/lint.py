@@ -210,13 +210,13 @@ def _task(file: Path, task: Task) -> Iterator[Finding]:
 
 
 def _order(file: Path, listed: list[Task]) -> Iterator[Finding]:
-    highest, looked = 0, False
+    highest, looked, done = 0, False, set[str]()
     for task in listed:
         looked = looked or short_name(task.module) in ("diagnose", "blast_radius")
         if task.action is None or ACTIONS[task.action].containment:
             continue
         rung = ACTIONS[task.action].rung
-        if rung < highest:
+        if rung < highest and task.does not in done:  # a step may be taken again behind a more invasive one
             yield Finding(
                 str(file),
                 task.line,
@@ -230,3 +230,4 @@ def _order(file: Path, listed: list[Task]) -> Iterator[Finding]:
             )
             looked = True
         highest = max(highest, rung)
+        done.add(task.does)

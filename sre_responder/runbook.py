@@ -137,6 +137,14 @@ class Task:
     def digest(self) -> str:
         return task_digest(self.raw)
 
+    @property
+    def does(self) -> str:
+        """The digest of what it does to what, whatever it is called and for whatever reason."""
+        arguments = self.arguments
+        if isinstance(arguments, Mapping):
+            arguments = {key: value for key, value in arguments.items() if key not in ("applies", "because")}
+        return task_digest({**self.raw, "name": "", self.module: arguments or None})
+
 
 def task_digest(raw: Mapping[str, Any]) -> str:
     """The digest of one task as written, by which a running task proves to be the declared one."""

@@ -25,7 +25,16 @@ from sre_responder.errors import (
     StateMoved,
 )
 from sre_responder.evidence.verdict import Verdict
-from sre_responder.guard.decide import Decision, OtherHostAtWork, decide, preview, record_refusal, symptom
+from sre_responder.guard.decide import (
+    Decision,
+    OtherHostAtWork,
+    acknowledged,
+    decide,
+    preview,
+    record_refusal,
+    symptom,
+)
+from sre_responder.guard.loop import lockout
 from sre_responder.guard.snapshot import Gate, Request, StopFact
 from sre_responder.health import Health
 from sre_responder.home import Home
@@ -81,9 +90,9 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
             state, measured = verdict.state, spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":
                 return _skip(ledger, step, "healthy", verdict.reason, measured=state)
-            if tried := _tried(ledger, step, step.runbook):
-                return _skip(ledger, step, "tried", f"attempt {tried} did not help", measured=state)
     change, plan, problem = _plan(home, step, spec, effect)
+    if state is not None and plan is not None and (tried := _tried(home, ledger, step, plan)):
+        return _skip_tried(ledger, step, plan, tried, state)
     if problem:
         request = replace(request, problems=(*request.problems, problem))
     if step.check:
@@ -92,7 +101,13 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         return {**_described(change, plan), "outcome": None, "guard": decision.as_dict()}
     if plan and plan.before == plan.after and (declared or request.undoes):
         already = _skip(
-            ledger, step, "not_applicable", "the target is already in the wanted state", plan=plan, measured=state
+            ledger,
+            step,
+            "not_applicable",
+            "the target is already in the wanted state",
+            plan=plan,
+            already=True,
+            measured=state,
         )
         outcome = _conclude(home, ledger, step, health)
         return {**already, **_described(change, plan), "outcome": outcome}
@@ -123,15 +138,39 @@ def _begun(ledger: Ledger, request: Request) -> bool:
         return attempts.of_task(connection, request.run, request.task) is not None
 
 
-def _tried(ledger: Ledger, step: Step, runbook: Runbook) -> int | None:
-    """The attempt at this remedy for this symptom that was carried out and did not help since the symptom was healthy."""
-    name = symptom(step.request.environment, step.request.service, runbook.metadata.failure_class)
+def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan) -> int | None:
+    """The last attempt at this remediation of this target, where it was carried out, measured, and did not help.
+
+    Since the symptom was healthy, that is. A person may allow another one, and the ladder does where the runbook has this step
+    behind a more invasive one, as a restart behind a rollback, which was taken since.
+    """
+    request, book = step.request, step.runbook
+    assert book is not None
+    name = symptom(request.environment, request.service, book.metadata.failure_class)
+    digests = [task.digest for task in book.steps]
+    before = set(digests[: len(digests) - 1 - digests[::-1].index(request.step)])
     with ledger.transaction(reading=True) as connection:
-        for attempt in attempts.of_symptom(connection, name, incidents.recovered_at(connection, name)):
-            same = attempt.action == step.request.action and attempt.outcome == "not_improved"
-            if same and attempts.carried_out(connection, attempt.id):
-                return attempt.id
-    return None
+        now = ledger.now(connection)
+        made = [
+            attempt
+            for attempt in attempts.of_symptom(connection, name, incidents.recovered_at(connection, name))
+            if attempt.outcome in ("improved", "not_improved") and attempts.carried_out(connection, attempt.id)
+        ]
+        mine = [a for a in made if a.action == request.action and a.acted_on(plan.target)]
+        if not mine or mine[-1].outcome == "improved":
+            return None
+        lock = lockout(name, request.action, plan.target)
+        allowed = acknowledged(connection, now, home, request, [lock]).get(lock, 0.0)
+    last = mine[-1]
+    since = [a for a in made if a.started_at > last.started_at and a.rung > last.rung and a.step in before]
+    return None if since or allowed > last.started_at else last.id
+
+
+def _skip_tried(ledger: Ledger, step: Step, plan: Plan, attempt: int, state: str) -> dict[str, Any]:
+    """Leave out what did not help. Where the task has other hosts, they need not wait for this one."""
+    because = f"attempt {attempt} on {plan.target} did not help"
+    noted = plan if len(step.request.hosts) > 1 else None
+    return _skip(ledger, step, "tried", because, plan=noted, attempt=attempt, target=plan.target, measured=state)
 
 
 def _skip(
@@ -139,7 +178,7 @@ def _skip(
 ) -> dict[str, Any]:
     """Leave the step out, on the record with what is known of it; a dry run only says that it would.
 
-    `plan` is that of a target which is already as wanted.
+    `plan` is that of a host for which the other hosts of the task need not wait.
     """
     request = step.request
     with ledger.transaction() as connection:
@@ -159,7 +198,7 @@ def _skip(
             audit.append(
                 connection, now, "action.skipped", request.requester, f"{request.action} skipped ({reason}): {because}",
                 incident=request.incident, action=request.action, reason=reason, run=request.run, step=request.step,
-                host=request.host, already=plan is not None, **facts,
+                host=request.host, **facts,
             )  # fmt: skip
     return {"changed": False, "skipped": True, "skip_reason": reason, "msg": f"{reason}: {because}", "outcome": None}
 

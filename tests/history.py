@@ -18,6 +18,7 @@ from sre_responder.actions import ACTIONS, UNDO
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
 from sre_responder.guard.decide import Decision, decide, symptom
+from sre_responder.guard.loop import lockout
 from sre_responder.guard.snapshot import Gate, Request
 from sre_responder.home import Home, find
 from sre_responder.ledger import Ledger, attempts, audit, incidents, runs
@@ -69,7 +70,7 @@ class Ask:
     hosts: tuple[str, ...] = ("localhost",)
     run: str = ""
     target: str = ""
-    """Where it matters; else each is a target of its own."""
+    """Where it matters; else the one that this action has for this service there."""
     before: Mapping[str, Any] = field(default_factory=lambda: {"state": "old"})
     arguments: Mapping[str, Any] = field(default_factory=dict)
     undoes: int | None = None
@@ -276,9 +277,10 @@ class History:
         return self.books[name]
 
     def named(self, ask: Ask) -> Ask:
-        """With a run and a target of its own, where none is named."""
-        number = next(self.numbers)
-        return replace(ask, run=ask.run or f"run-{number}", target=ask.target or f"target-{number}")
+        """With a run of its own and the action's target, where none is named."""
+        action = ask.action or (UNDO.name if ask.book == UNDO.name else BOOKS[ask.book][1][0])
+        target = ask.target or target_of(action, ask.service, ask.environment)
+        return replace(ask, run=ask.run or f"run-{next(self.numbers)}", target=target)
 
     def request(self, ask: Ask, host: str = "") -> Request:
         """The request as the action plugin makes it."""
@@ -326,6 +328,21 @@ class History:
         environ = {"HOME": str(self.folder), "RESPONDER_HOME": str(self.folder / "home"), "RESPONDER_LEDGER": database}
         self.home: Home = find(environ)
         return self
+
+
+def target_of(action: str, service: str = "checkout", environment: str = "staging") -> str:
+    return f"{action}.{service}.{environment}"
+
+
+def lock(
+    action: str,
+    service: str = "checkout",
+    environment: str = "staging",
+    failure: str = "errors",
+    host: str = "localhost",
+) -> str:
+    """The name under which an action on its target is locked out."""
+    return lockout(symptom(environment, service, failure), action, f"{host}:{target_of(action, service, environment)}")
 
 
 def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:

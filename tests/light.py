@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ PLAY = """\
 """
 
 
-def home_with(root: Path, ledger_url: str) -> Home:
+def home_with(root: Path, ledger_url: str, play: str = PLAY) -> Home:
     """A home whose ledger is at that address, with an open incident and a run."""
     folder = root / "home"
     (folder / "runbooks" / "purge").mkdir(parents=True)
@@ -35,7 +36,7 @@ def home_with(root: Path, ledger_url: str) -> Home:
     (folder / "policy.yml").write_text(yaml.safe_dump(policy))
     service = {"kind": "Component", "metadata": {"name": "checkout"}, "spec": {}}
     (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
-    (folder / "runbooks" / "purge" / "runbook.yml").write_text(PLAY)
+    (folder / "runbooks" / "purge" / "runbook.yml").write_text(play)
     runbook.register(folder, [folder / "runbooks" / "purge"])
     here = find({"HOME": str(root), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": ledger_url})
     ledger = Ledger(ledger_url)
@@ -52,11 +53,11 @@ def home_with(root: Path, ledger_url: str) -> Home:
 class Light:
     """The smallest effect there is: a light that is on or off. `act` first does what the test wants to happen then."""
 
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        self.on, self.meanwhile = False, meanwhile
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None, target: str = "light") -> None:
+        self.on, self.meanwhile, self.target = False, meanwhile, target
 
     def plan(self) -> Change:
-        return Change("light", {"on": self.on}, {"on": True})
+        return Change(self.target, {"on": self.on}, {"on": True})
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         self.on = True
@@ -64,11 +65,13 @@ class Light:
         return {"on": True}
 
 
-def take(home: Home, light: Light) -> dict[str, Any]:
+def take(home: Home, light: Light, number: int = 0, *, run: str = "run", **changes: Any) -> dict[str, Any]:
+    """Take that guarded step of the runbook, in a run whose tasks are named by their numbers."""
     book = home.runbooks.named("purge")
-    task = next(one for one in book.tasks if one.action)
+    task = book.steps[number]
     request = Request(
-        action="http_cache_purge", incident="INC-1234", service="checkout", environment="dev", confirm_production=False,
-        run="run", task="task", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
+        action=str(task.action), incident="INC-1234", service="checkout", environment="dev", confirm_production=False,
+        run=run, task=f"task-{number}", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
+    request = replace(request, **changes)
     return perform(home, Ledger(home.ledger_url), Step(request, {}, book, check=False), light)

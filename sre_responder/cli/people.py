@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ import typer
 
 from sre_responder.approvals import approval, break_glass, sign_off
 from sre_responder.approvals.people import Person
-from sre_responder.breakers import closed_off
+from sre_responder.breakers import closed_off, tries
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.documents import read_text
@@ -152,13 +153,15 @@ def acknowledge(
     name: Name = None,
     json: Json = False,
 ) -> None:
-    """Allow one supervised trial of a closed-off remedy; needs the incident commander's signature, except in homelab."""
+    """Allow one supervised retry of a remediation; needs the incident commander's signature, except in homelab."""
     here = context()
     with here.ledger.transaction(reading=True) as connection:
         closed = closed_off(connection, here.ledger.now(connection), here.home.policy)
-    if breaker not in closed:
+        known = {*closed, *tries(connection)}
+    if breaker not in known:
         raise InputError(
-            f"'{shown(breaker)}' is not closed off.", cure=f"Closed off: {', '.join(sorted(closed)) or 'nothing'}."
+            f"'{shown(breaker)}' is neither locked out nor tried.",
+            cure=f"Locked out: {', '.join(map(shlex.quote, sorted(closed))) or 'nothing'}.",
         )
     signed = here.home.policy.requires.approvals
     person = _person(here, name) if signed else None

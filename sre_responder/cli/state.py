@@ -15,6 +15,7 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
+from sre_responder.guard.loop import allow
 from sre_responder.ledger import attempts, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.runs import alive
@@ -73,7 +74,7 @@ def status(json: Json = False) -> None:
                 for debt in break_glass.owed(connection)
             ],
             "closed_off": [
-                _row(name, now, since, f"responder acknowledge {name}")
+                _row(name, now, since, allow(name))
                 for name, since in closed_off(connection, now, here.home.policy).items()
             ],
             "held": [

@@ -15,6 +15,7 @@ from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
 from sre_responder.guard.approval import causes
+from sre_responder.guard.loop import lockout
 from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, temporary
@@ -62,27 +63,17 @@ def facts(runbook: Runbook | None) -> RunbookFacts | None:
     if runbook is None:
         return None
     steps = tuple(
-        Step(task.digest, task.action, ACTIONS[task.action].rung, task.name) for task in runbook.steps if task.action
+        Step(task.digest, task.action, ACTIONS[task.action].rung, task.name, task.does)
+        for task in runbook.steps
+        if task.action
     )
     meta = runbook.metadata
     return RunbookFacts(meta.id, runbook.digest, runbook.registered, meta.failure_class, meta.contain_first, steps)
 
 
-def look(
-    connection: Connection,
-    now: float,
-    home: Home,
-    request: Request,
-    plan: Plan | None,
-    runbook: Runbook | None,
-    *,
-    measured: bool,
-    record: bool,
-    joined: int | None = None,
-) -> Snapshot:
-    """The picture that the gates judge, read in the caller's transaction."""
-    policy, known = home.policy, facts(runbook)
-    name = symptom(request.environment, request.service, _failure_class(request, known))
+def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
+    """What a signature is worth for this request now: the person who signed, or Refused."""
+    policy = home.policy
 
     def verify(statement: approval.Statement, signature: str) -> Person:
         if statement.kind == "acknowledge" and not policy.requires.approvals:
@@ -105,6 +96,35 @@ def look(
             raise Refused(f"this signature expired at {audit.iso(statement.expires_at)}.")
         return person
 
+    return verify
+
+
+def acknowledged(
+    connection: Connection, now: float, home: Home, request: Request, names: Sequence[str]
+) -> dict[str, float]:
+    """Each of these lockouts for which a person allowed one retry, and when they signed that."""
+    verify = _verifier(now, home, request)
+    found = {name: plans.signed(connection, "acknowledge", name, verify) for name in names}
+    return {name: signed[0].signed_at for name, signed in found.items() if signed}
+
+
+def look(
+    connection: Connection,
+    now: float,
+    home: Home,
+    request: Request,
+    plan: Plan | None,
+    runbook: Runbook | None,
+    *,
+    measured: bool,
+    record: bool,
+    joined: int | None = None,
+) -> Snapshot:
+    """The picture that the gates judge, read in the caller's transaction."""
+    policy, known = home.policy, facts(runbook)
+    name = symptom(request.environment, request.service, _failure_class(request, known))
+
+    verify = _verifier(now, home, request)
     try:
         radius = home.catalogue.radius(request.service)
     except InputError:
@@ -112,10 +132,7 @@ def look(
     oldest = now - policy.tested.max_age_days * 86400
     proven = attempts.proven(connection, known.digest, known.failure_class, oldest) if known else None
     attested = plans.signed(connection, "attest", known.digest, verify) if known else None
-    acknowledged = {}
-    for breaker in (f"{name}:{request.action}", f"rollbacks:{request.environment}"):
-        if found := plans.signed(connection, "acknowledge", breaker, verify):
-            acknowledged[breaker] = found[0].signed_at
+    locks = (lockout(name, request.action, plan.target if plan else None), f"rollbacks:{request.environment}")
     approvals = plans.approvals_of(connection, plan.digest, verify) if plan else ()
     alike = plans.approved_alike(connection, plan, now) if plan and not approvals else None
     since = incidents.recovered_at(connection, name)
@@ -147,8 +164,9 @@ def look(
         severities=incidents.severities(connection, {a.incident for a in made}),
         incident_attempts=tuple(a for a in attempts.of_incident(connection, request.incident) if a.id != joined),
         rollbacks=tuple(a for a in attempts.rollbacks(connection, request.environment) if a.id != joined),
-        acknowledged=acknowledged,
+        acknowledged=acknowledged(connection, now, home, request, locks),
         not_applicable=frozenset(connection.execute(declined).scalars()),
+        skipped_as_tried=_skipped(connection, request, "action.skipped", "reason", "tried"),
         approvals=approvals,
         drift=tuple(drift(alike, plan)) if alike and plan else (),
         over=request.undoes is not None and request.undoes in temporary.due(connection, now),
@@ -172,16 +190,23 @@ def preview(
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
         picture = look(connection, now, home, request, plan, runbook, measured=measured, record=False)
-        left_out = picture.not_applicable | _left_out(connection, request)
-        gates = evaluate(replace(picture, not_applicable=left_out))
+        left_out = _skipped(connection, request, "plan.made", "skipped", "not_applicable")
+        tried = _skipped(connection, request, "plan.made", "skipped", "tried")
+        gates = evaluate(
+            replace(
+                picture,
+                not_applicable=picture.not_applicable | left_out,
+                skipped_as_tried=picture.skipped_as_tried | tried,
+            )
+        )
     return Decision(not any(gate.blocks for gate in gates), gates, plan)
 
 
-def _left_out(connection: Connection, request: Request) -> frozenset[str]:
-    """The steps that this dry run has found not applicable; only a run that acts puts that on the record of the incident."""
-    made = audit.entries(connection, incident=request.incident, type="plan.made")
+def _skipped(connection: Connection, request: Request, type: str, key: str, reason: str) -> frozenset[str]:
+    """The steps that this run, or this dry run, has left out for that reason."""
+    made = audit.entries(connection, incident=request.incident, type=type)
     mine = (entry.data for entry in made if entry.data.get("run") == request.run)
-    return frozenset(data["step"] for data in mine if data.get("skipped") == "not_applicable")
+    return frozenset(data["step"] for data in mine if data.get(key) == reason and data.get("step"))
 
 
 def decide(

@@ -1,11 +1,12 @@
-"""Gate: a remedy that did not last is closed off until the symptom was healthy or a person allows one trial.
+"""Gate: a remediation that did not last is locked out until the symptom was healthy or a person allows one retry.
 
-Spec section 2: fewer than 2 attempts at this remedy for this symptom in 15 minutes without recovery. Once closed off,
-the clock alone does not open it again.
+Spec section 2: fewer than 2 attempts at this remediation of this target for this symptom in 15 minutes without recovery. Once
+locked out, the clock alone does not reset it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from sre_responder.guard.snapshot import Gate, Snapshot
@@ -20,16 +21,22 @@ def closed_off_at(times: Sequence[float], limit: int, window: float) -> float | 
     return None
 
 
-def breaker(s: Snapshot) -> str:
-    """The name under which this remedy for this symptom is closed off and acknowledged."""
-    return f"{s.symptom}:{s.request.action}"
+def lockout(symptom: str, action: str, target: str | None) -> str:
+    """The name under which a remediation of one target for one symptom is locked out and acknowledged."""
+    return f"{symptom}:{action}:{target}" if target else f"{symptom}:{action}"
+
+
+def allow(name: str) -> str:
+    """The command that allows one more attempt, as it is typed."""
+    return f"responder acknowledge {shlex.quote(name)}"
 
 
 def loop(s: Snapshot) -> Gate:
-    limits, name = s.policy.loop, breaker(s)
-    tries = [attempt.started_at for attempt in s.attempts if attempt.action == s.request.action]
-    window = limits.window_minutes * 60
-    closed = closed_off_at(tries, limits.attempts, window)
+    """Attempts are counted by target; while the target is not known, every attempt at the action counts."""
+    limits, target = s.policy.loop, s.plan.target if s.plan else None
+    name = lockout(s.symptom, s.request.action, target)
+    tries = [a.started_at for a in s.attempts if a.action == s.request.action and a.acted_on(target)]
+    closed = closed_off_at(tries, limits.attempts, limits.window_minutes * 60)
     evidence = {
         "attempts": len(tries),
         "limit": limits.attempts,
@@ -38,16 +45,20 @@ def loop(s: Snapshot) -> Gate:
     }
     if closed is None:
         return Gate(
-            "loop", "passed", f"{len(tries)} earlier attempts at this remedy since the symptom was healthy", evidence
+            "loop",
+            "passed",
+            f"{len(tries)} earlier attempts at this remediation of this target since the symptom was healthy",
+            evidence,
         )
     allowed = s.acknowledged.get(name)
     if allowed is not None and not any(at >= allowed for at in tries):
-        return Gate("loop", "passed", "one supervised trial was allowed by a person", evidence)
+        return Gate("loop", "passed", "one supervised retry has been authorized", evidence)
     return Gate(
         "loop",
         "failed",
-        f"{limits.attempts} attempts at {s.request.action} for this symptom within {limits.window_minutes} minutes without recovery",
+        f"{limits.attempts} attempts at {s.request.action} of this target for this symptom "
+        f"within {limits.window_minutes} minutes without recovery",
         evidence,
-        clears_by=f"the symptom measured healthy for {limits.healthy_seconds:g} s, or a person who allows one supervised trial",
-        command=f"responder acknowledge {name}",
+        clears_by=f"the symptom measured healthy for {limits.healthy_seconds:g} s, or a person who allows one supervised retry",
+        command=allow(name),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sre_responder.guard.snapshot import Gate, Snapshot
+from collections.abc import Sequence
+
+from sre_responder.guard.snapshot import Attempt, Gate, Snapshot, Step
 
 
 def progression(s: Snapshot) -> Gate:
@@ -10,12 +12,14 @@ def progression(s: Snapshot) -> Gate:
         return Gate("progression", "passed", "containment and undo stand beside the ladder")
     if s.spec is None or s.runbook is None:
         return Gate("progression", "unknown", "without a registered runbook the rungs below are not known")
-    tried = {attempt.action for attempt in s.attempts if attempt.outcome in ("improved", "not_improved")}
+    tried = [attempt for attempt in s.attempts if attempt.outcome in ("improved", "not_improved", "unmeasured")]
     below = [step for step in s.runbook.steps if 0 < step.rung < s.spec.rung]
-    missing = [step for step in below if step.action not in tried and step.digest not in s.not_applicable]
-    evidence = {"tried": sorted(tried), "missing": [step.action for step in missing]}
+    missing = [
+        step for step in below if step.digest not in s.not_applicable and not _tried(step, s.runbook.steps, tried, s)
+    ]
+    evidence = {"tried": sorted({attempt.action for attempt in tried}), "missing": [step.action for step in missing]}
     if missing:
-        names = ", ".join(f"{step.action} (rung {step.rung})" for step in missing)
+        names = ", ".join(f"'{step.name}' ({step.action}, rung {step.rung})" for step in missing)
         return Gate(
             "progression",
             "failed",
@@ -24,3 +28,16 @@ def progression(s: Snapshot) -> Gate:
             clears_by="trying them, or recording why they do not apply (applies: false, because: ...)",
         )
     return Gate("progression", "passed", f"{len(below)} less invasive steps tried or not applicable", evidence)
+
+
+def _tried(step: Step, steps: Sequence[Step], tried: Sequence[Attempt], s: Snapshot) -> bool:
+    """Whether a step was tried: by its action where the runbook has it once, else by what exactly the step does.
+
+    So two restarts of two programs are both to be tried, and one that is written again behind a rollback is not waited for.
+    """
+    if step.digest in s.skipped_as_tried:
+        return True
+    if len({other.does for other in steps if other.action == step.action}) == 1:
+        return step.action in {attempt.action for attempt in tried}
+    by = {attempt.step for attempt in tried} | s.skipped_as_tried
+    return step.does in {other.does for other in steps if other.digest in by}

@@ -74,6 +74,8 @@ class Step:
     action: str
     rung: int
     name: str
+    does: str = ""
+    """The digest of what it does, whatever it is called: a step that is written twice is tried once."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,14 @@ class Attempt:
     automatic: bool
     started_at: float
     outcome: str | None
+    targets: tuple[str, ...] = ()
+    """What it acted on; none where that is not known, which may be anything."""
+    step: str = ""
+    """The declared step that made it; empty for an attempt of an older ledger."""
+
+    def acted_on(self, target: str | None) -> bool:
+        """Whether it may have acted on that target; what is not known counts."""
+        return target is None or not self.targets or target in self.targets
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,8 @@ class Snapshot:
     acknowledged: Mapping[str, float] = field(default_factory=dict)
     """Closed-off remedy to when a person last allowed one trial."""
     not_applicable: frozenset[str] = frozenset()
+    skipped_as_tried: frozenset[str] = frozenset()
+    """Steps that this run left out because an earlier attempt at the same target had not helped."""
     approvals: tuple[Approval, ...] = ()
     drift: tuple[tuple[str, Any, Any], ...] = ()
     """Where this plan differs from one that was approved: place, approved value, value now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +20,18 @@ from sre_responder.plan import Plan, canonical
 
 
 def _facts(connection: Connection, query: Select[Any]) -> tuple[Attempt, ...]:
+    rows = connection.execute(query).all()
+    targets: dict[int, list[str]] = defaultdict(list)
+    acted = select(effects.c.attempt, effects.c.target).where(effects.c.attempt.in_([row.id for row in rows]))
+    for attempt, target in connection.execute(acted.order_by(effects.c.id)) if rows else ():
+        targets[attempt].append(target)
     return tuple(
-        Attempt(r.id, r.incident, r.symptom, r.service, r.action, r.rung, r.automatic, r.started_at, r.outcome)
-        for r in connection.execute(query)
-    )
+        Attempt(
+            r.id, r.incident, r.symptom, r.service, r.action, r.rung, r.automatic, r.started_at, r.outcome,
+            tuple(targets[r.id]), r.step or "",
+        )
+        for r in rows
+    )  # fmt: skip
 
 
 MADE = or_(attempts.c.outcome.is_(None), attempts.c.outcome != "not_done")
@@ -66,7 +75,7 @@ def failing(connection: Connection, environment: str, since: float) -> tuple[str
     """The services of an environment whose last remedy since then did not help; one that a later rung healed is none."""
     query = select(attempts.c.service, attempts.c.outcome).where(
         attempts.c.environment == environment, attempts.c.rung > 0, attempts.c.started_at >= since,
-        attempts.c.outcome.in_(("improved", "not_improved", "unknown")),
+        attempts.c.outcome.in_(("improved", "not_improved", "unmeasured", "unknown")),
     )  # fmt: skip
     last = {service: outcome for service, outcome in connection.execute(query.order_by(attempts.c.started_at))}
     return tuple(sorted(service for service, outcome in last.items() if outcome != "improved"))
@@ -163,6 +172,7 @@ def reserve(
             failure_class=failure_class,
             run=request.run,
             task=request.task,
+            step=request.step,
             hosts=canonical(list(request.hosts)),
             automatic=automatic,
             started_at=now,
@@ -288,10 +298,10 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
 
 
 def settle(connection: Connection, attempt: int) -> None:
-    """After a probe: an attempt whose effects are all known again did not help, as far as is measured, or was not made."""
+    """After a probe: an attempt whose effects are all known again was not made, or was made and its effect never measured."""
     states = {row.state for row in effects_of(connection, attempt)}
     if "unknown" not in states:
-        outcome = "not_done" if states == {"not_done"} else "not_improved"
+        outcome = "not_done" if states == {"not_done"} else "unmeasured"
         connection.execute(
             update(attempts)
             .where(attempts.c.id == attempt, attempts.c.outcome == "unknown")

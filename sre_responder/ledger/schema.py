@@ -95,6 +95,7 @@ attempts = Table(
     Column("ended_at", Float),
     Column("outcome", String(16)),
     Column("reason", Text),
+    Column("step", String(64)),
     UniqueConstraint("run", "task", name="attempts_one_a_task"),
     Index("attempts_symptom", "symptom", "action", "started_at"),
     Index("attempts_incident", "incident", "started_at"),

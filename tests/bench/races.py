@@ -55,7 +55,7 @@ class Race:
 
 
 RACES = {
-    "2 attempts": Race(2, "loop"),
+    "a budget of 2": Race(2, "budget", "SEV2", policy=MANY_ATTEMPTS),
     "a lease": Race(1, "target", policy=MANY_ATTEMPTS, one_target=True),
     "a budget of 3": Race(3, "budget", "SEV3", policy=MANY_ATTEMPTS),
     "a single-use approval": Race(

@@ -18,7 +18,7 @@ import yaml
 from bypass.world import World, world
 from sqlalchemy import delete, insert, select, update
 
-from sre_responder import runbook
+from sre_responder import breakers, runbook
 from sre_responder.approvals import sign_off
 from sre_responder.approvals.approval import NAMESPACE, Statement, state
 from sre_responder.approvals.people import Person
@@ -394,7 +394,13 @@ def sign_into(here: Staffed, kind: str, subject: str, said: Mapping[str, Any]) -
         connection.execute(named.values(kind=kind, subject=subject))
 
 
-BREAKER = "staging:checkout:bad-release:release_rollback"
+def breaker(here: Staffed) -> str:
+    """The lockout of the rollback, as `responder status` names it."""
+    with here.world.ledger.transaction(reading=True) as connection:
+        [name] = (name for name in breakers.tries(connection) if ":release_rollback:" in name)
+    return name
+
+
 CLOSED: dict[str, dict[str, Any] | None] = {
     "nobody's": None,
     "of a person who is not incident commander": {"person": "dana"},
@@ -413,7 +419,7 @@ def test_an_acknowledgement_that_does_not_hold_opens_nothing(closed_off: Staffed
     said, before = CLOSED[way], closed_off.world.started()
     try:
         if said is not None:
-            sign_into(closed_off, "acknowledge", BREAKER, said)
+            sign_into(closed_off, "acknowledge", breaker(closed_off), said)
         done = closed_off.play()
         assert done.returncode != 0
         assert (closed_off.world.release, closed_off.world.started()) == ("2", before), done.stdout
@@ -427,9 +433,10 @@ def test_an_acknowledgement_that_does_not_hold_opens_nothing(closed_off: Staffed
 def test_an_acknowledgement_of_the_commander_allows_one_trial(tmp_path: Path) -> None:
     with closed(tmp_path) as here:
         signed = ("--as", "iris", "--key", str(here.key("iris")))
-        misspelt = here.world.responder("acknowledge", f"{BREAKER}s", *signed)
-        assert misspelt.returncode == 2 and BREAKER in misspelt.stderr
-        command = ("acknowledge", BREAKER, *signed)
+        name = breaker(here)
+        misspelt = here.world.responder("acknowledge", f"{name}s", *signed)
+        assert misspelt.returncode == 2 and name in misspelt.stderr
+        command = ("acknowledge", name, *signed)
         assert here.world.responder(*command).returncode == 0
         for started in (3, 3):
             here.play()

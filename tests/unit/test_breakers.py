@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history import EPOCH, History
+from history import EPOCH, History, lock
 
 from sre_responder.breakers import closed_off
 from sre_responder.errors import Refused
 
-PURGES, RESTARTS = "staging:checkout:errors:http_cache_purge", "staging:checkout:errors:supervisor_restart"
+PURGES, RESTARTS = lock("http_cache_purge"), lock("supervisor_restart")
 ROLLBACKS = "rollbacks:staging"
 
 
@@ -46,18 +46,18 @@ CASES: dict[str, tuple[dict[str, float], Callable[[History], History]]] = {
     "a trial that was allowed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).acknowledged(2, PURGES)),
     "a trial that failed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).acknowledged(2, PURGES).tried(3)),
     "another environment": (
-        {"canary:checkout:errors:http_cache_purge": 1},
+        {lock("http_cache_purge", environment="canary"): 1},
         lambda h: h.tried(0, environment="canary").tried(1, environment="canary"),
     ),
     "another symptom": (
-        {"staging:checkout:slowness:http_cache_purge": 1}, lambda h: h.tried(0, "purge-slow").tried(1, "purge-slow")
+        {lock("http_cache_purge", failure="slowness"): 1}, lambda h: h.tried(0, "purge-slow").tried(1, "purge-slow")
     ),
     "two failed rollbacks": ({ROLLBACKS: 5}, lambda h: h.tried(0, "roll-back").tried(5, "roll-back", service="search")),
     "one failed rollback and one that helped": (
         {}, lambda h: h.tried(0, "roll-back").tried(5, "roll-back", "improved", service="search")
     ),
     "two failed rollbacks for one symptom": (
-        {ROLLBACKS: 5, "staging:checkout:errors:release_rollback": 5},
+        {ROLLBACKS: 5, lock("release_rollback"): 5},
         lambda h: h.tried(0, "roll-back").tried(5, "roll-back"),
     ),
     "two failed rollbacks of another environment": (
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[dict[str, float], Callable[[History], History]]] = {
             .tried(40, "roll-back", "improved", service="mail")),
     ),
     "an undo that failed twice": (
-        {"staging:checkout:undo-1:undo": 2}, lambda h: h.tried(0).tried(1, "undo", undoes=1).tried(2, "undo", undoes=1)
+        {lock("undo", failure="undo-1"): 2}, lambda h: h.tried(0).tried(1, "undo", undoes=1).tried(2, "undo", undoes=1)
     ),
 }  # fmt: skip
 

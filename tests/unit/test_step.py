@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from light import Light, home_with, take
+from light import PLAY, Light, home_with, take
 from sqlalchemy import select
 
+from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
 from sre_responder.errors import EffectFailed, OutcomeUnknown, Refused, ResponderError, StateMoved
+from sre_responder.guard.loop import lockout
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, schema
 
@@ -59,3 +61,85 @@ def test_what_froze_a_target_is_told_with_its_cure(home: Home, kind: type[Respon
         take(home, Stuck(kind("the key is void.", cure="Renew the key."), half=True))
     with Ledger(home.ledger_url).transaction(reading=True) as connection:
         assert [row.reason for row in attempts.unknown(connection)] == ["the key is void. Renew the key."]
+
+
+LADDER = (
+    PLAY.replace(
+        "{name: Purge, sre.responder.http_cache_purge: }",
+        "{name: Purge web, sre.responder.http_cache_purge: {url: web}}",
+    )
+    + """\
+    - {name: Purge shop, sre.responder.http_cache_purge: {url: shop}}
+    - {name: Roll back, sre.responder.release_rollback: {root: /app}}
+    - {name: Purge web again, sre.responder.http_cache_purge: {url: web}}
+"""
+)
+WEB, SHOP, ROLLBACK, WEB_AGAIN = range(4)
+
+
+@pytest.fixture
+def ladder(tmp_path: Path) -> Home:
+    return home_with(tmp_path, f"sqlite:///{tmp_path / 'state' / 'ledger.db'}", LADDER)
+
+
+def told(home: Home, number: int, target: str, run: str = "run", **changes: Any) -> str:
+    """What became of a step on a new light: its outcome, or why it was skipped. Nothing measures it, so nothing helps."""
+    result = take(home, Light(target=target), number, run=run, **changes)
+    return str(result.get("skip_reason") or result["outcome"])
+
+
+def test_two_steps_of_one_action_on_two_targets_are_two_remediations(ladder: Home) -> None:
+    assert [told(ladder, WEB, "web"), told(ladder, SHOP, "shop")] == ["not_improved", "not_improved"]
+
+
+def test_a_target_on_which_it_did_not_help_is_left_out(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    assert [told(ladder, WEB, "web", "run-2"), told(ladder, SHOP, "shop", "run-2")] == ["tried", "not_improved"]
+
+
+def test_the_same_is_tried_again_behind_a_rollback_and_not_once_more(ladder: Home) -> None:
+    steps = (WEB, "web"), (SHOP, "shop"), (ROLLBACK, "app"), (WEB_AGAIN, "web")
+    assert [told(ladder, *step) for step in steps] == ["not_improved"] * 4
+    assert [told(ladder, *step, "run-2") for step in steps] == ["tried"] * 4
+
+
+def test_without_the_rollback_it_is_not_tried_again_behind_it(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    assert told(ladder, WEB_AGAIN, "web") == "tried"
+
+
+def test_a_rung_is_not_climbed_over_one_of_two_targets(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    with pytest.raises(Refused, match="Purge shop"):
+        told(ladder, ROLLBACK, "app")
+
+
+def test_a_target_that_this_run_left_out_as_tried_counts_as_tried(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    told(ladder, SHOP, "shop")
+    assert [told(ladder, *step, "run-2") for step in ((WEB, "web"), (SHOP, "shop"), (ROLLBACK, "app"))] == [
+        "tried", "tried", "not_improved",
+    ]  # fmt: skip
+
+
+def test_a_person_may_allow_one_more_attempt_at_a_target(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    lock = lockout("dev:checkout:stale", "http_cache_purge", "web")
+    sign_off.acknowledge(ladder, Ledger(ladder.ledger_url), lock, None, None)
+    assert [told(ladder, WEB, "web", "run-2"), told(ladder, WEB, "web", "run-3")] == ["not_improved", "tried"]
+
+
+def test_what_was_interrupted_and_never_measured_is_not_called_tried(ladder: Home) -> None:
+    with pytest.raises(OutcomeUnknown):
+        take(ladder, Stuck(OutcomeUnknown("who knows"), half=True), WEB)
+    with Ledger(ladder.ledger_url).transaction() as connection:
+        attempts.end_effect(connection, 9e9, 1, "done")
+        attempts.settle(connection, 1)
+    assert told(ladder, WEB, "light", "run-2") == "not_improved"
+
+
+def test_one_of_two_hosts_that_was_tried_leaves_the_other_to_be_finished(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    both = {"hosts": ("a", "b"), "run": "run-2"}
+    assert told(ladder, WEB, "web", host="a", **both) == "tried"
+    assert told(ladder, WEB, "b:web", host="b", **both) == "not_improved"

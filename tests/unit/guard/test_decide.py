@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import update
 
 from sre_responder import runbook
 from sre_responder.guard.decide import OtherHostAtWork, decide
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home, find
-from sre_responder.ledger import Ledger, attempts, audit, incidents, runs
+from sre_responder.ledger import Ledger, attempts, audit, incidents, runs, schema
 from sre_responder.plan import Plan
 from sre_responder.runbook import Runbook
 
@@ -74,9 +75,10 @@ def asked(book: Runbook, number: int, **changes: Any) -> tuple[Request, Plan]:
     return replace(request, **changes), plan
 
 
-def ask(home: Home, number: int, **changes: Any) -> Any:
+def ask(home: Home, number: int, *, target: str = "", **changes: Any) -> Any:
     book = home.runbooks.named("purge")
     request, plan = asked(book, number, **changes)
+    plan = plan.model_copy(update={"target": target or plan.target})
     ledger = Ledger(home.ledger_url)
     with ledger.transaction() as connection:
         runs.begin(connection, ledger.now(connection), request.run, driven=False, requester="dana")
@@ -109,8 +111,14 @@ def test_allowed_means_attempt_lease_and_intent_are_on_the_record(home: Home) ->
 
 def test_the_third_attempt_within_the_window_is_refused(home: Home) -> None:
     for number in (1, 2):
-        finish(home, ask(home, number))
-    assert refused_by(ask(home, 3)) == ["loop"]
+        finish(home, ask(home, number, target="http_cache:1"))
+    assert refused_by(ask(home, 3, target="http_cache:1")) == ["loop"]
+
+
+def test_another_target_is_another_remediation(home: Home) -> None:
+    for number in (1, 2):
+        finish(home, ask(home, number, target="http_cache:1"))
+    assert ask(home, 3, target="http_cache:2").allowed
 
 
 def test_an_attempt_that_never_acted_counts_for_nothing(home: Home) -> None:
@@ -162,7 +170,9 @@ def racers() -> Iterator[Any]:
     yield multiprocessing.get_context("spawn")
 
 
-def test_of_processes_that_race_for_two_attempts_two_win(home: Home, racers: Any) -> None:
+def test_of_processes_that_race_for_two_actions_two_win(home: Home, racers: Any) -> None:
+    with Ledger(home.ledger_url).transaction() as connection:
+        connection.execute(update(schema.incidents).values(severity="SEV2"))
     gate, won = racers.Barrier(6), racers.Queue()
     processes = [racers.Process(target=_race, args=(home, number, gate, won)) for number in range(6)]
     for process in processes:
@@ -172,4 +182,4 @@ def test_of_processes_that_race_for_two_attempts_two_win(home: Home, racers: Any
         process.join(30)
     won.close()
     won.join_thread()
-    assert results == {"allowed": 2, "loop": 4}
+    assert results == {"allowed": 2, "budget": 4}

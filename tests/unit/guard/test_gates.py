@@ -93,6 +93,10 @@ def severity(level: str | None, environment: str = "staging") -> Incident:
     return Incident("INC-1234", "checkout", environment, level, "open")
 
 
+def restarted(step: str) -> Attempt:
+    return replace(TRIED[1], step=step)
+
+
 def request(**changes: Any) -> Request:
     return replace(snapshot().request, **changes)
 
@@ -101,6 +105,10 @@ def may_leave(**shares: float) -> Policy:
     return policy("production", radius={"capacity_left_for": shares})
 
 
+FIRST = Step("first", "supervisor_restart", 2, "restart web", "restart web")
+SECOND = Step("second", "supervisor_restart", 2, "restart worker", "restart worker")
+TWO = RunbookFacts("r", DIGEST, True, "bad", False, (STEPS[0], FIRST, SECOND, STEPS[2]))
+AGAIN = replace(TWO, steps=(*TWO.steps, replace(FIRST, digest="again", name="restart web once more")))
 HOMELAB = policy("homelab")
 GRANTED = policy("production", approvals={"standing": {DIGEST: [3]}})
 FOUR = tuple(attempt(n) for n in range(4))
@@ -139,10 +147,10 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "loop", "failed", lambda: snapshot(attempts=(attempt(1, started_at=NOW + 50), attempt(2, started_at=NOW + 60))),
     ),
     "one trial was allowed": (
-        "loop", "passed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback": NOW - 1}),
+        "loop", "passed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback:release:/app": NOW - 1}),
     ),
     "the allowed trial was used": (
-        "loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback": NOW - 61}),
+        "loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback:release:/app": NOW - 61}),
     ),
     "actions left": ("budget", "passed", lambda: snapshot(incident=severity("SEV3"), attempts=())),
     "no limit at SEV4": ("budget", "passed", lambda: snapshot(attempts=FOUR)),
@@ -213,6 +221,19 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "progression", "passed", lambda: snapshot(attempts=TRIED[:1], not_applicable=frozenset({"restart"})),
     ),
     "a lower rung of unknown outcome": ("progression", "failed", lambda: snapshot(attempts=(TRIED[0], replace(TRIED[1], outcome="unknown")))),
+    "two programs of one rung, one of them restarted": (
+        "progression", "failed", lambda: snapshot(runbook=TWO, attempts=(TRIED[0], restarted("first"))),
+    ),
+    "two programs of one rung, both restarted": (
+        "progression", "passed", lambda: snapshot(runbook=TWO, attempts=(TRIED[0], restarted("first"), restarted("second"))),
+    ),
+    "two programs of one rung, one left out as tried before": (
+        "progression", "passed",
+        lambda: snapshot(runbook=TWO, attempts=(TRIED[0], restarted("first")), skipped_as_tried=frozenset({"second"})),
+    ),
+    "a restart that is written again behind the rollback": (
+        "progression", "passed", lambda: snapshot(runbook=AGAIN, attempts=(TRIED[0], restarted("first"), restarted("second"))),
+    ),
     "rungs of no runbook": ("progression", "unknown", lambda: snapshot(runbook=None)),
     "no rollback before": ("rollback", "passed", snapshot),
     "not a rollback": ("rollback", "passed", lambda: snapshot(spec=ACTIONS["supervisor_restart"], rollbacks=FOUR)),

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history import DAY, LADDER, Gates, History, Outcome
+from history import DAY, LADDER, Gates, History, Outcome, lock
 
 from sre_responder.health import Health
 
 Case = tuple[str, Callable[[History], Gates]]
-PURGES, ROLLBACKS = "staging:checkout:errors:http_cache_purge", "rollbacks:staging"
+PURGES, RESTARTS, ROLLBACKS = lock("http_cache_purge"), lock("supervisor_restart"), "rollbacks:staging"
 SECOND = 1 / 60
 TWO_HOSTS = {"hosts": ("a", "b")}
 OTHER = {"service": "search"}
@@ -61,7 +61,7 @@ LOOP: dict[str, Case] = {
         "failed", lambda h: h.tried(0, outcome="improved").tried(5, outcome="improved").asks(6)
     ),
     "an attempt of unknown outcome counts": (
-        "failed", lambda h: h.tried(0, outcome="unknown").tried(1, outcome="unknown").asks(2)
+        "failed", lambda h: h.tried(0, outcome="unknown").settled(0.5, "done").tried(1, outcome="unknown").asks(2)
     ),
     "an attempt that still runs counts": ("failed", lambda h: h.tried(0).tried(1, outcome="running").asks(2)),
     "an attempt that never acted counts for nothing": (
@@ -82,6 +82,16 @@ LOOP: dict[str, Case] = {
     "another environment counts for itself": ("passed", lambda h: closed_off(h).asks(2, environment="canary")),
     "another class of failure counts for itself": ("passed", lambda h: closed_off(h).asks(2, "purge-slow")),
     "another remedy counts for itself": ("passed", lambda h: closed_off(h).asks(2, "restart")),
+    "another target counts for itself": ("passed", lambda h: closed_off(h).asks(2, target="other")),
+    "attempts at two targets do not add up": (
+        "passed", lambda h: h.tried(0, target="a").tried(1, target="b").asks(2, target="a")
+    ),
+    "one of several hosts is counted wherever it is acted on": (
+        "failed", lambda h: h.tried(0, **TWO_HOSTS).tried(1, hosts=("a",)).asks(2, hosts=("a",))
+    ),
+    "the other host of those is not": (
+        "passed", lambda h: h.tried(0, **TWO_HOSTS).tried(1, hosts=("a",)).asks(2, hosts=("b",))
+    ),
     "attempts follow the symptom through another runbook": ("failed", lambda h: closed_off(h).asks(2, "purge-too")),
     "attempts by two runbooks for one symptom add up": ("failed", lambda h: h.tried(0).tried(1, "purge-too").asks(2)),
     "an edited runbook starts no new count": ("failed", lambda h: closed_off(h).edited().asks(2)),
@@ -92,7 +102,7 @@ LOOP: dict[str, Case] = {
     ),
     "attempts under two incident numbers add up": ("failed", lambda h: h.tried(0).opened(1).tried(2).asks(3)),
     "several hosts of one task are one attempt": ("passed", lambda h: h.tried(0, **TWO_HOSTS).asks(1)),
-    "two tasks over several hosts are two": ("failed", lambda h: h.tried(0, **TWO_HOSTS).tried(1, **TWO_HOSTS).asks(2)),
+    "two tasks over several hosts are two": ("failed", lambda h: h.tried(0, **TWO_HOSTS).tried(1, **TWO_HOSTS).asks(2, **TWO_HOSTS)),
     "the next host of an attempt under way is no further attempt": (
         "passed",
         lambda h: h.tried(0).tried(1, outcome="half", run="r", **TWO_HOSTS).asks(2, host="b", run="r", **TWO_HOSTS),
@@ -186,13 +196,13 @@ LOOP: dict[str, Case] = {
         "passed", lambda h: closed_off(h).acknowledged(2, PURGES).opened(3).asks(4)
     ),
     "an acknowledgement of another remedy opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, "staging:checkout:errors:supervisor_restart").asks(3)
+        "failed", lambda h: closed_off(h).acknowledged(2, RESTARTS).asks(3)
     ),
     "an acknowledgement of another service opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, "staging:search:errors:http_cache_purge").asks(3)
+        "failed", lambda h: closed_off(h).acknowledged(2, lock("http_cache_purge", "search")).asks(3)
     ),
     "an acknowledgement of another environment opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, "canary:checkout:errors:http_cache_purge").asks(3)
+        "failed", lambda h: closed_off(h).acknowledged(2, lock("http_cache_purge", environment="canary")).asks(3)
     ),
     "an acknowledgement of rollbacks opens no purge": (
         "failed", lambda h: closed_off(h).acknowledged(2, ROLLBACKS).asks(3)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from history import BOOKS, History, Outcome
+from history import BOOKS, History, Outcome, lock
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -34,7 +34,7 @@ class Try:
 
     @property
     def breaker(self) -> str:
-        return f"staging:{self.service}:errors:{self.action}"
+        return lock(self.action, self.service)
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Histories(RuleBasedStateMachine):
     @rule(service=services, book=books)
     def a_trial_is_allowed(self, service: str, book: str) -> None:
         self._next()
-        breaker = ROLLBACKS if book == "roll-back" else f"staging:{service}:errors:{BOOKS[book][1][0]}"
+        breaker = ROLLBACKS if book == "roll-back" else lock(BOOKS[book][1][0], service)
         self.model.trials[breaker] = self.model.order
         self.history.acknowledged(self.history.minute, breaker)
 
@@ -157,6 +157,8 @@ class Histories(RuleBasedStateMachine):
         assert history.last.allowed == all(expected.values())
         if history.last.allowed:
             history.ended(outcome)
+            if outcome == "unknown":  # nothing more is done to its target before it is settled
+                history.settled(history.minute, "done")
             model.tries += [asked] if outcome != "not_done" else []
 
     @invariant()
