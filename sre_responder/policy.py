@@ -121,6 +121,15 @@ class Rollbacks(_Section):
     deadline_seconds: int = Field(300, ge=1, description="A rollback that takes longer is ended and handed over.")
 
 
+class Deadlines(_Section):
+    """How long one target may keep a run waiting. A rollback has a deadline of its own."""
+
+    plan_seconds: float = Field(30, gt=0, description="Planning that takes longer is refused; nothing was changed.")
+    act_seconds: float = Field(
+        30, gt=0, description="An act that takes longer than its timeout_s and this is ended; its outcome is unknown."
+    )
+
+
 def _known_actions(by_action: Mapping[str, Any]) -> Mapping[str, Any]:
     """A name that is misspelled would silently change nothing: fewer people would be asked than somebody thought."""
     if unknown := sorted(set(by_action) - set(ACTIONS)):
@@ -274,6 +283,7 @@ class Policy(_Section):
     alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}))
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
+    deadlines: Deadlines = Field(default_factory=lambda: Deadlines.model_validate({}))
     approvals: Approvals = Field(default_factory=lambda: Approvals.model_validate({}))
     break_glass: BreakGlass = Field(default_factory=lambda: BreakGlass.model_validate({}))
     tested: Tested = Field(default_factory=lambda: Tested.model_validate({}))

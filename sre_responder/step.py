@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from sre_responder import __version__, undo
 from sre_responder.actions import ActionSpec, spec_of
-from sre_responder.deadline import DeadlinePassed, deadline
+from sre_responder.deadline import DeadlinePassed, deadline, held, released
 from sre_responder.effects import Change
 from sre_responder.emergency import cascade, stop
 from sre_responder.errors import (
@@ -43,6 +43,7 @@ from sre_responder.ledger.schema import not_applicable
 from sre_responder.plan import Plan, hide_secrets
 from sre_responder.runbook import PLAYBOOK, Runbook, locked
 
+UNCHANGED = "Nothing was changed."
 TURN_SECONDS = 60
 """How long a host waits for its turn behind the other hosts of the same attempt."""
 CONTAINED = Verdict("improved", "read back from the platform: the state is the wanted one", ())
@@ -111,15 +112,29 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         )
         outcome = _conclude(home, ledger, step, health)
         return {**already, **_described(change, plan), "outcome": outcome}
+    with held():
+        return _guarded(home, ledger, replace(step, request=request), effect, change, plan, health, measured, tell)
+
+
+def _guarded(
+    home: Home, ledger: Ledger, step: Step, effect: Effect, change: Change | None, plan: Plan | None, health: Health | None,
+    measured: bool, tell: Tell,
+) -> dict[str, Any]:  # fmt: skip
+    """Decide, act and watch. A task's timeout is held back from what goes on the record; it ends the act and the watch."""
+    request, spec = step.request, spec_of(step.request.action)
     text = undo.playbook(plan, request.host) if plan else ""
-    if plan:
-        undo.write(home.state / "undo", plan, text)
-    decision = _decide(home, ledger, request, plan, step, measured, text)
-    if not decision.allowed or plan is None or change is None or spec is None:
-        raise refusal(ledger, request, decision, tell)
-    _confirm(home, ledger, request, plan, decision, tell)
     try:
-        observed = _act(home, ledger, request, spec, effect, change, plan, decision)
+        if plan:
+            undo.write(home.state / "undo", plan, text)
+        decision = _decide(home, ledger, request, plan, step, measured, text)
+        if not decision.allowed or plan is None or change is None or spec is None:
+            raise refusal(ledger, request, decision, tell)
+        _confirm(home, ledger, request, plan, decision, tell)
+    except LedgerUnavailable as error:  # before the act, so this is proven
+        cure = error.cure.removeprefix(UNCHANGED).strip()
+        raise LedgerUnavailable(error.message, cure=f"{UNCHANGED} {cure}".strip(), **error.details) from error
+    try:
+        observed = _act(home, ledger, step, effect, change, plan, decision)
         return _settled(home, ledger, step, decision, change, plan, observed, health)
     except LedgerUnavailable as error:
         # Not `from error`: its cure is for those who have changed nothing.
@@ -209,10 +224,14 @@ def _plan(
     """The plan of this step, or the sentence that says why there is none."""
     if step.request.problems or spec is None:
         return None, None, None
+    seconds = home.policy.deadlines.plan_seconds
     try:
-        change = effect.plan()
+        with deadline(seconds):
+            change = effect.plan()
     except ResponderError as error:
         return None, None, str(error)
+    except DeadlinePassed:
+        return None, None, f"planning took longer than {seconds:g} s: the target answers too slowly, or not at all"
     return change, plan_of(home, step.request, step.arguments, spec, step.runbook, change), None
 
 
@@ -307,36 +326,54 @@ def _confirm(home: Home, ledger: Ledger, request: Request, plan: Plan, decision:
         raise Refused(f"this run was halted: {run.halted_because}.", guard=refused)
 
 
+def _limit(home: Home, step: Step, spec: ActionSpec) -> float | None:
+    """How long an act may take: a rollback has its own deadline, all else what the task waits for and some time beside."""
+    if step.request.undoes is not None:
+        return None
+    if spec.rollback:
+        return home.policy.rollbacks.deadline_seconds
+    return float(step.arguments.get("timeout_s", 0)) + home.policy.deadlines.act_seconds
+
+
 def _act(
-    home: Home, ledger: Ledger, request: Request, spec: ActionSpec, effect: Effect, change: Change, plan: Plan, decision: Decision
+    home: Home, ledger: Ledger, step: Step, effect: Effect, change: Change, plan: Plan, decision: Decision
 ) -> dict[str, Any]:  # fmt: skip
     """Run the effect. Where it fails, the target itself tells whether anything was changed."""
+    request, spec, begun = step.request, spec_of(step.request.action), False
+    assert spec is not None
     try:
-        with deadline(home.policy.rollbacks.deadline_seconds if spec.rollback else None):
+        with released(), deadline(_limit(home, step, spec)):
+            begun = True
             return effect.act(change, plan.digest)
+    except OutcomeUnknown as error:
+        reason = str(error)
     except StateMoved as error:
         _end(home, ledger, decision, request, "not_done", error.message, outcome="not_done")
         raise
-    except (EffectFailed, Refused) as error:  # refused: the platform's own guard denied it
-        if _untouched(effect, change):
-            state, outcome = ("not_done", "not_done") if isinstance(error, Refused) else ("failed", "not_improved")
+    except ResponderError as error:
+        if _untouched(home, effect, change):
+            refused = isinstance(error, Refused)  # by the platform's own guard
+            state, outcome = ("not_done", "not_done") if refused else ("failed", "not_improved")
             _end(home, ledger, decision, request, state, error.message, outcome=outcome)
+            if isinstance(error, InputError):  # what was asked for was accepted before: this is the platform's answer
+                raise EffectFailed(error.message, cure=error.cure, **error.details) from error
             raise
-        _end(home, ledger, decision, request, "unknown", str(error), outcome="unknown")
-        raise _unknown(request, plan, str(error)) from error
-    except (OutcomeUnknown, DeadlinePassed) as error:
-        _end(home, ledger, decision, request, "unknown", str(error), outcome="unknown")
-        raise _unknown(request, plan, str(error)) from error
-    except BaseException as error:  # a timeout of the task is one: whatever happened, nobody knows how far it came
-        _end(home, ledger, decision, request, "unknown", f"{type(error).__name__}: {error}", outcome="unknown")
-        raise
+        reason = str(error)
+    except BaseException as error:  # a timeout of the task is one: nobody knows how far it came
+        reason = f"{type(error).__name__}: {error}".removeprefix("DeadlinePassed: ")
+        if not begun:
+            _end(home, ledger, decision, request, "not_done", reason, outcome="not_done")
+            raise
+    _end(home, ledger, decision, request, "unknown", reason, outcome="unknown")
+    raise _unknown(request, plan, reason)
 
 
-def _untouched(effect: Effect, change: Change) -> bool:
+def _untouched(home: Home, effect: Effect, change: Change) -> bool:
     """Whether the target is as it was before the act. What cannot be read is not called untouched."""
     try:
-        return effect.plan().before == change.before
-    except ResponderError:
+        with released(), deadline(home.policy.deadlines.plan_seconds):
+            return effect.plan().before == change.before
+    except (Exception, DeadlinePassed):
         return False
 
 
@@ -423,7 +460,7 @@ def _conclude(
     if health is None or spec is None or spec.containment:
         verdict = CONTAINED
     else:
-        verdict = health.after(lambda: bool(_stops(home, ledger, request)))
+        verdict = _watched(health, lambda: bool(_stops(home, ledger, request)))
     if verdict.state == "unknown" and not home.policy.requires.measured_criterion:
         verdict = Verdict("not_improved", f"not measured, noted: {verdict.reason}", verdict.samples)
     outcome = verdict.state if verdict.state in ("improved", "not_improved") else "unknown"
@@ -441,6 +478,17 @@ def _conclude(
             **{**(result or {}), "outcome": outcome},
         )
     return outcome
+
+
+def _watched(health: Health, interrupted: Callable[[], bool]) -> Verdict:
+    """What the criterion says after the act; where the task's own timeout cuts the watch off, nobody knows."""
+    try:
+        with released():
+            return health.after(interrupted)
+    except (ResponderError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return Verdict("unknown", f"watching was cut off ({type(error).__name__}: {error})", ())
 
 
 def _stops(home: Home, ledger: Ledger, request: Request) -> tuple[StopFact, ...]:

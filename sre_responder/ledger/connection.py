@@ -85,9 +85,7 @@ class Ledger:
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
-        return LedgerUnavailable(
-            f"the ledger {self.name} cannot be used: {cause}.", cure="Nothing was changed. See `responder doctor`."
-        )
+        return LedgerUnavailable(f"the ledger {self.name} cannot be used: {cause}.", cure="See `responder doctor`.")
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from light import PLAY, Light, home_with, take
 from sqlalchemy import select
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
-from sre_responder.errors import EffectFailed, OutcomeUnknown, Refused, ResponderError, StateMoved
+from sre_responder.errors import (
+    EffectFailed,
+    InputError,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    Refused,
+    ResponderError,
+    StateMoved,
+)
+from sre_responder.guard.decide import decide
 from sre_responder.guard.loop import lockout
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, schema
@@ -22,10 +35,14 @@ def home(tmp_path: Path) -> Home:
     return home_with(tmp_path, f"sqlite:///{tmp_path / 'state' / 'ledger.db'}")
 
 
+class Timeout(BaseException):
+    """As Ansible raises it from its alarm, wherever the task is."""
+
+
 class Stuck(Light):
     """A light that fails to turn on, after `half` of it was done or before."""
 
-    def __init__(self, error: ResponderError, *, half: bool) -> None:
+    def __init__(self, error: BaseException, *, half: bool) -> None:
         super().__init__()
         self.error, self.half = error, half
 
@@ -41,6 +58,16 @@ CASES = {
     "it failed and changed nothing": (EffectFailed("no"), False, EffectFailed, "not_improved"),
     "it failed in the middle": (EffectFailed("no"), True, OutcomeUnknown, "unknown"),
     "nobody knows": (OutcomeUnknown("who knows"), False, OutcomeUnknown, "unknown"),
+    "the platform called the input wrong, and nothing was changed": (
+        InputError("no"),
+        False,
+        EffectFailed,
+        "not_improved",
+    ),
+    "the platform called the input wrong in the middle": (InputError("no"), True, OutcomeUnknown, "unknown"),
+    "a fault of our own": (KeyError("no"), False, OutcomeUnknown, "unknown"),
+    "a timeout of the task": (Timeout("1 s"), False, OutcomeUnknown, "unknown"),
+    "a timeout in the middle": (Timeout("1 s"), True, OutcomeUnknown, "unknown"),
 }
 
 
@@ -143,3 +170,107 @@ def test_one_of_two_hosts_that_was_tried_leaves_the_other_to_be_finished(ladder:
     both = {"hosts": ("a", "b"), "run": "run-2"}
     assert told(ladder, WEB, "web", host="a", **both) == "tried"
     assert told(ladder, WEB, "b:web", host="b", **both) == "not_improved"
+
+
+def due(*_arguments: Any) -> None:
+    """The task's own timeout is due now."""
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    time.sleep(0.1)
+
+
+@pytest.fixture
+def timeout() -> Iterator[None]:
+    """A task with a timeout, which goes off when a test says that it is due."""
+
+    def passed(_number: int, _frame: Any) -> None:
+        raise Timeout("1 s")
+
+    before = signal.signal(signal.SIGALRM, passed)
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def limited(home: Home, **deadlines: float) -> Home:
+    policy = home.folder / "policy.yml"
+    policy.write_text(policy.read_text() + yaml.safe_dump({"deadlines": deadlines}))
+    return Home(home.folder, home.ledger_url, home.state)
+
+
+class Hanging(Light):
+    """A light that answers no more while it is planned."""
+
+    def plan(self) -> Change:
+        time.sleep(60)
+        raise AssertionError
+
+
+def outcomes(home: Home) -> list[str | None]:
+    with Ledger(home.ledger_url).transaction(reading=True) as connection:
+        return list(connection.execute(select(schema.attempts.c.outcome)).scalars())
+
+
+def test_planning_that_hangs_is_refused_with_a_sentence(home: Home) -> None:
+    with pytest.raises(Refused, match=r"planning took longer than 0.1 s.*the target answers too slowly"):
+        take(limited(home, plan_seconds=0.1), Hanging())
+    assert outcomes(home) == []
+
+
+def test_an_act_that_hangs_is_ended_and_its_target_frozen(home: Home) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"not done within 0.1 s") as raised:
+        take(limited(home, act_seconds=0.1), Light(lambda: time.sleep(60)))
+    assert (outcomes(home), "responder settle" in raised.value.cure) == (["unknown"], True)
+
+
+@pytest.mark.usefixtures("timeout")
+def test_a_task_that_times_out_in_its_act_is_recorded(home: Home) -> None:
+    def act() -> None:
+        raise Timeout("1 s")
+
+    with pytest.raises(OutcomeUnknown, match="Timeout"):
+        take(home, Light(act))
+    assert outcomes(home) == ["unknown"]
+
+
+@pytest.mark.usefixtures("timeout")
+def test_a_timeout_that_is_due_while_the_guard_decides_changes_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any, **options: Any) -> Any:
+        due()
+        return decide(*arguments, **options)
+
+    monkeypatch.setattr("sre_responder.step.decide", slow)
+    light = Light()
+    with pytest.raises(Timeout):
+        take(home, light)
+    assert (light.on, outcomes(home)) == (False, ["not_done"])
+
+
+@pytest.mark.usefixtures("timeout")
+def test_a_timeout_while_watching_is_recorded(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sre_responder.health.Health.after", due)
+    take(home, Light())
+    assert outcomes(home) == ["not_improved"]  # a homelab notes what was not measured
+
+
+def test_a_ledger_that_is_lost_before_the_act_says_that_nothing_was_changed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_arguments: Any, **_options: Any) -> Any:
+        raise LedgerUnavailable("the ledger is locked.", cure="See `responder doctor`.")
+
+    monkeypatch.setattr("sre_responder.step.decide", lost)
+    with pytest.raises(LedgerUnavailable, match=r"the ledger is locked\. Nothing was changed\. See"):
+        take(home, Light())
+
+
+def test_a_ledger_that_is_lost_after_the_act_does_not_say_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_arguments: Any, **_options: Any) -> Any:
+        raise LedgerUnavailable("the ledger is locked.", cure="See `responder doctor`.")
+
+    monkeypatch.setattr("sre_responder.step._record", lost)
+    with pytest.raises(OutcomeUnknown) as raised:
+        take(home, Light())
+    assert "Nothing was changed" not in str(raised.value) and "responder settle" in str(raised.value)
