@@ -238,6 +238,7 @@ def _step(entry: audit.Entry) -> dict[str, Any]:
         "result": _result(entry),
         "plan": data.get("plan"),
         "gates": [gate["name"] for gate in data.get("gates", [])],
+        "waits": bool(data.get("gates")) and all(gate.get("clears_by_approval") for gate in data["gates"]),
         "stopped": bool(data.get("stopped")),
         "summary": entry.summary,
     }

@@ -146,11 +146,7 @@ def _climb(
                 here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
                 confirm_production=confirm, check=check, on_entry=progress.entry,
             )  # fmt: skip
-        waiting = [
-            step["plan"]
-            for step in outcome.steps
-            if step["result"] == "refused" and set(step["gates"]) <= {"approval", "budget"}
-        ]
+        waiting = [step["plan"] for step in outcome.steps if step["result"] == "refused" and step["waits"]]
         if outcome.exit_code != 3 or not waiting or not patience:
             return outcome
         short = waiting[-1][:12]

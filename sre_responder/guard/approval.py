@@ -50,7 +50,8 @@ def approval(s: Snapshot) -> Gate:
         "drift": [{"field": field, "approved": old, "now": new} for field, old, new in s.drift],
     }
     if s.approved:
-        return Gate("approval", "passed", f"approved by {', '.join(a.person for a in grants)}", evidence)
+        who = ", ".join(a.person for a in grants)
+        return Gate("approval", "passed", f"approved by {who}", evidence, spends_approval=True)
     reason = f"needs {needed} approval{'s'[: needed - 1]} of exactly this plan ({', '.join(why)}); {len(grants)} given"
     if s.commander_missing:
         reason += "; one approver must be incident commander"
@@ -66,4 +67,5 @@ def approval(s: Snapshot) -> Gate:
         if s.commander_missing
         else "an operator or incident commander other than the requester",
         command=s.approve_command,
+        clears_by_approval=True,
     )

@@ -23,14 +23,14 @@ def budget(s: Snapshot) -> Gate:
     if used < limit:
         return Gate("budget", "passed", f"{used} of {limit} automatic actions used", evidence)
     if s.approved:
-        return Gate(
-            "budget", "passed", f"{used} of {limit} automatic actions used; this one a person approved", evidence
-        )
+        reason = f"{used} of {limit} automatic actions used; this one a person approved"
+        return Gate("budget", "passed", reason, evidence, spends_approval=True)
     return Gate(
         "budget",
         "failed",
-        f"all {limit} automatic actions of {severity} are used; a person decides now",
+        f"{severity} allows {limit} automatic actions and all have been used; the next one needs approval",
         evidence,
         clears_by="an approver",
         command=s.approve_command,
+        clears_by_approval=True,
     )

@@ -14,7 +14,6 @@ from sre_responder.approvals.people import Person
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
 from sre_responder.guard import evaluate
-from sre_responder.guard.approval import causes
 from sre_responder.guard.loop import lockout
 from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
@@ -232,18 +231,18 @@ def decide(
             gates = tuple(
                 Gate("target", "failed", unfit, clears_by="an operator") if g.name == "target" else g for g in gates
             )
-        refused = [gate for gate in gates if gate.blocks]
         if plan:
             # The latch of a run is cleared by running again; people are asked for what they alone can clear.
             waits = _approvable(evaluate(replace(picture, halted=None)))
+            gates = gates if waits else tuple(map(_not_yet, gates))
             plans.save(connection, now, plan, request.incident, gates, request.requester, undo, waits)
-        if refused or plan is None or picture.spec is None:
+        if any(gate.blocks for gate in gates) or plan is None or picture.spec is None:
             record_refusal(connection, now, request, gates, plan)
             if earlier is not None and earlier.outcome is None:
                 reason = f"{request.host} was refused, so the remedy is not complete"
                 attempts.end_attempt(connection, now, earlier.id, "not_improved", reason, request.requester)
             return Decision(False, gates, plan)
-        asked = bool(causes(picture)) or any(g.name == "budget" and "approved" in g.reason for g in gates)
+        asked = any(gate.spends_approval for gate in gates)
         used = picture.grants if asked else ()
         attempt = attempts.reserve(
             connection, now, request, plan, symptom=picture.symptom, rung=picture.spec.rung, joined=joined,
@@ -277,7 +276,12 @@ def _frozen(connection: Connection, target: str, request: Request) -> int | None
 def _approvable(gates: Sequence[Gate]) -> bool:
     """A plan waits for people where only they stand in its way."""
     refused = [gate for gate in gates if gate.blocks]
-    return bool(refused) and all(gate.name in ("approval", "budget") for gate in refused)
+    return bool(refused) and all(gate.clears_by_approval for gate in refused)
+
+
+def _not_yet(gate: Gate) -> Gate:
+    """A gate that people clear, while others refuse too: nobody is asked to approve what would be refused all the same."""
+    return replace(gate, command=None) if gate.blocks and gate.clears_by_approval else gate
 
 
 def _unfit_to_join(connection: Connection, request: Request, plan: Plan | None) -> str | None:

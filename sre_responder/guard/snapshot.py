@@ -28,6 +28,10 @@ class Gate:
     clears_by: str | None = None
     clears_at: str | None = None
     command: str | None = None
+    spends_approval: bool = False
+    """Passed because people approved this plan: that approval is used up by it."""
+    clears_by_approval: bool = False
+    """Refused, and people who approve this plan clear it."""
 
     @property
     def blocks(self) -> bool:

@@ -10,8 +10,6 @@ from typing import Literal
 from sre_responder.ledger.audit import Entry
 
 FALSE_BLOCK_SECONDS = 600
-ASKING = frozenset({"approval", "budget"})
-"""Gates that ask a person. A refusal by them alone is a question, not a block."""
 
 Fate = Literal["save", "false_block", "asked_and_approved", "unknown"]
 
@@ -52,7 +50,8 @@ def fate(refusal: Entry, later: Iterable[Entry]) -> Fate:
     A save: the service was healthy before the action was taken. A false block: within ten minutes a person did the same.
     """
     action = refusal.data.get("action")
-    asked = {gate["name"] for gate in refusal.data.get("gates", [])} <= ASKING
+    # A refusal that people clear by an approval is a question, not a block.
+    asked = all(gate.get("clears_by_approval") for gate in refusal.data.get("gates", []))
     for entry in later:
         if entry.type == "action.started" and entry.data.get("action") == action:
             if not entry.data.get("approved_by"):

@@ -17,7 +17,7 @@ from sre_responder import runbook
 from sre_responder.guard.decide import OtherHostAtWork, decide
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home, find
-from sre_responder.ledger import Ledger, attempts, audit, incidents, runs, schema
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, schema
 from sre_responder.plan import Plan
 from sre_responder.runbook import Runbook
 
@@ -183,3 +183,19 @@ def test_of_processes_that_race_for_two_actions_two_win(home: Home, racers: Any)
     won.close()
     won.join_thread()
     assert results == {"allowed": 2, "budget": 4}
+
+
+@pytest.mark.parametrize("also", [False, True], ids=["the approval alone", "another gate too"])
+def test_a_refusal_names_the_command_to_approve_only_where_the_plan_waits(home: Home, also: bool) -> None:
+    """At SEV2 two actions are automatic; the third waits for people, unless something else refuses it as well."""
+    with Ledger(home.ledger_url).transaction() as connection:
+        connection.execute(update(schema.incidents).values(severity="SEV2"))
+    for number in (1, 2):
+        finish(home, ask(home, number))
+    refused = ask(home, 3, **({"problems": ("wrong",)} if also else {}))
+    with Ledger(home.ledger_url).transaction(reading=True) as connection:
+        waiting = [row.digest for row in plans.waiting(connection)]
+    commands = [
+        gate.command for gate in refused.refusals if gate.command and gate.command.startswith("responder approve")
+    ]
+    assert (bool(waiting), bool(commands)) == (not also, not also)

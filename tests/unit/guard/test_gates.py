@@ -288,3 +288,19 @@ def test_closed_off_exactly_when_so_many_stand_within_one_window(times: list[flo
 def test_another_attempt_never_opens_what_was_closed_off(times: list[float], more: float) -> None:
     if closed_off_at(times, 2, 900) is not None:
         assert closed_off_at([*times, more], 2, 900) is not None
+
+
+@pytest.mark.parametrize("name", ["budget", "approval"])
+@pytest.mark.parametrize("approved", [False, True])
+def test_an_approval_is_asked_for_and_spent_by_a_gate_that_says_so_itself(name: str, approved: bool) -> None:
+    asked = snapshot(
+        environment="production", incident=severity("SEV1", "production"), attempts=FOUR,
+        approvals=(approval(), approval(2, person="dan", roles=("incident_commander",))) if approved else (),
+    )  # fmt: skip
+    found = {gate.name: gate for gate in (check(asked) for check in GATES)}
+    assert (found[name].spends_approval, found[name].clears_by_approval) == (approved, not approved)
+
+
+def test_no_other_gate_asks_for_an_approval() -> None:
+    every = [gate for _, _, build in CASES.values() for gate in (check(build()) for check in GATES)]
+    assert {gate.name for gate in every if gate.spends_approval or gate.clears_by_approval} <= {"budget", "approval"}

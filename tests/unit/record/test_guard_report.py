@@ -10,7 +10,13 @@ from sre_responder.ledger.audit import Entry, iso
 from sre_responder.record.guard_report import report
 
 BLOCKED_BY_LOOP = ("gate.blocked", {"action": "restart", "gates": [{"name": "loop"}]})
-ASKED = ("gate.blocked", {"action": "restart", "gates": [{"name": "approval"}, {"name": "budget"}]})
+ASKED = (
+    "gate.blocked",
+    {
+        "action": "restart",
+        "gates": [{"name": "approval", "clears_by_approval": True}, {"name": "budget", "clears_by_approval": True}],
+    },
+)
 HEALTHY = ("action.skipped", {"action": "restart", "reason": "healthy"})
 TRIED = ("action.skipped", {"action": "restart", "reason": "tried"})
 STARTED = ("action.started", {"action": "restart"})
