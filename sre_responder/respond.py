@@ -16,9 +16,10 @@ from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
 from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
-from sre_responder.errors import InputError
+from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
+from sre_responder.lint import findings
 from sre_responder.notify.deliver import deliver
 from sre_responder.record.handoff import handoff
 from sre_responder.runbook import Runbook
@@ -51,15 +52,25 @@ def climb(
     confirm_production: bool = False,
     check: bool = False,
     on_entry: Callable[[audit.Entry], None] = lambda _: None,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run one runbook under the driver until it is healed, refused, stopped or exhausted.
 
-    `on_entry` is called with every new entry of the record: what is shown is what is on the record.
+    `on_entry` is called with every new entry of the record: what is shown is what is on the record. `on_tick` is
+    called several times a second while the run lives.
     """
     home.catalogue.service(service)
     if environment == "production" and not confirm_production:
         raise InputError("environment production needs an explicit confirmation.", cure="Add --confirm-production.")
     id, requester = f"run-{secrets.token_hex(6)}", approval.requester(home.people)
+    if why := _unfit(runbook, check=check):
+        with ledger.transaction() as connection:
+            audit.append(
+                connection, ledger.now(connection), "gate.blocked", requester, f"{runbook.metadata.id} refused: {why.message}",
+                incident=incident, notify="incident_commander", service=service, environment=environment,
+                gates=[{"name": "runbook", "status": "failed", "reason": why.message}],
+            )  # fmt: skip
+        raise why
     folder = home.state / "runs" / id
     with ledger.transaction() as connection:
         now = ledger.now(connection)
@@ -90,15 +101,46 @@ def climb(
         with ledger.transaction(reading=True) as connection:
             word, fresh = watch.look(connection), follower.fresh(connection)
         follower.tell(fresh)
+        on_tick()
         return word
 
-    with ledger.kept_open():
-        ended = run(
-            prepared, watch=watch_and_tell, on_event=lambda _: None, deadline_s=home.policy.run_deadline_minutes * 60
+    climbed, words = _Climb(home, ledger, runbook, id, incident, environment, requester, check), list[str]()
+
+    def keep(event: dict[str, Any]) -> None:
+        if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
+            words.append(str(event.get("event_data", {}).get("res", {}).get("msg", "")))
+
+    try:
+        with ledger.kept_open():
+            seconds = home.policy.run_deadline_minutes * 60
+            ended = run(prepared, watch=watch_and_tell, on_event=keep, deadline_s=seconds)
+        judged, steps = climbed.settled(ended, follower)
+        return climbed.closed(ended, judged, steps)
+    except LedgerUnavailable as error:
+        if check:
+            raise
+        said = f" Its last words: {words[-1]}" if words else ""
+        raise OutcomeUnknown(
+            f"{error.message} The run was ended, and how it ended is not on the record.{said}",
+            cure="Look at the target; once the ledger can be used: responder status",
+        ) from error
+
+
+def _unfit(runbook: Runbook, *, check: bool) -> Refused | None:
+    """Why no task of this runbook may run, guarded or not: a preview may be of one that is not registered yet."""
+    name = runbook.metadata.id
+    if not check and not runbook.registered:
+        return Refused(
+            f"runbook {name} is not registered with digest {runbook.digest[:12]}; no task of it was run.",
+            cure=f"Review it, then: responder runbooks register {name}",
         )
-    climbed = _Climb(home, ledger, runbook, id, incident, environment, requester, check)
-    judged, steps = climbed.settled(ended, follower)
-    return climbed.closed(ended, judged, steps)
+    if found := findings(runbook.folder):
+        lines = "; ".join(f"{one.file}:{one.line}: {one.message}" for one in found[:5])
+        return Refused(
+            f"runbook {name} weakens the guard; no task of it was run: {lines}.",
+            cure=f"responder lint {runbook.folder}",
+        )
+    return None
 
 
 class _Follower:

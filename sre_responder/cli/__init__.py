@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -13,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from sre_responder.cli.output import error_console
+from sre_responder.cli.output import close_streams, error_console, open_streams, print_json
 from sre_responder.errors import ResponderError
 
 MODULES = {
@@ -69,20 +68,28 @@ def _responder() -> None:
 
 
 def main() -> None:
-    """Run one command; a deliberate error is one clear message and its own exit code."""
+    """Run one command. Its exit code is what it did; a result that could not be written makes a 1 of a 0."""
+    open_streams()
+    code = _run()
+    if lost := close_streams():
+        error_console.print(f"The result could not be written: {lost}.", markup=False)
+        code = code or 1
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of one command; a deliberate error is one clear message and its own exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ResponderError as error:
         if "--json" in sys.argv:
-            print(
-                json.dumps(
-                    {"error": error.code, "message": error.message, "cure": error.cure, **error.details}, default=str
-                )
-            )
+            print_json({"error": error.code, "message": error.message, "cure": error.cure, **error.details})
         error_console.print(error.message, style="bold", markup=False, highlight=False)
         if error.cure:
             error_console.print(error.cure, markup=False, highlight=False)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return 1
+    return 0

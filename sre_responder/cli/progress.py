@@ -23,23 +23,53 @@ _MARKS = {
 }
 
 
+_FRAMES = "|/-\\"
+ALIVE_SECONDS = 5
+_DOING = {
+    "run.started": "waiting for the first step",
+    "scope.identified": "measuring the success criterion",
+    "action.started": "{action} is at work",
+    "effect.done": "measuring whether it helped",
+    "action.ended": "measuring the success criterion",
+    "action.skipped": "measuring the success criterion",
+}
+"""What goes on after an entry of the record."""
+
+
 class Progress:
     """Tells each entry of the record as one line on stderr, with the seconds since the run began."""
 
     def __init__(self, runbook: Runbook) -> None:
+        self.doing, self.drawn = "starting", False
         self.rungs = {step.action: ACTIONS[step.action].rung for step in runbook.steps if step.action}
 
     def __enter__(self) -> Progress:
-        self.began = time.monotonic()
+        self.began = self.last = time.monotonic()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._clear()
+
+    def tick(self) -> None:
+        """Show that the run is alive: a spinner on a terminal, a line every few seconds in a pipe."""
+        now = time.monotonic()
+        if error_console.is_terminal:
+            frame = _FRAMES[int(now * 8) % len(_FRAMES)]
+            error_console.print(f"\r[dim]{now - self.began:5.1f}s {frame} {escape(self.doing)}[/]", end="\r")
+            self.drawn = True
+        elif now - self.last >= ALIVE_SECONDS:
+            self._line("·", "dim", "      ", f"still at work: {self.doing}")
+
+    def _clear(self) -> None:
+        if self.drawn:
+            error_console.print(" " * (error_console.width - 1), end="\r")
+            self.drawn = False
 
     def entry(self, entry: Entry) -> None:
         """One line for an entry that a person wants to see."""
+        self.doing = _DOING.get(entry.type, self.doing).format(action=entry.data.get("action", ""))
         data, action = entry.data, str(entry.data.get("action", ""))
         rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
         if entry.type == "action.started":
@@ -67,7 +97,9 @@ class Progress:
             self._line("·", "dim", "      ", entry.summary)
 
     def _line(self, mark: str, style: str, rung: str, text: str) -> None:
-        seconds = time.monotonic() - self.began
+        self._clear()
+        self.last = time.monotonic()
+        seconds = self.last - self.began
         head = f"[dim]{seconds:5.1f}s[/] [{style or 'none'}]{mark}[/] {rung} "
         for number, line in enumerate(
             textwrap.wrap(text, max(error_console.width - 17, 40), break_long_words=False, break_on_hyphens=False)

@@ -144,7 +144,7 @@ def _climb(
         with Progress(runbook) as progress:
             outcome = climb(
                 here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
-                confirm_production=confirm, check=check, on_entry=progress.entry,
+                confirm_production=confirm, check=check, on_entry=progress.entry, on_tick=progress.tick,
             )  # fmt: skip
         waiting = [step["plan"] for step in outcome.steps if step["result"] == "refused" and step["waits"]]
         if outcome.exit_code != 3 or not waiting or not patience:

@@ -172,7 +172,7 @@ def _one(here: Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
         with Progress(runbook) as progress:
             outcome = climb(
                 home, ledger, runbook, incident=number, service=here.service, environment=environment,
-                confirm_production=environment == "production", on_entry=progress.entry,
+                confirm_production=environment == "production", on_entry=progress.entry, on_tick=progress.tick,
             )  # fmt: skip
         waits = [step for step in outcome.steps if step["result"] == "refused"]
         refusals += len(waits)

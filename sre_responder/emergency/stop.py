@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -129,7 +130,8 @@ def standing(
 
 def to_stderr(line: str) -> None:
     """Where the line of a blocked action goes, unless the caller has another way there."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError, AttributeError):  # a reader that went away stops nothing
+        print(line, file=sys.stderr, flush=True)
 
 
 def scope(environment: str | None, service: str | None) -> str:

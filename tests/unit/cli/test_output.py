@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sre_responder import cli
 from sre_responder.cli.output import print_json, say
+from sre_responder.cli.progress import Progress
+from sre_responder.emergency import stop
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused, ResponderError, Stopped
+from sre_responder.runbook import SHIPPED, Runbook
 
 COMMAND = "responder settle haproxy:db1.example.org:/run/haproxy/a-rather-long-folder-name/admin.sock:checkout-backend"
 
@@ -80,3 +87,68 @@ def test_a_result_as_json_is_one_document_never_wrapped(capsys: pytest.CaptureFi
 def test_a_message_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("[bold]opened")
     assert capsys.readouterr() == ("", "[bold]opened\n")
+
+
+class Gone(io.StringIO):
+    """A stream whose reader went away, or whose disk is full."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+BROKEN = [
+    BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ValueError("closed"),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=["gone", "full", "closed"])
+def test_a_message_that_nobody_can_read_stops_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone(error))
+    say("still at work")
+    stop.to_stderr("stopped")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [(BROKEN[0], 0, 0), (BROKEN[1], 0, 1), (BROKEN[1], 6, 6), (BROKEN[2], 3, 3)],
+)
+def test_what_was_done_decides_the_exit_code_and_a_lost_result_makes_a_one_of_a_zero(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, expected: int
+) -> None:
+    def done() -> None:
+        print_json({"ending": "x"})
+        sys.exit(code)
+
+    monkeypatch.setattr(cli, "app", done)
+    monkeypatch.setattr(sys, "stdout", Gone(error))
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == expected
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"), [("> /dev/full", 1), (">&-", 0), ("2>&-", 0), ("| true", 0), ("2>&1 | true", 0)]
+)
+def test_a_real_command_with_a_lost_output_has_no_traceback(tmp_path: Path, redirected: str, code: int) -> None:
+    command = f"set -o pipefail; {Path(sys.executable).parent}/responder policy schema {redirected}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
+def test_a_run_that_is_watched_in_a_pipe_shows_that_it_is_alive(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 3.0, 6.0, 6.0, 7.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True)) as progress:
+        for _ in range(3):
+            progress.tick()
+    assert capsys.readouterr().err.splitlines() == ["  6.0s ·        still at work: starting"]
