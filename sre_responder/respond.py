@@ -215,7 +215,7 @@ class _Climb:
             if ending.exit_code not in (0, 3, 4):
                 audit.append(
                     connection, now, "handoff.made", self.requester, f"handed over: {message}", incident=self.incident,
-                    notify="on_call", handoff=handoff(connection, self.home, self.incident),
+                    notify="on_call", handoff=handoff(connection, self.home, self.incident).as_dict(),
                 )  # fmt: skip
             runs.end(
                 connection, now, self.id, ending.word, self.requester, f"{self.runbook.metadata.id}: {message}",

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import plain
 from sre_responder.ledger import audit
 from sre_responder.record.handoff import handoff as describe
 
@@ -29,17 +30,10 @@ def handoff(call: Call) -> dict[str, Any]:
     """The hand-off from the record; on the record too, unless the last rung healed or this is a dry run."""
     with call.ledger.transaction() as connection:
         found = describe(connection, call.home, call.incident)
-        helped = any(row.endswith(": improved") for row in found["tried"][-1:])
-        if not call.check and not helped and found["tried"]:
-            now = call.ledger.now(connection)
+        if not call.check and found.tried and not found.helped:
             audit.append(
-                connection,
-                now,
-                "handoff.made",
-                call.requester,
-                f"the ladder of {call.incident} is at its end; a person takes over",
-                incident=call.incident,
-                notify="on_call",
-                handoff=found,
-            )
-    return {"handoff": found}
+                connection, call.ledger.now(connection), "handoff.made", call.requester,
+                f"the ladder of {call.incident} is at its end; a person takes over", incident=call.incident, notify="on_call",
+                handoff=found.as_dict(),
+            )  # fmt: skip
+    return {"handoff": plain(found.as_dict())}

@@ -23,7 +23,7 @@ from sre_responder.ledger import archive, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
 from sre_responder.record import anchor, guard_report
-from sre_responder.record.handoff import handoff, lines
+from sre_responder.record.handoff import Handover, Tried, handoff
 
 incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
 audit = typer.Typer(no_args_is_help=True, help="The hash-chained record.")
@@ -86,13 +86,40 @@ def show(number: Number, json: Json = False) -> None:
         row = incidents.get(connection, names.incident(number))
         if row is None:
             raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
-        found = {"incident": dict(row._mapping), "handoff": handoff(connection, here.home, number)}
+        found = handoff(connection, here.home, number)
     if json:
-        print_json(found)
+        print_json({"incident": dict(row._mapping), "handoff": found.as_dict()})
         return
     console.print(f"{row.id} {row.status} {row.severity} {row.service} in {row.environment}: {row.title}", markup=False)
-    for line in lines(found["handoff"]):
+    for line in lines(found):
         console.print(f"  {line}", markup=False)
+
+
+OUTCOMES = {
+    None: "not finished",
+    "improved": "improved",
+    "not_improved": "did not help",
+    "unknown": "outcome unknown",
+    "unmeasured": "was interrupted; whether it helped was never measured",
+}
+
+
+def lines(found: Handover) -> list[str]:
+    """A handover as text, one fact a line."""
+    facts = {
+        "tried": [line for one in found.tried for line in _tried(one)],
+        "changed": [f"{one.target}, now {jsonlib.dumps(one.now)}" for one in found.changed],
+        **{name: list(getattr(found, name)) for name in ("frozen", "held", "contained", "running")},
+        "next": [found.next],
+        "undo": list(found.undo),
+    }
+    return [f"{name}: {item}" for name, items in facts.items() for item in items or ["none"]]
+
+
+def _tried(one: Tried) -> list[str]:
+    where = ", ".join(one.targets) or "an unknown target"
+    head = f"{one.action} on {where} (rung {one.rung}, attempt {one.attempt}): {OUTCOMES.get(one.outcome, one.outcome)}"
+    return [head, *(f"  to try again: {command}, then run the runbook again" for command in one.again)]
 
 
 @incident.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import psutil
@@ -48,6 +48,12 @@ def of_incident(connection: Connection, incident: str) -> tuple[Attempt, ...]:
     """Attempts of an incident, oldest first."""
     query = select(attempts).where(attempts.c.incident == incident, MADE)
     return _facts(connection, query.order_by(attempts.c.started_at))
+
+
+def numbered(connection: Connection, numbers: Collection[int]) -> tuple[Attempt, ...]:
+    """The attempts of these numbers, oldest first."""
+    query = select(attempts).where(attempts.c.id.in_(numbers), MADE)
+    return _facts(connection, query.order_by(attempts.c.started_at)) if numbers else ()
 
 
 def rollbacks(connection: Connection, environment: str, limit: int = 50) -> tuple[Attempt, ...]:

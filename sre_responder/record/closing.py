@@ -31,7 +31,7 @@ def close(home: Home, ledger: Ledger, incident: str, who: str, *, agreed: str = 
             raise InputError(f"incident {incident} is not open.", cure="See `responder incident list`.")
         attempts.reap(connection, now)
         found = handoff(connection, home, incident)
-        standing = [f"{name}: {', '.join(found[name])}" for name in STANDING if found[name]]
+        standing = [f"{name}: {', '.join(those)}" for name in STANDING if (those := getattr(found, name))]
         if standing or differing:
             agree = f"Let Git say what runs, or say that it does: responder incident close {incident} --agreed HOW"
             raise Refused(

@@ -1,56 +1,117 @@
-"""The hand-off: what was tried, what changed, what is locked or contained, what still runs, and the next safest command."""
+"""The handover: what was tried, what changed, what is locked or contained, what still runs, and the next safest command."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
+from sre_responder.guard.loop import allow, lockout
+from sre_responder.guard.snapshot import Attempt
 from sre_responder.home import Home
-from sre_responder.ledger import attempts, plans, runs
+from sre_responder.ledger import attempts, audit, plans, runs
 
 
-def handoff(connection: Connection, home: Home, incident: str) -> dict[str, Any]:
-    """Everything that the person who takes over needs, from the record."""
-    tried = attempts.of_incident(connection, incident)
-    rows = {attempt.id: attempts.effects_of(connection, attempt.id) for attempt in tried}
+@dataclass(frozen=True)
+class Tried:
+    """One attempt: what was done, on what, at which rung, and what came of it.
+
+    `outcome` is improved, not_improved, unknown, unmeasured (interrupted and settled, but its effect was never measured), or None
+    while it runs. `again` are the commands after which the runbook takes it once more.
+    """
+
+    attempt: int
+    action: str
+    targets: tuple[str, ...]
+    rung: int
+    outcome: str | None
+    again: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A target that is not as it was, and how it was last observed."""
+
+    target: str
+    now: Any
+
+
+@dataclass(frozen=True)
+class Handover:
+    """Everything that the person who takes over needs."""
+
+    tried: tuple[Tried, ...]
+    changed: tuple[Changed, ...]
+    frozen: tuple[str, ...]
+    held: tuple[str, ...]
+    contained: tuple[str, ...]
+    running: tuple[str, ...]
+    next: str
+    undo: tuple[str, ...]
+
+    @property
+    def helped(self) -> bool:
+        """Whether the last remediation improved the service; containment is none."""
+        remediations = [one for one in self.tried if one.rung > 0]
+        return bool(remediations) and remediations[-1].outcome == "improved"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def handoff(connection: Connection, home: Home, incident: str) -> Handover:
+    """The handover of an incident, from the record alone."""
+    mine = attempts.of_incident(connection, incident)
+    tried = {attempt.id: attempt for attempt in (*_earlier(connection, incident), *mine)}
+    rows = {attempt.id: attempts.effects_of(connection, attempt.id) for attempt in mine}
     effects = [row for found in rows.values() for row in found]
-    frozen = [row.target for row in effects if row.state == "unknown"]
+    frozen = tuple(row.target for row in effects if row.state == "unknown" and row.undone_at is None)
     waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
     changed = [row for row in effects if row.state in ("done", "unknown") and row.undone_at is None]
-    still = [row for row in runs.standing(connection) if row.incident == incident]
-    return {
-        "tried": [f"{a.action} (rung {a.rung}): {a.outcome or 'not finished'}" for a in tried],
-        "changed": [{"target": row.target, "now": json.loads(row.observed or "null")} for row in changed],
-        "frozen": frozen,
-        "held": [row.target for row in attempts.held(connection) if row.attempt in rows],
-        "contained": [row.target for row in attempts.contained(connection) if row.attempt in rows],
-        "running": [f"run {row.id} on {row.machine} (pid {row.pid})" for row in still],
-        "next": _next(incident, frozen, waiting),
-        "undo": [
+    return Handover(
+        tried=tuple(_tried(attempt) for attempt in sorted(tried.values(), key=lambda attempt: attempt.id)),
+        changed=tuple(Changed(row.target, json.loads(row.observed or "null")) for row in changed),
+        frozen=frozen,
+        held=tuple(row.target for row in attempts.held(connection) if row.attempt in rows),
+        contained=tuple(row.target for row in attempts.contained(connection) if row.attempt in rows),
+        running=tuple(
+            f"run {row.id} on {row.machine} (pid {row.pid})"
+            for row in runs.standing(connection)
+            if row.incident == incident
+        ),
+        next=_next(incident, frozen, waiting),
+        undo=tuple(
             f"responder undo {row.attempt}  # or: ansible-playbook {home.state / 'undo' / (row.plan + '.yml')}"
             for row in changed
             if plans.undoable(connection, row.plan)
-        ],
-    }
+        ),
+    )
 
 
-def _next(incident: str, frozen: list[str], waiting: list[str]) -> str:
+def _earlier(connection: Connection, incident: str) -> tuple[Attempt, ...]:
+    """Attempts under other numbers for which a step of this incident was skipped as tried."""
+    skipped = audit.entries(connection, incident=incident, type="action.skipped")
+    numbers = {int(entry.data["attempt"]) for entry in skipped if entry.data.get("attempt")}
+    return attempts.numbered(connection, numbers)
+
+
+def _tried(attempt: Attempt) -> Tried:
+    """An attempt as it is handed over. What did not help is skipped from now on, unless a person allows another one."""
+    again: tuple[str, ...] = ()
+    if attempt.outcome == "not_improved" and attempt.rung > 0:
+        again = tuple(allow(lockout(attempt.symptom, attempt.action, target)) for target in attempt.targets)
+    elif attempt.outcome == "unknown":
+        again = tuple(f"responder settle {shlex.quote(target)}" for target in attempt.targets)
+    return Tried(attempt.id, attempt.action, attempt.targets, attempt.rung, attempt.outcome, again)
+
+
+def _next(incident: str, frozen: tuple[str, ...], waiting: list[str]) -> str:
     """The next safest command: settle what is unknown, then decide what waits, else look."""
     if frozen:
-        return f"responder settle {frozen[0]}"
+        return f"responder settle {shlex.quote(frozen[0])}"
     if waiting:
         return f"responder approve {waiting[0]}"
     return f"responder timeline {incident}"
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """A hand-off as text, one fact a line."""
-    rows = []
-    for name, value in found.items():
-        items = value if isinstance(value, list) else [value]
-        rows += [f"{name}: {item if isinstance(item, str) else json.dumps(item)}" for item in items] or [
-            f"{name}: nothing"
-        ]
-    return rows

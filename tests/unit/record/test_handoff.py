@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from sre_responder.cli.record import lines
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, plans, runs
 from sre_responder.plan import Plan
-from sre_responder.record.handoff import handoff, lines
+from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
-EMPTY: dict[str, Any] = {
-    "tried": [], "changed": [], "frozen": [], "held": [], "contained": [], "running": [], "next": "responder timeline INC-1234", "undo": [],
-}  # fmt: skip
+EMPTY = Handover((), (), (), (), (), (), "responder timeline INC-1234", ())
 
 
 def plan(target: str, action: str = "release_rollback") -> Plan:
@@ -53,7 +52,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path, "sqlite://", tmp_path / "state")
 
 
-def found(ledger: Ledger, home: Home, incident: str = "INC-1234") -> dict[str, Any]:
+def found(ledger: Ledger, home: Home, incident: str = "INC-1234") -> Handover:
     with ledger.transaction(reading=True) as connection:
         return handoff(connection, home, incident)
 
@@ -65,30 +64,31 @@ def test_an_incident_without_actions_hands_over_nothing_but_where_to_look(ledger
 def test_what_was_tried_and_changed_is_told_with_its_undo(ledger: Ledger, home: Home) -> None:
     number, made = attempted(ledger, "release:/app", "done", "not_improved")
     told = found(ledger, home)
-    assert told["tried"] == ["release_rollback (rung 3): not_improved"]
-    assert told["changed"] == [{"target": "release:/app", "now": {"release": "1"}}]
-    assert told["undo"] == [f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml"]
+    again = "responder acknowledge s:release_rollback:release:/app"
+    assert told.tried == (Tried(number, "release_rollback", ("release:/app",), 3, "not_improved", (again,)),)
+    assert told.changed == (Changed("release:/app", {"release": "1"}),)
+    assert told.undo == (f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml",)
 
 
 @pytest.mark.parametrize("state", ["failed", "not_done"])
 def test_what_changed_nothing_needs_no_undo(ledger: Ledger, home: Home, state: str) -> None:
     attempted(ledger, "release:/app", state, "not_improved")
     told = found(ledger, home)
-    assert (told["changed"], told["undo"], len(told["tried"])) == ([], [], 1)
+    assert (told.changed, told.undo, len(told.tried)) == ((), (), 1)
 
 
 def test_a_frozen_target_is_told_and_settling_it_is_the_next_safest_command(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "unknown", "unknown")
     told = found(ledger, home)
-    assert (told["frozen"], told["next"]) == (["release:/app"], "responder settle release:/app")
+    assert (told.frozen, told.next) == (("release:/app",), "responder settle release:/app")
 
 
 def test_what_is_under_way_is_told_as_held_and_running(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", None, None)
     told = found(ledger, home)
-    assert told["tried"] == ["release_rollback (rung 3): not finished"]
-    assert told["held"] == ["release:/app"]
-    [running] = told["running"]
+    assert [one.outcome for one in told.tried] == [None]
+    assert told.held == ("release:/app",)
+    [running] = told.running
     assert running.startswith("run run-1 on ") and "(pid " in running
 
 
@@ -96,26 +96,26 @@ def test_a_run_that_ended_is_not_told_as_running(ledger: Ledger, home: Home) -> 
     attempted(ledger, "release:/app", "done", "improved")
     with ledger.transaction() as connection:
         runs.end(connection, 9.0, "run-1", "healed", "dana", "healed")
-    assert found(ledger, home)["running"] == []
+    assert found(ledger, home).running == ()
 
 
 def test_what_is_contained_is_told(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "haproxy:x:checkout", "done", "improved", contains=True)
-    assert found(ledger, home)["contained"] == ["haproxy:x:checkout"]
+    assert found(ledger, home).contained == ("haproxy:x:checkout",)
 
 
 def test_a_plan_that_waits_is_to_be_decided_next(ledger: Ledger, home: Home) -> None:
     waiting = plan("release:/app")
     with ledger.transaction() as connection:
         plans.save(connection, 1.0, waiting, "INC-1234", [], "dana", "", True)
-    assert found(ledger, home)["next"] == f"responder approve {waiting.short}"
+    assert found(ledger, home).next == f"responder approve {waiting.short}"
 
 
 def test_what_is_unknown_is_settled_before_anything_new_is_approved(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "unknown", "unknown")
     with ledger.transaction() as connection:
         plans.save(connection, 1.0, plan("release:/other"), "INC-1234", [], "dana", "", True)
-    assert found(ledger, home)["next"] == "responder settle release:/app"
+    assert found(ledger, home).next == "responder settle release:/app"
 
 
 def test_another_incidents_matters_are_not_handed_over(ledger: Ledger, home: Home) -> None:
@@ -126,10 +126,44 @@ def test_another_incidents_matters_are_not_handed_over(ledger: Ledger, home: Hom
     assert found(ledger, home) == EMPTY
 
 
-def test_as_text_every_fact_has_a_line_and_nothing_is_said_of_what_there_is_none(ledger: Ledger, home: Home) -> None:
+def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "done", "not_improved")
     text = lines(found(ledger, home))
-    assert 'changed: {"target": "release:/app", "now": {"release": "1"}}' in text
-    assert "frozen: nothing" in text
+    assert 'changed: release:/app, now {"release": "1"}' in text
+    assert "tried: release_rollback on release:/app (rung 3, attempt 1): did not help" in text
+    assert "frozen: none" in text
     assert "next: responder timeline INC-1234" in text
-    assert len(text) == len(EMPTY)
+    assert {line.split(":")[0] for line in text} == {field.name for field in fields(Handover)}
+
+
+def test_what_was_tried_under_another_number_and_skipped_here_is_handed_over(ledger: Ledger, home: Home) -> None:
+    number, _ = attempted(ledger, "release:/app", "done", "not_improved", incident="INC-9999")
+    with ledger.transaction() as connection:
+        audit.append(
+            connection, 4.0, "action.skipped", "dana", "skipped", incident="INC-1234", reason="tried", attempt=number
+        )
+    told = found(ledger, home)
+    assert ([one.attempt for one in told.tried], told.helped, told.changed) == ([number], False, ())
+
+
+@pytest.mark.parametrize(
+    ("became", "outcome"), [("done", "unmeasured"), ("cut_short", "unmeasured"), ("not_done", None)]
+)
+def test_what_was_interrupted_and_never_measured_is_not_said_not_to_have_helped(
+    ledger: Ledger, home: Home, became: str, outcome: str | None
+) -> None:
+    number, _ = attempted(ledger, "release:/app", "unknown", "unknown")
+    with ledger.transaction() as connection:
+        [row] = attempts.effects_of(connection, number)
+        attempts.end_effect(connection, 5.0, row.id, became)
+        attempts.settle(connection, number)
+    told = found(ledger, home)
+    assert [one.outcome for one in told.tried] == ([outcome] if outcome else [])
+    assert not any("did not help" in line for line in lines(told))
+
+
+def test_containment_last_does_not_hide_that_the_remediation_did_not_help(ledger: Ledger, home: Home) -> None:
+    one = Tried(1, "supervisor_restart", ("web",), 2, "not_improved")
+    drained = Tried(2, "haproxy_drain", ("edge",), 0, "improved")
+    assert not replace(EMPTY, tried=(one, drained)).helped
+    assert replace(EMPTY, tried=(one, replace(one, outcome="improved"), drained)).helped
