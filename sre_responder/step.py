@@ -35,7 +35,7 @@ from sre_responder.guard.decide import (
     symptom,
 )
 from sre_responder.guard.loop import lockout
-from sre_responder.guard.snapshot import Gate, Request, StopFact
+from sre_responder.guard.snapshot import Attempt, Gate, Request, StopFact
 from sre_responder.health import Health
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
@@ -92,7 +92,7 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
             if verdict.state == "healthy":
                 return _skip(ledger, step, "healthy", verdict.reason, measured=state)
     change, plan, problem = _plan(home, step, spec, effect)
-    if state is not None and plan is not None and (tried := _tried(home, ledger, step, plan)):
+    if state is not None and (tried := _tried(home, ledger, step, plan)):
         return _skip_tried(ledger, step, plan, tried, state)
     if problem:
         request = replace(request, problems=(*request.problems, problem))
@@ -153,10 +153,11 @@ def _begun(ledger: Ledger, request: Request) -> bool:
         return attempts.of_task(connection, request.run, request.task) is not None
 
 
-def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan) -> int | None:
+def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan | None) -> Attempt | None:
     """The last attempt at this remediation of this target, where it was carried out, measured, and did not help.
 
-    Since the symptom was healthy, that is. A person may allow another one, and the ladder does where the runbook has this step
+    Since the symptom was healthy, that is. Where no plan can be made any more, as behind a rollback that was done, it is the last
+    attempt that this very step made. A person may allow another one, and the ladder does where the runbook has this step
     behind a more invasive one, as a restart behind a rollback, which was taken since.
     """
     request, book = step.request, step.runbook
@@ -171,21 +172,27 @@ def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan) -> int | None:
             for attempt in attempts.of_symptom(connection, name, incidents.recovered_at(connection, name))
             if attempt.outcome in ("improved", "not_improved") and attempts.carried_out(connection, attempt.id)
         ]
-        mine = [a for a in made if a.action == request.action and a.acted_on(plan.target)]
+        mine = [
+            attempt
+            for attempt in made
+            if attempt.action == request.action
+            and (attempt.acted_on(plan.target) if plan else attempt.step == request.step)
+        ]
         if not mine or mine[-1].outcome == "improved":
             return None
-        lock = lockout(name, request.action, plan.target)
-        allowed = acknowledged(connection, now, home, request, [lock]).get(lock, 0.0)
-    last = mine[-1]
+        last = mine[-1]
+        locks = [lockout(name, request.action, target) for target in ((plan.target,) if plan else last.targets)]
+        allowed = max(acknowledged(connection, now, home, request, locks).values(), default=0.0)
     since = [a for a in made if a.started_at > last.started_at and a.rung > last.rung and a.step in before]
-    return None if since or allowed > last.started_at else last.id
+    return None if since or allowed > last.started_at else last
 
 
-def _skip_tried(ledger: Ledger, step: Step, plan: Plan, attempt: int, state: str) -> dict[str, Any]:
+def _skip_tried(ledger: Ledger, step: Step, plan: Plan | None, attempt: Attempt, state: str) -> dict[str, Any]:
     """Leave out what did not help. Where the task has other hosts, they need not wait for this one."""
-    because = f"attempt {attempt} on {plan.target} did not help"
+    target = plan.target if plan else ", ".join(attempt.targets)
+    because = f"attempt {attempt.id} on {target} did not help"
     noted = plan if len(step.request.hosts) > 1 else None
-    return _skip(ledger, step, "tried", because, plan=noted, attempt=attempt, target=plan.target, measured=state)
+    return _skip(ledger, step, "tried", because, plan=noted, attempt=attempt.id, target=target, measured=state)
 
 
 def _skip(

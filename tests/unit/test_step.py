@@ -274,3 +274,21 @@ def test_a_ledger_that_is_lost_after_the_act_does_not_say_so(home: Home, monkeyp
     with pytest.raises(OutcomeUnknown) as raised:
         take(home, Light())
     assert "Nothing was changed" not in str(raised.value) and "responder settle" in str(raised.value)
+
+
+class Spent(Light):
+    """A light that cannot be planned any more, as a rollback behind which no release is left."""
+
+    def plan(self) -> Change:
+        raise InputError("no release is left before this one")
+
+
+def test_a_step_that_did_not_help_and_cannot_be_planned_any_more_is_left_out(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    assert take(ladder, Spent(), WEB, run="run-2")["skip_reason"] == "tried"
+
+
+def test_a_step_that_was_never_taken_and_cannot_be_planned_is_refused(ladder: Home) -> None:
+    told(ladder, WEB, "web")
+    with pytest.raises(Refused, match="no release is left"):
+        take(ladder, Spent(), SHOP, run="run-2")
