@@ -131,3 +131,18 @@ def test_module_defaults_cannot_bring_an_unknown_option(world: Any) -> None:
     done = world.play()
     assert (world.release, world.started()) == ("2", 0), done.stdout
     assert "no option gates" in world.refusals()
+
+
+def test_a_timeout_of_the_task_leaves_no_attempt_without_an_end(world: Any) -> None:
+    """It acts, and Ansible's alarm goes off while the criterion is watched: the record says so at once, reaped by nobody."""
+
+    def change(play: dict[str, Any]) -> None:
+        play["vars"]["runbook"]["success"]["watch_s"] = 60
+        play["tasks"][1]["timeout"] = 8
+
+    world.write(change)
+    done = world.play()
+    assert done.returncode != 0
+    ended = world.entries("action.ended")
+    assert (world.started(), [entry.data["outcome"] for entry in ended]) == (1, ["unknown"]), done.stdout
+    assert "watching was cut off" in ended[0].summary
