@@ -45,6 +45,11 @@ def deadline(seconds: float | None) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)))
 
 
+def remaining() -> float | None:
+    """The seconds until this process is interrupted; None if it is not."""
+    return signal.getitimer(signal.ITIMER_REAL)[0] or None
+
+
 _HELD: list[tuple[Any, list[int]]] = []
 """The handlers of alarms that are held back, and the alarms that came meanwhile."""
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,15 @@ def canonical(value: Any) -> str:
 COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}
 """What an approval is for; anything of it that changes voids the approval. `after` is among it because `to: previous` may come
 to mean another version."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a target cannot be changed yet, though nobody holds it: it is still settling, or it may not lose anything now."""
+
+    reason: str
+    until: str | None = None
+    """When that ends by itself, if that is known."""
 
 
 class Plan(BaseModel):
@@ -42,6 +52,7 @@ class Plan(BaseModel):
     diff: dict[str, Any] = {}
     evidence: dict[str, Any] = {}
     busy: str | None = None
+    wait: Wait | None = None
     capacity: float | None = None
 
     @property

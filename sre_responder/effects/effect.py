@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sre_responder.plan import Wait
+
 
 @dataclass(frozen=True)
 class Change:
     """What an effect would change: the resolved target, its state before and after, and how to undo it.
 
+    `busy` names who else changes the target, `wait` says why it must be waited for though nobody does.
     `before` holds only what identifies the state; gauges and ages stand in `evidence`, for they move by themselves.
     """
 
@@ -23,6 +26,7 @@ class Change:
     undo_note: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
     busy: str | None = None
+    wait: Wait | None = None
     capacity: float | None = None
     diff: dict[str, Any] = field(default_factory=dict)
 

@@ -10,8 +10,9 @@ from typing import Any
 import jmespath
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.rollout import live, trouble
-from sre_responder.effects.kubernetes.workload import Workload, condition, find, rolled_out
+from sre_responder.effects.kubernetes.pod import ready, restarts
+from sre_responder.effects.kubernetes.rollout import denied, failing, live
+from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
 from sre_responder.errors import ResponderError
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import Sample
@@ -33,8 +34,10 @@ def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
         return Sample(at, None, f"{facts['workload']} is scaled to zero: nothing can be measured", latency_ms=latency)
     if not isinstance(value, bool):
         return Sample(at, None, f"{expect} gave {value!r}, neither true nor false", latency_ms=latency, value=value)
-    told = ", ".join(f"{name} {facts[name]}" for name in ("desired", "available", "failing", "restarts"))
-    return Sample(at, value, f"{facts['workload']}: {told}", latency_ms=latency, value=value)
+    counted = ", ".join(f"{name} {facts[name]}" for name in ("desired", "available", "failing", "restarts"))
+    notes = [*(() if facts["rolled_out"] else ("not rolled out",)), *facts["reasons"]]
+    reason = f"{facts['workload']}: {counted}" + (f" ({'; '.join(notes)})" if notes else "")
+    return Sample(at, value, reason, latency_ms=latency, value=value)
 
 
 def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False) -> dict[str, Any]:
@@ -43,18 +46,20 @@ def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False)
     api = connect(arguments)
     workload = find(api, arguments)
     found = live(api, workload)
-    reasons = sorted({why for pod in found if (why := trouble(pod))})
+    troubles = failing(workload, found)
+    refused = denied(api, workload)
+    reasons = sorted({*(trouble.text for trouble in troubles.values()), *((refused,) if refused else ())})
     since = datetime.now(UTC) - timedelta(seconds=window_s)
     return {
         "workload": str(workload.resource),
         "desired": workload.replicas,
         "available": workload.available,
         "rolled_out": rolled_out(workload),
-        "ready": sum(condition(pod, "Ready").get("status") == "True" for pod in found),
-        "failing": sum(trouble(pod) is not None for pod in found),
+        "ready": sum(map(ready, found)),
+        "failing": len(troubles),
         "reasons": reasons,
         **({"events": _warned(api, workload, found, since)} if events else {}),
-        "restarts": sum(_restarted(container, since) for pod in found for container in _containers(pod)),
+        "restarts": sum(restarts(pod, since) for pod in found),
     }
 
 
@@ -74,12 +79,3 @@ def _last(event: Document) -> datetime:
     """When it was seen last; who wrote it decides by which field that is told."""
     told = (event.get("series") or {}).get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
     return datetime.fromisoformat(told or event["metadata"]["creationTimestamp"])
-
-
-def _containers(pod: Document) -> list[Document]:
-    return list((pod.get("status") or {}).get("containerStatuses") or ())
-
-
-def _restarted(container: Document, since: datetime) -> bool:
-    ended = ((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
-    return ended is not None and datetime.fromisoformat(ended.replace("Z", "+00:00")) >= since

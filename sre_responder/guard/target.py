@@ -18,6 +18,12 @@ def target(s: Snapshot) -> Gate:
         return Gate("target", "failed", reason, evidence, "the end of that attempt", command="responder status")
     if s.plan.busy:
         return Gate(
-            "target", "failed", f"someone else is at work here: {s.plan.busy}", evidence, "the end of that work"
+            "target",
+            "failed",
+            f"something else is already changing this target: {s.plan.busy}",
+            evidence,
+            "the end of that work",
         )
+    if wait := s.plan.wait:
+        return Gate("target", "failed", wait.reason, evidence, "its end", clears_at=wait.until)
     return Gate("target", "passed", "nobody else holds this target", evidence)

@@ -11,7 +11,7 @@ import yaml
 
 from sre_responder import runbook
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.rollout import pods, trouble
+from sre_responder.effects.kubernetes.rollout import troubles
 from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.ledger import Ledger
@@ -62,7 +62,7 @@ def release_bad(where: Mapping[str, Any]) -> None:
     place = "/spec/template/spec/containers/0/image"
     api.patch(WORKLOAD, [{"op": "replace", "path": place, "value": BAD}])
     until = time.monotonic() + READY_SECONDS
-    while not any(trouble(pod) for pod in pods(api, find(api, arguments(where)))):
+    while not troubles(api, find(api, arguments(where))):
         if time.monotonic() > until:
             raise EffectFailed(f"no pod of {BAD} failed within {READY_SECONDS} s.", cure="Look at its pods.")
         time.sleep(0.2)

@@ -27,8 +27,6 @@ from sre_responder.runbook import PLAYBOOK
 from sre_responder.step import Step, perform
 from sre_responder.watch import Watch
 
-DEADLINE_SECONDS = 300
-
 
 def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: bool) -> list[str]:
     """Restore the state before an attempt on every host that it changed; gives the targets.
@@ -130,7 +128,9 @@ class _Capsule:
             here = self.home.state / "runs" / self.run / str(self.row.id)
             prepared = prepare(self.run, Path(folder), here, {}, self.home.inventory, os.environ)
             watch = Watch(self.home, self.ledger, self.run, self.undone.environment, self.undone.service)
-            ended = run(prepared, watch=watch, on_event=lambda _: None, deadline_s=DEADLINE_SECONDS)
+            ended = run(
+                prepared, watch=watch, on_event=lambda _: None, deadline_s=self.home.policy.rollbacks.deadline_seconds
+            )
         if ended.reason != "finished" or ended.rc != 0:
             raise EffectFailed(
                 f"the undo playbook ended with {ended.rc} ({ended.reason}).", cure=f"Read {here}/artifacts/run/stdout."

@@ -63,7 +63,7 @@ def test_the_failing_pod_goes_and_another_serves_in_its_place(shop: Shop, kind: 
     well = pods(shop)
     sick = well.pop(fail(shop, min(well)))
     change = planned(shop)
-    assert (change.before, change.after, change.busy) == ({"pods": [sick]}, {"pods": []}, None)
+    assert (change.before, change.after, change.busy or change.wait) == ({"pods": [sick]}, {"pods": []}, None)
     assert "CrashLoopBackOff" in str(change.evidence["pods"])
     assert sick in pods(shop).values(), "the plan is a dry run"
     assert EVICT.became(change, EVICT.read(shop.arguments)) == "not_done"
@@ -147,7 +147,7 @@ def test_a_disruption_budget_is_told_as_that_and_nothing_is_deleted_around_it(sh
     name = min(pods(shop))
     change, before = planned(shop, pod=name), pods(shop)
     budget(shop)
-    assert "The disruption budget keep needs 2 healthy pods and has 2 currently" in str(planned(shop, pod=name).busy)
+    assert "The disruption budget keep needs 2 healthy pods and has 2 currently" in str(planned(shop, pod=name).wait)
     words = r"cannot create eviction of Pod shop-\S+: a PodDisruptionBudget holds it: The disruption budget keep .*Wait until"
     with pytest.raises(EffectFailed, match=words):
         act(shop, change, pod=name)
@@ -176,7 +176,7 @@ def test_a_budget_that_holds_only_the_last_one_is_told_with_those_that_went(shop
     shop.kubectl("create", "pdb", "keep", "--selector=keep=yes", "--min-available=1")
     wait_until(lambda: shop.cluster.get("pdb", "keep", "-n", shop.namespace)["status"].get("expectedPods"), "it counts")
     with pytest.raises(
-        EffectFailed, match=f"evicted: {first}; and then: .*eviction of Pod {last}: .*budget keep needs 1"
+        EffectFailed, match=f"evicted: {first}, and then: .*eviction of Pod {last}: .*budget keep needs 1"
     ):
         act(shop, change)
     assert (first in pods(shop), last in pods(shop)) == (False, True)
@@ -188,7 +188,7 @@ def test_two_budgets_for_one_pod_are_told_for_the_api_knows_no_way(shop: Shop) -
     for name in ("keep", "too"):
         budget(shop, name, "1")
     name = min(pods(shop))
-    assert "more than one PodDisruptionBudget" in str(planned(shop, pod=name).busy)
+    assert "more than one PodDisruptionBudget" in str(planned(shop, pod=name).wait)
     assert name in pods(shop)
 
 
@@ -196,7 +196,7 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
     shop.release("1")
     shop.apply("slow-2")
     wait_until(lambda: shop.states("slow-2"), "the rollout begins")
-    assert "is rolling out" in str(planned(shop, pod=min(pods(shop))).busy)
+    assert "is rolling out" in str(planned(shop, pod=min(pods(shop))).wait)
 
 
 def recover(shop: Shop, pod: str) -> None:

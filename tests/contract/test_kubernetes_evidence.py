@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 import yaml
 from control_plane import Cluster, wait_until
 from kubernetes_shop import Shop
 
+from sre_responder.effects import EFFECTS
 from sre_responder.effects.kubernetes.diagnosis import diagnose
 from sre_responder.evidence import kubernetes
 from sre_responder.evidence.criterion import Criterion
@@ -127,3 +132,60 @@ def test_a_part_that_may_not_be_read_says_so_and_the_others_are_told(shop: Shop)
     found = diagnose(reader.arguments)
     assert found["rollout"]["rolled_out"] is True
     assert "cannot list Events" in found["events"]["unknown"]
+
+
+def given(shop: Shop, pod: str, status: dict[str, Any]) -> None:
+    """A status as kubelet would have written it."""
+    words = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    shop.kubectl("patch", "pod", pod, *words)
+
+
+def test_a_pod_that_was_evicted_and_left_behind_says_nothing_of_the_workload(shop: Shop) -> None:
+    shop.release("1")
+    restarted = {"name": "shop", "image": "x", "imageID": "", "ready": False, "restartCount": 3,
+                 "state": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": now()}}}  # fmt: skip
+    unready = [{"type": "Ready", "status": "False", "reason": "PodFailed", "lastTransitionTime": now()}]
+    status = {"phase": "Failed", "reason": "Evicted", "conditions": unready, "containerStatuses": [restarted]}
+    given(shop, shop.pods()[0], status)
+    wait_until(lambda: len(shop.pods()) == 3 and len(shop.ready()) == 2, "another took its place")
+    wait_until(lambda: kubernetes.sample(DEFAULT, shop.arguments).ok, "all is well")
+    facts = kubernetes.read(shop.arguments, 60)
+    assert (facts["failing"], facts["restarts"], facts["reasons"]) == (0, 0, [])
+    assert diagnose(shop.arguments)["pods"]["troubled"] == {}
+
+
+@pytest.mark.parametrize("reason", ["ErrImageNeverPull", "PostStartHookError", "SignatureValidationFailed"])
+def test_a_release_that_will_not_start_can_be_left_at_once_whatever_the_reason_is_called(
+    shop: Shop, reason: str
+) -> None:
+    shop.release("1")
+    shop.apply("bad-pull-2")
+    wait_until(lambda: any("waiting" in state for state in shop.states("bad-pull-2")), "it fails")
+    pods = shop.cluster.get("pods", "-n", shop.namespace)["items"]
+    [sick] = [pod for pod in pods if pod["spec"]["containers"][0]["image"].endswith("bad-pull-2")]
+    [container] = sick["status"]["containerStatuses"]
+    waiting = {**container, "state": {"waiting": {"reason": reason}}}
+    given(shop, sick["metadata"]["name"], {"phase": "Running", "containerStatuses": [waiting]})  # kwok lets this be
+    found = kubernetes.sample(DEFAULT, shop.arguments)
+    assert (found.ok, f"shop: {reason}" in found.reason) == (False, True), found
+    assert EFFECTS["kubernetes_rollback"].plan({**shop.arguments, "to": "previous"}).wait is None
+
+
+def test_a_pod_of_a_job_with_the_same_labels_says_nothing_of_the_workload(shop: Shop) -> None:
+    shop.release("1")
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": {
+        "metadata": {"labels": {"app": "shop"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "once", "image": "registry.test:5000/shop:bad-pull-3"}]},
+    }}}  # fmt: skip
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(job))
+    wait_until(lambda: any("waiting" in state for state in shop.states("bad-pull-3")), "the job's pod fails")
+    assert kubernetes.sample(DEFAULT, shop.arguments).ok is True
+
+
+def test_a_namespace_that_is_not_there_is_named(shop: Shop) -> None:
+    found = kubernetes.sample(DEFAULT, {**shop.arguments, "namespace": "nowhere"})
+    assert (found.ok, "namespace 'nowhere' does not exist at https://" in found.reason) == (None, True), found.reason
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -188,7 +188,7 @@ def test_a_crash_loop_may_be_restarted(shop: Shop) -> None:
     shop.release_bad("crash-1")
     wait_until(lambda: "CrashLoopBackOff" in str(planned(shop).evidence["troubles"]), "the loop is seen")
     change = planned(shop)
-    assert change.busy is None
+    assert (change.busy, change.wait) == (None, None)
     assert "available after 1 s" in act(shop, change, timeout_s=1)["not_rolled_out"]
     assert RESTART.became(change, RESTART.read(shop.arguments)) == "done"
 
@@ -207,7 +207,7 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
     shop.release("1")
     shop.apply("slow-2")
     wait_until(lambda: shop.states("slow-2"), "the rollout begins")
-    assert "is rolling out" in str(planned(shop).busy)
+    assert "is rolling out" in str(planned(shop).wait)
 
 
 MOVES = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.evidence import kubernetes
+from sre_responder.evidence.criterion import Criterion
 
 pytestmark = pytest.mark.contract
 
@@ -44,7 +48,7 @@ def test_a_bad_release_goes_back_to_the_one_before_and_serves(shop: Shop, kind: 
     shop.release_bad()
     change = planned(shop)
     assert shop.tag == "bad-pull-2", "the plan is a dry run"
-    assert change.busy is None
+    assert (change.busy, change.wait) == (None, None)
     observed = act(shop, change)
     assert observed["not_rolled_out"] == ""
     assert (shop.tag, shop.serving()) == ("1", {"1"})
@@ -244,7 +248,7 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
     shop.release("1")
     shop.apply("slow-2")
     wait_until(lambda: shop.states("slow-2"), "the rollout begins")
-    assert "is rolling out" in str(planned(shop).busy)
+    assert "is rolling out" in str(planned(shop).wait)
 
 
 def test_change_cause_names_incident_and_plan(shop: Shop) -> None:
@@ -357,3 +361,134 @@ def test_a_rollback_that_does_not_come_up_in_time_is_done_and_says_so(shop: Shop
     assert "available after 1 s" in observed["not_rolled_out"]
     assert shop.tag == "bad-pull-0"
     assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "done"
+
+
+ON_DELETE = {"updateStrategy": {"type": "OnDelete"}}
+
+
+def on_delete(shop: Shop, kind: str) -> Shop:
+    """A release that one pod has got so far, for its controller replaces none by itself."""
+    shop = Shop(shop.cluster, shop.namespace, kind)
+    shop.apply("1", **ON_DELETE)
+    wait_until(lambda: shop.ready() == ["1"] * wanted(shop), "it serves")
+    shop.apply("2", **ON_DELETE)
+    shop.kubectl("delete", "pod", sorted(shop.pods())[-1])
+    wait_until(lambda: sorted(shop.ready()) == ["1"] * (wanted(shop) - 1) + ["2"], "one pod of the release serves")
+    return shop
+
+
+def wanted(shop: Shop) -> int:
+    return 3 if shop.kind == "DaemonSet" else 2
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_pods_that_no_controller_replaces_are_replaced_by_the_rollback(shop: Shop, kind: str) -> None:
+    shop = on_delete(shop, kind)
+    change = planned(shop)
+    assert (change.busy, change.wait) == (None, None), "nothing goes on by itself"
+    assert len(change.evidence["replaced"]) == 1
+    kept = set(shop.pods()) - set(change.evidence["replaced"])
+    uids = {pod["metadata"]["uid"] for pod in shop.cluster.get("pods", "-n", shop.namespace)["items"] if pod["metadata"]["name"] in kept}  # fmt: skip
+    observed = act(shop, change)
+    assert (observed["not_rolled_out"], observed["behind"]) == ("", [])
+    assert shop.ready() == ["1"] * wanted(shop)
+    assert uids < {pod["metadata"]["uid"] for pod in shop.cluster.get("pods", "-n", shop.namespace)["items"]}
+    assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "done"
+
+
+def test_a_pod_that_still_serves_the_bad_release_is_told_and_not_called_rolled_out(shop: Shop) -> None:
+    """The revision that its controller calls current never moves, before as after."""
+    shop = on_delete(shop, "StatefulSet")
+    change = planned(shop)
+    shop.kubectl("patch", "statefulset", "shop", "--type=json", "-p", json.dumps([
+        {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "registry.test:5000/shop:1"},
+    ]))  # fmt: skip
+    wait_until(lambda: shop.document["status"]["observedGeneration"] == shop.document["metadata"]["generation"], "seen")
+    assert kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok is False
+    assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "cut_short"
+    shop.kubectl("delete", "pod", change.evidence["replaced"][0])
+    wait_until(lambda: kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok, "all are of one revision")
+
+
+def test_an_update_by_hand_that_is_complete_is_rolled_out_and_nothing_is_under_way(shop: Shop) -> None:
+    shop = on_delete(shop, "StatefulSet")
+    shop.kubectl("delete", "pod", "shop-0")
+    wait_until(
+        lambda: kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok, "every pod is of release 2"
+    )
+    assert shop.document["status"]["currentRevision"] != shop.document["status"]["updateRevision"]
+    assert planned(shop).wait is None
+
+
+def partitioned(shop: Shop, partition: int) -> dict[str, Any]:
+    return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}}
+
+
+def test_the_pods_above_a_partition_go_back_and_those_below_were_never_of_the_release(shop: Shop) -> None:
+    shop = Shop(shop.cluster, shop.namespace, "StatefulSet")
+    shop.release("1", replicas=3)
+    shop.apply("bad-pull-2", replicas=3, **partitioned(shop, 2))
+    wait_until(lambda: any("waiting" in state for state in shop.states("bad-pull-2")), "the canary fails")
+    change = planned(shop)
+    assert act(shop, change)["not_rolled_out"] == ""
+    assert shop.ready() == ["1"] * 3
+
+
+def test_a_partition_that_would_keep_pods_on_the_bad_release_is_refused_with_the_cure(shop: Shop) -> None:
+    shop = Shop(shop.cluster, shop.namespace, "StatefulSet")
+    shop.release("1")
+    shop.release("2")
+    shop.kubectl("patch", "statefulset", "shop", "-p", json.dumps({"spec": partitioned(shop, 1)}))
+    with pytest.raises(InputError, match=r"would leave shop-0 on revision 2: its partition 1 .*partition to 0"):
+        planned(shop)
+
+
+def test_a_release_of_which_nothing_serves_is_left_at_once(shop: Shop) -> None:
+    shop.release("1", strategy={"type": "Recreate"})
+    shop.apply("slow-2", strategy={"type": "Recreate"})
+    wait_until(lambda: shop.document["status"].get("updatedReplicas") == 2 and not shop.ready(), "only the new is left")
+    change = planned(shop)
+    assert (change.busy, change.wait) == (None, None)
+
+
+def test_a_release_that_may_come_up_is_waited_for_until_its_deadline(shop: Shop) -> None:
+    shop.release("1", progressDeadlineSeconds=300)
+    shop.apply("slow-2", progressDeadlineSeconds=300)
+    wait_until(lambda: shop.states("slow-2"), "it begins")
+    wait = planned(shop).wait
+    assert wait is not None and wait.until is not None
+    left = datetime.fromisoformat(wait.until) - datetime.now(UTC)
+    assert 200 < left.total_seconds() <= 300
+    assert "counts as failed if there is no progress by" in wait.reason
+
+
+def test_pods_of_the_old_release_that_crash_do_not_make_the_new_one_a_failure(shop: Shop) -> None:
+    """The new one is the fix, and it is coming up."""
+    shop.apply("crash-1")
+    wait_until(lambda: any("waiting" in state for state in shop.states("crash-1")), "it crashes")
+    shop.apply("slow-2", strategy={"rollingUpdate": {"maxUnavailable": 0}})
+    wait_until(lambda: shop.states("slow-2"), "the fix begins")
+    assert "is rolling out" in str(EFFECTS["kubernetes_restart"].plan(shop.arguments).wait)
+
+
+def test_a_quota_that_refuses_the_pods_of_a_release_is_named(shop: Shop) -> None:
+    shop.release("1")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
+    wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
+    shop.apply("2", strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}})
+    wait_until(
+        lambda: "exceeded quota" in kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).reason, "it"
+    )
+    assert planned(shop).wait is None, "it fails"
+
+
+def test_a_daemon_that_no_quota_lets_in_says_so_too(shop: Shop) -> None:
+    shop = Shop(shop.cluster, shop.namespace, "DaemonSet")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
+    wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
+    shop.apply("1")
+    wait_until(
+        lambda: "exceeded quota" in kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).reason, "it"
+    )

@@ -241,7 +241,7 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
     shop.release("1")
     shop.apply("slow-2")
     wait_until(lambda: shop.states("slow-2"), "the rollout begins")
-    assert "is rolling out" in str(planned(shop, 3).busy)
+    assert "is rolling out" in str(planned(shop, 3).wait)
 
 
 def test_the_count_of_the_next_apply_is_told(shop: Shop) -> None:

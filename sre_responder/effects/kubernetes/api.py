@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sre_responder.effects.kubernetes.kubeconfig import client_of, expired, heard, untrusted
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
 from sre_responder.names import shown
 
@@ -21,7 +20,6 @@ PATIENCE_SECONDS = 15
 """How long a call waits in all where the API server asks to come back later (429, Retry-After)."""
 MANAGER = "sre-responder"
 """The name under which the API server keeps what Responder has set (server-side apply: field manager)."""
-IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 Document = dict[str, Any]
 
@@ -86,6 +84,8 @@ class Api:
     def __init__(self, load: Callable[[], Any]) -> None:
         """`load` gives a client of the client library, with the credentials as they are now."""
         self._load = load
+        self._unrenewed = ""
+        """Why no newer credentials could be had, if they could not."""
         self._use(load())
         self.server = str(self.configuration.host).rstrip("/")
 
@@ -214,11 +214,14 @@ class Api:
 
     def _renewed(self) -> bool:
         """Take the credentials as they are now, where they are still for this API server."""
-        with suppress(Exception):  # whatever is wrong with them, what is told is that the old ones are not accepted
+        try:
             client = self._load()
-            if str(client.configuration.host).rstrip("/") == self.server:
-                self._use(client)
-                return True
+        except ResponderError as error:
+            self._unrenewed = error.message.rstrip(".")
+            return False
+        if str(client.configuration.host).rstrip("/") == self.server:
+            self._use(client)
+            return True
         return False
 
     def _request(
@@ -228,7 +231,10 @@ class Api:
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
         headers = {"Accept": accept, "User-Agent": MANAGER}
-        for auth in self.configuration.auth_settings().values():
+        with heard() as errors:  # a token that runs out is renewed here
+            settings = self.configuration.auth_settings()
+        self._unrenewed = next(iter(errors), "")
+        for auth in settings.values():
             if auth.get("in") == "header":
                 headers[auth["key"]] = auth["value"]
         if body is not None:
@@ -242,6 +248,11 @@ class Api:
         except (HTTPError, OSError) as error:
             reached = not isinstance(error, NewConnectionError | ConnectTimeoutError)
             kind = OutcomeUnknown if reached and METHODS[verb] != "GET" else EffectFailed
+            if distrust := untrusted(error):
+                why, cure = distrust
+                raise EffectFailed(
+                    f"cannot {verb} {resource}: the API server {self.server} is not trusted: {why}.", cure=cure
+                ) from error
             raise kind(
                 f"cannot {verb} {resource}: the API server {self.server} does not answer ({type(error).__name__}).",
                 cure="Check that it runs and can be reached from here.",
@@ -254,8 +265,10 @@ class Api:
             return Refused(f"{tried}: the cluster's admission denies it: {said}.", cure="Read that policy's message.")
         nobody = status == 403 and 'User "system:anonymous"' in said  # a plugin that gave no credentials
         if status == 401 or nobody:
+            ended = expired(self.configuration.cert_file)
+            why = f"the client certificate expired at {ended}" if ended else self._unrenewed or "expired or wrong"
             return EffectFailed(
-                f"{tried}: the API server does not accept these credentials (expired or wrong).",
+                f"{tried}: the API server does not accept these credentials ({why}).",
                 cure="Renew those of this context; try `kubectl auth whoami`.",
             )
         if status == 403:
@@ -287,26 +300,7 @@ def connect(arguments: Mapping[str, Any]) -> Api:
 
 @lru_cache(maxsize=8)
 def _connect(file: str | None, context: str | None) -> Api:
-    try:
-        from kubernetes import client, config
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "Kubernetes needs the package kubernetes.", cure="pip install 'sre-responder[kubernetes]'"
-        ) from error
-
-    def load() -> Any:
-        if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
-            settings = client.Configuration()
-            config.load_incluster_config(client_configuration=settings)
-            return client.ApiClient(settings)
-        return config.new_client_from_config(config_file=file, context=context, persist_config=False)
-
-    try:
-        return Api(load)
-    except (config.ConfigException, OSError) as error:
-        raise InputError(
-            f"no cluster is known: {shown(error)}.", cure="Set kubeconfig and context, or `kubectl config use-context`."
-        ) from error
+    return Api(partial(client_of, file, context))
 
 
 def label_value(text: str) -> str:

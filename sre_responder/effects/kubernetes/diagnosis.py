@@ -9,9 +9,10 @@ from typing import Any
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscalers
+from sre_responder.effects.kubernetes.pod import counts, ready
 from sre_responder.effects.kubernetes.revisions import current, history
-from sre_responder.effects.kubernetes.rollout import pods, trouble
-from sre_responder.effects.kubernetes.workload import Workload, condition, find, images, rolled_out, selects
+from sre_responder.effects.kubernetes.rollout import denied, failing, pods, words
+from sre_responder.effects.kubernetes.workload import Workload, find, images, rolled_out, seen, selects
 from sre_responder.errors import ResponderError
 from sre_responder.names import shown
 
@@ -25,9 +26,9 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
     workload = find(api, arguments)
     owned = pods(api, workload)
     parts: dict[str, Callable[[], Any]] = {
-        "rollout": lambda: _rollout(workload),
+        "rollout": lambda: _rollout(api, workload),
         "revisions": lambda: _revisions(api, workload),
-        "pods": lambda: _pods(owned),
+        "pods": lambda: _pods(workload, owned),
         "events": lambda: _events(api, workload, owned),
         "disruption_budgets": lambda: _covering(api, "PodDisruptionBudget", workload, _budget),
         "autoscalers": lambda: _autoscalers(api, workload),
@@ -45,13 +46,15 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _rollout(workload: Workload) -> dict[str, Any]:
+def _rollout(api: Api, workload: Workload) -> dict[str, Any]:
     return {
         "rolled_out": rolled_out(workload),
         "paused": bool(workload.spec.get("paused")),
         "desired": workload.replicas,
         "available": workload.available,
-        "observed": workload.status.get("observedGeneration", 0) == workload.metadata["generation"],
+        "updated": workload.updated,
+        "refused": denied(api, workload),
+        "observed": seen(workload),
         "conditions": {
             entry["type"]: f"{entry['status']} {entry.get('reason', '')}".strip()
             for entry in workload.status.get("conditions") or ()
@@ -68,16 +71,17 @@ def _revisions(api: Api, workload: Workload) -> list[dict[str, Any]]:
     ]
 
 
-def _pods(owned: list[Document]) -> dict[str, Any]:
-    containers = [c for pod in owned for c in (pod.get("status") or {}).get("containerStatuses") or ()]
+def _pods(workload: Workload, owned: list[Document]) -> dict[str, Any]:
+    serving = [pod for pod in owned if counts(pod)]
+    containers = [c for pod in serving for c in (pod.get("status") or {}).get("containerStatuses") or ()]
     ends = [(c.get("lastState") or {}).get("terminated") or {} for c in containers]
     return {
         "count": len(owned),
         "phases": dict(Counter((pod.get("status") or {}).get("phase", "Unknown") for pod in owned)),
-        "ready": sum(condition(pod, "Ready").get("status") == "True" for pod in owned),
+        "ready": sum(map(ready, serving)),
         "restarts": sum(container.get("restartCount", 0) for container in containers),
         "ended": dict(Counter(f"{end['reason']} {end['exitCode']}" for end in ends if end.get("reason"))),
-        "troubled": {pod["metadata"]["name"]: why for pod in owned if (why := trouble(pod))},
+        "troubled": words(failing(workload, owned)),
     }
 
 

@@ -12,7 +12,8 @@ from sre_responder.effects.kubernetes import healers
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.rollout import insist, unless_moved
+from sre_responder.effects.kubernetes.pod import ended
+from sre_responder.effects.kubernetes.rollout import after, insist, unless_moved
 from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost, marked, plan_of
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
@@ -46,8 +47,8 @@ def _pods(api: Api, node: Workload) -> Pods:
     for pod in api.search(Resource("Pod", ""), fieldSelector=f"spec.nodeName={node.metadata['name']}"):
         metadata = pod["metadata"]
         kinds = [owner["kind"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
-        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            continue  # nothing of it runs
+        if ended(pod):
+            continue
         if "DaemonSet" in kinds or MIRROR in (metadata.get("annotations") or {}):
             found.stay.append(pod)
         elif metadata.get("deletionTimestamp") and lost(node.document):
@@ -158,17 +159,18 @@ def _drain(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
         )
 
     node = insist(cordon)
-    left = _empty(api, node, plan_of(arguments), until)
-    if left:
-        told = ", ".join(f"{pod} ({why})" for pod, why in sorted(left.items()))
-        raise EffectFailed(
-            f"{node.resource} is cordoned, and after {seconds:g} s these pods are still on it: {told}.",
-            cure="Nothing is deleted around a budget: give its workload more pods elsewhere, and run again.",
-        )
-    node = _node(api, arguments)
-    pods = _pods(api, node)
-    if _identity(node, pods) != change.after:
-        raise EffectFailed(f"someone else changed {node.resource} while it was drained: {_identity(node, pods)}.")
+    with after(lambda: f"{node.resource} is cordoned"):
+        left = _empty(api, node, plan_of(arguments), until)
+        if left:
+            told = ", ".join(f"{pod} ({why})" for pod, why in sorted(left.items()))
+            raise EffectFailed(
+                f"after {seconds:g} s these pods are still on it: {told}.",
+                cure="Nothing is deleted around a budget: give its workload more pods elsewhere, and run again.",
+            )
+        now = _node(api, arguments)
+        pods = _pods(api, now)
+        if _identity(now, pods) != change.after:
+            raise EffectFailed(f"someone else changed {now.resource} while it was drained: {_identity(now, pods)}.")
     return {**change.after, "stay": _names(pods.stay), "unconfirmed": _names(pods.unconfirmed)}
 
 

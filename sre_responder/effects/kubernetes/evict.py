@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,12 @@ from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.rollout import because, in_progress, insist, live, pods, trouble, unmoved
-from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, condition, find, lost, plan_of
+from sre_responder.effects.kubernetes.pod import ready
+from sre_responder.effects.kubernetes.rollout import after, because, failing, in_progress, insist, live, pods, unmoved
+from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, find, lost, plan_of
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
 from sre_responder.names import shown
+from sre_responder.plan import Wait
 
 POLL_SECONDS = 0.2
 
@@ -60,7 +62,8 @@ def _chosen(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> dict[
         missing = f"{workload.resource} owns no pod '{shown(name)}', or that pod is going already."
     else:
         # Another in place of one that no node takes would wait as it does.
-        found = [pod for pod in running if not (trouble(pod) or "unschedulable").startswith("unschedulable")]
+        sick = {name for name, why in failing(workload, running).items() if why.kind != "unschedulable"}
+        found = [pod for pod in running if pod["metadata"]["name"] in sick]
         missing = f"no pod of {workload.resource} fails on a node: none is to be evicted."
     if not found:
         raise InputError(missing, cure="Look at its pods, and name one: pod.")
@@ -75,17 +78,19 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
     chosen = _chosen(api, workload, arguments)
-    told = {pod["metadata"]["name"]: trouble(pod) or "named" for pod in chosen.values()}
+    sick = failing(workload, [*chosen.values()])
+    told = {name: sick[name].text if name in sick else "named" for name in _names(chosen.values())}
     budgets = [why for pod in chosen.values() if (why := held_by_budget(api, pod))]
-    serving = sum(map(_ready, chosen.values()))
+    serving = sum(map(ready, chosen.values()))
     return Change(
         target=workload.target,
         before={"pods": sorted(chosen)},
         after={"pods": []},
         undo_note="Nothing to undo: its controller makes a new pod.",
         evidence={"pods": told, "available": f"{workload.available}/{workload.replicas}"},
-        # A budget is somebody's word that these pods must stay now; it is told as that, and never gone around.
-        busy=lock.holder(api, workload) or in_progress(api, workload) or "; ".join(budgets) or None,
+        busy=lock.holder(api, workload),
+        # A budget says that these pods must stay now; it is told as that, and never gone around.
+        wait=in_progress(api, workload) or (Wait(f"a PodDisruptionBudget: {'; '.join(budgets)}") if budgets else None),
         capacity=max(0.0, 1 - serving / max(1, workload.replicas)),
         diff={
             "before": "".join(f"{pod}: {why}\n" for pod, why in told.items()),
@@ -94,8 +99,8 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     )
 
 
-def _ready(pod: Document) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
+def _names(pods: Iterable[Document]) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods]
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
@@ -110,22 +115,18 @@ def _evict(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
     workload = insist(partial(unmoved, api, arguments, change, partial(_identity, api, arguments)))
     known = {pod["metadata"]["uid"] for pod in pods(api, workload)}
     done: list[str] = []
-    for uid in change.before["pods"]:
-        try:
+    with after(lambda: f"evicted: {', '.join(done)}" if done else ""):
+        for uid in change.before["pods"]:
             done.append(insist(partial(_evict_one, api, workload, arguments, uid)))
-        except (StateMoved, EffectFailed) as error:
-            if not done:
-                raise
-            raise EffectFailed(f"evicted: {', '.join(done)}; and then: {error.message}", cure=error.cure) from error
-    left, new = _wait(api, workload, {*change.before["pods"]}, known, until)
-    now = find(api, arguments)
-    short = "" if len(new) >= len(done) else f"{len(new)} of {len(done)} replaced after {seconds:g} s"
-    return {
-        "pods": sorted(pod["metadata"]["uid"] for pod in left if not pod["metadata"].get("deletionTimestamp")),
-        "ending": sorted(pod["metadata"]["name"] for pod in left),
-        "available": f"{now.available}/{now.replicas}",
-        "not_replaced": because(api, now, short),
-    }
+        left, new = _wait(api, workload, {*change.before["pods"]}, known, until)
+        now = find(api, arguments)
+        short = "" if len(new) >= len(done) else f"{len(new)} of {len(done)} replaced after {seconds:g} s"
+        return {
+            "pods": sorted(pod["metadata"]["uid"] for pod in left if not pod["metadata"].get("deletionTimestamp")),
+            "ending": sorted(_names(left)),
+            "available": f"{now.available}/{now.replicas}",
+            "not_replaced": because(api, now, short),
+        }
 
 
 def _evict_one(api: Api, workload: Workload, arguments: Mapping[str, Any], uid: str) -> str:
@@ -148,7 +149,7 @@ def _wait(
     while True:
         now = pods(api, workload)
         left = [pod for pod in now if pod["metadata"]["uid"] in evicted]
-        new = [pod for pod in now if pod["metadata"]["uid"] not in known and _ready(pod)]
+        new = [pod for pod in now if pod["metadata"]["uid"] not in known and ready(pod)]
         late = time.monotonic() > until
         if late or len(new) >= len(evicted):  # only then does it matter whether anybody confirms
             left = [pod for pod in left if not _on_a_lost_node(api, pod)]

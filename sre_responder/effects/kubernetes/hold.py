@@ -11,7 +11,7 @@ from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.gitops import Keeper, Switch, keepers
-from sre_responder.effects.kubernetes.rollout import insist
+from sre_responder.effects.kubernetes.rollout import after, insist
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, find, kubectl, plan_of
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
@@ -110,9 +110,10 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     api = connect(arguments)
     with lock.held(api, insist(lambda: find(api, arguments)), arguments):
         insist(lambda: _write(api, arguments, change))
-        now = _read(arguments)
-    if now != change.after:
-        raise EffectFailed(f"it was told to hold, and is not what the plan predicted: {now}.")
+        with after(lambda: f"{change.after['keeper']} was told to hold"):
+            now = _read(arguments)
+            if now != change.after:
+                raise EffectFailed(f"it is not what the plan predicted: {now}.")
     return now
 
 

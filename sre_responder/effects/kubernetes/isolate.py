@@ -12,7 +12,8 @@ from sre_responder.effects.kubernetes import lock, owners, quarantine
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.rollout import insist, pods, unless_moved, unmoved
+from sre_responder.effects.kubernetes.pod import counts, ended
+from sre_responder.effects.kubernetes.rollout import after, insist, pods, unless_moved, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, digest, find, kubectl, marked, plan_of, selects
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
 
@@ -68,13 +69,14 @@ def _act_zero(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[st
         return workload
 
     workload = insist(write)
-    while (left := pods(api, workload)) and time.monotonic() < until:
-        time.sleep(POLL_SECONDS)
-    if running := sorted(pod["metadata"]["name"] for pod in left if not pod["metadata"].get("deletionTimestamp")):
-        raise OutcomeUnknown(f"{workload.resource} was set to zero, and these pods of it go on: {', '.join(running)}.")
-    now = _read_count(arguments)
-    if now != change.after:
-        raise EffectFailed(f"someone else changed the count of {workload.resource} meanwhile: {now}.")
+    with after(lambda: f"{workload.resource} was set to zero"):
+        while (left := [pod for pod in pods(api, workload) if not ended(pod)]) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        if running := sorted(pod["metadata"]["name"] for pod in left if counts(pod)):
+            raise OutcomeUnknown(f"these pods of it go on: {', '.join(running)}.")
+        now = _read_count(arguments)
+        if now != change.after:
+            raise EffectFailed(f"someone else changed the count of {workload.resource}: {now}.")
     return {**now, "ending": sorted(pod["metadata"]["name"] for pod in left)}
 
 
@@ -142,7 +144,9 @@ def _hindered(api: Api, workload: Workload) -> None:
     others = [
         pod["metadata"]["name"]
         for pod in api.search(Resource("Pod", namespace))
-        if pod["metadata"]["uid"] not in own and selects(selector, pod["metadata"].get("labels") or {})
+        if pod["metadata"]["uid"] not in own
+        and not ended(pod)
+        and selects(selector, pod["metadata"].get("labels") or {})
     ]
     if others:
         raise InputError(
@@ -172,9 +176,10 @@ def _act_policy(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[
         return workload
 
     workload = insist(write)
-    now = _rules(api, workload)
-    if now != change.after:  # a webhook changed what was written since the dry run
-        raise EffectFailed(f"{_policy(workload)} was made, and is not what the plan predicted: {now}.")
+    with after(lambda: f"{_policy(workload)} was created"):
+        now = _rules(api, workload)
+        if now != change.after:  # a webhook changed what was written since the dry run
+            raise EffectFailed(f"it is not what the plan predicted: {now}.")
     return now
 
 

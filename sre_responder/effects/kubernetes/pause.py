@@ -11,7 +11,7 @@ from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.rollout import insist, troubles, unless_moved, unmoved
+from sre_responder.effects.kubernetes.rollout import after, insist, troubles, unless_moved, unmoved, words
 from sre_responder.effects.kubernetes.workload import PAUSED, Workload, find, fingerprint, kubectl, marked
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
 
@@ -53,7 +53,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "updated": _updated(workload),
             "available": f"{workload.available}/{workload.replicas}",
-            "troubles": troubles(api, workload),
+            "troubles": words(troubles(api, workload)),
         },
         # What rolls out is what shall be paused: only who would resume it is in the way.
         busy=owners.at_work(api, workload),
@@ -92,11 +92,12 @@ def _pause(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
         return Workload(workload.kind, api.patch(workload.resource, operations))
 
     written = insist(write)
-    if _identity(written) != change.after:
-        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    now = _seen(api, written, float(arguments.get("timeout_s", 120)))
-    if _identity(now) != change.after:
-        raise EffectFailed(f"someone else changed {now.resource} meanwhile: {_identity(now)}.")
+    with after(lambda: f"the rollout of {written.resource} was paused"):
+        if _identity(written) != change.after:
+            raise EffectFailed(f"it is not what the plan predicted: {_identity(written)}.")
+        now = _seen(api, written, float(arguments.get("timeout_s", 120)))
+        if _identity(now) != change.after:
+            raise EffectFailed(f"someone else changed {now.resource}: {_identity(now)}.")
     return {**_identity(now), "updated": _updated(now), "available": f"{now.available}/{now.replicas}"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sre_responder.effects.effect import Became, Change, by_state
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
-from sre_responder.effects.kubernetes.rollout import insist, pods, troubles, unless_moved, unmoved
+from sre_responder.effects.kubernetes.rollout import after, insist, pods, troubles, unless_moved, unmoved, words
 from sre_responder.effects.kubernetes.room import no_room
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, find, keys_of, kubectl, plan_of, selects
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
@@ -76,7 +76,7 @@ def plan(arguments: Mapping[str, Any]) -> Change:
 
 def _sick(api: Api, workload: Workload) -> dict[str, str]:
     """The pods that fail, on a node: there is nothing to diagnose in one that no node takes."""
-    return {pod: why for pod, why in troubles(api, workload).items() if not why.startswith("unschedulable")}
+    return words({pod: why for pod, why in troubles(api, workload).items() if why.kind != "unschedulable"})
 
 
 def _services(api: Api, workload: Workload) -> dict[str, set[str]]:
@@ -129,19 +129,15 @@ def act(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any
 
     workload, done = insist(looked), list[str]()
     keys = _services(api, workload).values()
-    for name in names:
-        try:
+    with after(lambda: f"{', '.join(done)} went into quarantine" if done else ""):
+        for name in names:
             insist(partial(_take_out, api, workload, keys, name, arguments))
-        except StateMoved as error:
-            if not done:
-                raise
-            raise EffectFailed(f"{', '.join(done)} went into quarantine, and then: {error.message}") from error
-        done.append(name)
-    for name in names:
-        _released(api, Resource("Pod", workload.metadata["namespace"], name), until)
-    now = find(api, arguments)
-    if _identity(api, now) != change.after:
-        raise EffectFailed(f"someone else changed what is in quarantine meanwhile: {_identity(api, now)}.")
+            done.append(name)
+        for name in names:
+            _released(api, Resource("Pod", workload.metadata["namespace"], name), until)
+        now = find(api, arguments)
+        if _identity(api, now) != change.after:
+            raise EffectFailed(f"someone else changed what is in quarantine: {_identity(api, now)}.")
     return {**change.after, "available": f"{now.available}/{now.replicas}"}
 
 

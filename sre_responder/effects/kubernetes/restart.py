@@ -13,6 +13,7 @@ from sre_responder.effects.kubernetes.api import Api, Document, Resource, connec
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollback import CAUSE
 from sre_responder.effects.kubernetes.rollout import (
+    after,
     because,
     finish,
     in_progress,
@@ -21,12 +22,11 @@ from sre_responder.effects.kubernetes.rollout import (
     troubles,
     unless_moved,
     unmoved,
+    words,
 )
 from sre_responder.effects.kubernetes.room import no_room
 from sre_responder.effects.kubernetes.workload import PLAN, RESTARTED, Workload, content, find, plan_of, selects
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
-
-NO_IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName")
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,10 +57,11 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         evidence={
             "available": f"{workload.available}/{workload.replicas}",
             "budgets": _budgets(api, workload),
-            "troubles": troubles(api, workload),
+            "troubles": words(troubles(api, workload)),
             "warnings": owners.warnings(api, workload),
         },
-        busy=owners.at_work(api, workload) or in_progress(api, workload),
+        busy=owners.at_work(api, workload),
+        wait=in_progress(api, workload),
         capacity=max(0.0, 1 - unavailable / workload.replicas),
         diff={
             "before": f"restarted: {before['restarted'] or 'never'}\n",
@@ -72,20 +73,19 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
 def _unfinishable(api: Api, workload: Workload, unavailable: int) -> tuple[str, str] | None:
     """Why a rollout of the template that the workload has would not come to its end, and the cure."""
     name = f"{workload.kind.lower()}/{workload.metadata['name']}"
-    strategy = workload.spec.get("updateStrategy") or {}
     if workload.spec.get("paused"):
         return "it is paused", f"`kubectl rollout resume {name}`"
-    if strategy.get("type") == "OnDelete":
+    if workload.on_delete:
         return "its update strategy is OnDelete, which replaces no pod by itself", "Delete its pods one by one."
-    if partition := (strategy.get("rollingUpdate") or {}).get("partition"):
+    if partition := workload.partition:
         return f"its partition {partition} holds the pods below that number back", "Set the partition to 0."
     if not workload.replicas:
         return "no pod of it is wanted", "Scale it up."
     for pod, why in troubles(api, workload).items():
-        if any(word in why for word in NO_IMAGE):
+        if why.kind == "image":
             cure = "Restore the image, or take kubernetes_rollback: a restart would end what still runs."
             return f"the image cannot be pulled now (pod {pod}, {why}), gone from the registry perhaps", cure
-        if why.startswith("unschedulable"):
+        if why.kind == "unschedulable":
             return f"no node takes its pods now (pod {pod}, {why})", "Make room on the nodes."
     if refused := no_room(api, workload, 0 if unavailable else 1):
         return f"there is no room for the surge: {refused}", "Make room in the namespace."
@@ -142,13 +142,15 @@ def _restart(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str
         return workload, Workload(workload.kind, api.patch(workload.resource, operations))
 
     before, written = insist(write)
-    if _became(change, _identity(written)) != "done":  # a webhook changed what was written since the dry run
-        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    release(api, written, arguments)
-    now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
-    if _identity(now) != _identity(written):
-        raise EffectFailed(f"someone else changed {now.resource} while it restarted: {_identity(now)}.")
-    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
+    with after(lambda: f"{written.resource} was told to restart"):
+        if _became(change, _identity(written)) != "done":  # a webhook changed what was written since the dry run
+            raise EffectFailed(f"it is not what the plan predicted: {_identity(written)}.")
+        release(api, written, arguments)
+        now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
+        if _identity(now) != _identity(written):
+            raise EffectFailed(f"someone else changed {now.resource} while it restarted: {_identity(now)}.")
+        why = because(api, now, why)
+    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": why}
 
 
 def _operations(workload: Workload, arguments: Mapping[str, Any]) -> list[Document]:

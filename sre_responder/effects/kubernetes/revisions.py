@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import Workload, content, fingerprint, images
+from sre_responder.effects.kubernetes.workload import HASHES, Workload, content, fingerprint, images
 from sre_responder.errors import InputError
 from sre_responder.names import shown
 
@@ -25,6 +25,8 @@ class Revision:
     name: str
     created: str
     template: Document
+    label: str
+    """What its pods have as the label of their revision."""
 
     @property
     def fingerprint(self) -> str:
@@ -108,9 +110,19 @@ def _of_replica_set(item: Document) -> Revision:
         metadata["name"],
         metadata["creationTimestamp"],
         item["spec"]["template"],
+        (metadata.get("labels") or {}).get("pod-template-hash", ""),
     )
 
 
 def _of_controller_revision(item: Document) -> Revision:
     template = {name: value for name, value in item["data"]["spec"]["template"].items() if name != "$patch"}
-    return Revision(int(item["revision"]), item["metadata"]["name"], item["metadata"]["creationTimestamp"], template)
+    metadata: dict[str, Any] = item["metadata"]
+    # A DaemonSet labels its revisions as its pods; a StatefulSet its pods with the revision's name.
+    label = (metadata.get("labels") or {}).get("controller-revision-hash") or metadata["name"]
+    return Revision(int(item["revision"]), metadata["name"], metadata["creationTimestamp"], template, label)
+
+
+def revision_of(pod: Document) -> str:
+    """The label of the revision that a pod is of."""
+    labels = pod["metadata"].get("labels") or {}
+    return str(next((labels[name] for name in HASHES if name in labels), ""))

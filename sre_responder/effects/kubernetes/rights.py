@@ -108,6 +108,7 @@ READING = (
 """What evidence and diagnosis read in a namespace: never secrets."""
 OUTSIDE = (
     Rule("", ("nodes",), _READ),
+    Rule("", ("namespaces",), ("get",)),  # a workload is not there, or its whole namespace is not
     Rule("argoproj.io", ("applications", "rollouts"), ("get", "list")),
     Rule("flagger.app", ("canaries",), ("get", "list")),
     Rule("kustomize.toolkit.fluxcd.io", ("kustomizations",), ("get", "list")),

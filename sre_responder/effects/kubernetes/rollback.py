@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import yaml
 
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
-from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history
+from sre_responder.effects.kubernetes.pod import available, ready
+from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history, revision_of
 from sre_responder.effects.kubernetes.rollout import (
+    after,
     because,
+    delete,
     finish,
     in_progress,
     insist,
+    live,
     release,
+    serves_nothing,
     unless_moved,
     unmoved,
 )
@@ -42,12 +50,35 @@ CAUSE = "kubernetes.io/change-cause"
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
+POLL_SECONDS = 0.2
+
+
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return _identity(find(connect(arguments), arguments))
+    api = connect(arguments)
+    return _identity(api, find(api, arguments))
 
 
-def _identity(workload: Workload) -> dict[str, Any]:
+def _identity(api: Api, workload: Workload) -> dict[str, Any]:
+    """The template; where no controller brings the pods to it, those that are of another one too."""
+    return {**_template(workload), **({"behind": _behind(api, workload)} if workload.on_delete else {})}
+
+
+def _template(workload: Workload) -> dict[str, Any]:
     return {"template": fingerprint(workload.template), "images": images(workload.template)}
+
+
+def _behind(api: Api, workload: Workload) -> list[str]:
+    """The pods that are not of the workload's template."""
+    now = current(workload, history(api, workload))
+    return _names(live(api, workload) if now is None else _not_of(api, workload, now))
+
+
+def _not_of(api: Api, workload: Workload, revision: Revision) -> list[Document]:
+    return [pod for pod in live(api, workload) if revision_of(pod) != revision.label]
+
+
+def _names(pods: list[Document]) -> list[str]:
+    return sorted(pod["metadata"]["name"] for pod in pods)
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
@@ -65,21 +96,30 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             cure="Wait until it has rolled out what it was given.",
         )
     then = choose(workload, known, now, str(arguments["to"]))
+    if kept := _kept(api, workload, now):
+        raise InputError(
+            f"a rollback of {workload.resource} would leave {', '.join(kept)} on revision {now.number}: its partition"
+            f" {workload.partition} keeps the pods below that number as they are.",
+            cure="Set spec.updateStrategy.rollingUpdate.partition to 0, and run again.",
+        )
+    replaced = _names(_not_of(api, workload, then)) if workload.on_delete else []
     predicted = api.patch(workload.resource, _operations(workload, now, then, {}), dry_run=True)
-    after = _identity(Workload(workload.kind, predicted))
+    made = _template(Workload(workload.kind, predicted))
     return Change(
         target=workload.target,
-        before=_identity(workload),
-        after=after,
+        before=_identity(api, workload),
+        after={**made, **({"behind": []} if workload.on_delete else {})},
         undo=_undo(arguments, workload, now),
-        undo_note=f"Rolls back to revision {now.number}, by kubectl.",
+        undo_note=f"Rolls back to revision {now.number}, by kubectl."
+        + (" Its update strategy is OnDelete: pods stay as they are until you delete them." if workload.on_delete else ""),
         evidence={
             "revision": now.number, "to": then.number, "to_created": then.created,
             "available": f"{workload.available}/{workload.replicas}",
+            **({"replaced": replaced} if workload.on_delete else {}),
             "warnings": [*_lifted(workload), *_moved(api, workload, then), *owners.warnings(api, workload)],
         },
-        # A rollout that Responder paused goes nowhere: it is what shall be left.
-        busy=owners.at_work(api, workload) or (None if workload.spec.get("paused") else in_progress(api, workload)),
+        busy=owners.at_work(api, workload),
+        wait=None if serves_nothing(workload) else in_progress(api, workload),
         diff={"before": _shown(workload.template), "after": _shown(predicted["spec"]["template"])},
     )  # fmt: skip
 
@@ -93,24 +133,64 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
 def _return(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     """Write the earlier template, only where all is as the plan saw it, and see it rolled out."""
 
-    def write() -> tuple[Workload, Workload]:
-        workload = unmoved(api, arguments, change, _identity)
+    def write() -> tuple[Workload, Workload, Revision]:
+        workload = unmoved(api, arguments, change, partial(_identity, api))
         known = history(api, workload)
         now = current(workload, known)
-        if now is None or _paused_by_others(workload):
+        if now is None or _paused_by_others(workload) or _kept(api, workload, now):
             raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
         then = choose(workload, known, now, str(change.evidence["to"]))
         operations = [unless_moved(workload), *_operations(workload, now, then, arguments)]
-        return workload, Workload(workload.kind, api.patch(workload.resource, operations))
+        return workload, Workload(workload.kind, api.patch(workload.resource, operations)), then
 
-    before, written = insist(write)
-    if _identity(written) != change.after:  # a webhook changed what was written since the dry run
-        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted: {_identity(written)}.")
-    release(api, written, arguments)
-    now, why = finish(api, written, before.document, float(arguments.get("timeout_s", 120)))
-    if _identity(now) != change.after:
-        raise EffectFailed(f"someone else changed {now.resource} while it rolled back: {_identity(now)}.")
-    return {**_identity(now), "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
+    before, written, then = insist(write)
+    until = time.monotonic() + float(arguments.get("timeout_s", 120))
+    with after(lambda: f"{written.resource} was given the template of revision {then.number}"):
+        if not _made(written, change):  # a webhook changed what was written since the dry run
+            raise EffectFailed(f"it is not what the plan predicted: {_template(written)}.")
+        if written.on_delete:
+            _replace(api, written, then, arguments, until)
+        release(api, written, arguments, then.label)
+        now, why = finish(api, written, before.document, max(1.0, until - time.monotonic()))
+        observed = _identity(api, now)
+        if not _made(now, change):
+            raise EffectFailed(f"someone else changed {now.resource} while it rolled back: {observed}.")
+        if left := observed.get("behind"):
+            why = f"{', '.join(left)} still of another revision: its update strategy is OnDelete, delete them by hand"
+        why = because(api, now, why)
+    return {**observed, "available": f"{now.available}/{now.replicas}", "not_rolled_out": why}
+
+
+def _made(workload: Workload, change: Change) -> bool:
+    """Whether the workload has the template that was predicted."""
+    return _template(workload).items() <= change.after.items()
+
+
+def _replace(api: Api, workload: Workload, then: Revision, arguments: Mapping[str, Any], until: float) -> None:
+    """Delete the pods of other revisions, which an OnDelete controller leaves as they are.
+
+    What is not ready goes at once; what serves goes one by one, each once as many as are wanted serve.
+    """
+    minimum = float(workload.spec.get("minReadySeconds") or 0)
+    while time.monotonic() < until:
+        owned = live(api, workload)
+        left = [pod for pod in owned if revision_of(pod) != then.label]
+        if not left:
+            return
+        idle = [pod for pod in left if not ready(pod)]
+        serving = [pod for pod in owned if available(pod, datetime.now(UTC), minimum)]
+        for pod in idle or (left[:1] if len(serving) >= workload.replicas else ()):
+            delete(api, pod, arguments)
+        time.sleep(POLL_SECONDS)
+
+
+def _kept(api: Api, workload: Workload, now: Revision) -> list[str]:
+    """The pods of the revision to be left that a StatefulSet's partition would keep on it."""
+    if not workload.partition:
+        return []
+    below = int((workload.spec.get("ordinals") or {}).get("start") or 0) + workload.partition
+    owned = [pod for pod in live(api, workload) if revision_of(pod) == now.label]
+    return _names([pod for pod in owned if int(pod["metadata"]["name"].rpartition("-")[2]) < below])
 
 
 def _operations(workload: Workload, now: Revision, then: Revision, arguments: Mapping[str, Any]) -> list[Document]:
@@ -217,4 +297,15 @@ def _shown(template: Document) -> str:
     return yaml.safe_dump(hidden, sort_keys=True, width=120)
 
 
-ROLLBACK = Effect(_plan, _act, _read, disagreement=gitops.disagreement)
+def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
+    """Pods that are replaced by hand go one by one: with the template written and some of them left, it was cut short."""
+    cut = "behind" in now and now["template"] == old.after["template"]
+    return by_state(old, now) or ("cut_short" if cut else None)
+
+
+def _restored(old: Change, now: Mapping[str, Any]) -> bool:
+    """The template alone: pods that were replaced stay as they are where the controller replaces none."""
+    return bool(now["template"] == old.before["template"])
+
+
+ROLLBACK = Effect(_plan, _act, _read, _became, _restored, gitops.disagreement)

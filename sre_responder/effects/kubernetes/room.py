@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import Workload, condition
+from sre_responder.effects.kubernetes.rollout import denied
+from sre_responder.effects.kubernetes.workload import Workload
 
 COMPUTED = ("cpu", "memory", "ephemeral-storage")
 """What a quota counts under this name, and means the requests."""
@@ -16,7 +17,7 @@ COMPUTED = ("cpu", "memory", "ephemeral-storage")
 
 def no_room(api: Api, workload: Workload, more: int) -> str | None:
     """Why the API server would refuse one of so many more pods; None where nothing says so."""
-    if message := condition(workload.document, "ReplicaFailure").get("message"):
+    if message := denied(api, workload):
         return f"pods of it are refused now: {message}"
     namespace = workload.metadata["namespace"]
     ranges = [entry for item in api.search(Resource("LimitRange", namespace)) for entry in item["spec"]["limits"]]

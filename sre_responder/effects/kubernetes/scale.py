@@ -13,9 +13,18 @@ from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.rollback import APPLIED
-from sre_responder.effects.kubernetes.rollout import because, finish, in_progress, insist, troubles, unless_moved
+from sre_responder.effects.kubernetes.rollout import (
+    after,
+    because,
+    finish,
+    in_progress,
+    insist,
+    troubles,
+    unless_moved,
+    words,
+)
 from sre_responder.effects.kubernetes.room import no_room
-from sre_responder.effects.kubernetes.workload import Workload, find, marked
+from sre_responder.effects.kubernetes.workload import Workload, find, marked, scaled
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 
 
@@ -54,16 +63,13 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         undo_note="Gives the autoscaler its bounds back, by kubectl." if scaler else f"Scales back to {now}, by kubectl.",
         evidence={
             "available": f"{workload.available}/{now}",
-            "troubles": troubles(api, workload),
+            "troubles": words(troubles(api, workload)),
             "warnings": [*_applied(workload, scaler), *owners.warnings(api, set_by)],
         },
-        busy=(
-            owners.at_work(api, workload)
-            or (scaler and owners.at_work(api, scaler))
-            or in_progress(api, workload)
-        ),
+        busy=owners.at_work(api, workload) or (owners.at_work(api, scaler) if scaler else None),
+        wait=in_progress(api, workload),
         capacity=wanted / now if wanted < now else None,
-        diff={"before": _shown(before), "after": _shown(after)},
+        diff={"before": f"{_shown(before)}\n", "after": f"{_shown(after)}\n"},
     )  # fmt: skip
 
 
@@ -121,16 +127,17 @@ def _scale(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
 
     workload, written = insist(write)
     scaler = written if written.kind != workload.kind else None
-    if _identity(written, scaler) != change.after:
-        raise EffectFailed(f"{written.resource} was written, and is not what the plan predicted.")
-    now = _followed(api, workload, wanted, until) if scaler else written
-    now, why = finish(api, now, workload.document, max(1.0, until - time.monotonic()))
-    observed = _read(arguments)
-    if observed != change.after:
-        raise EffectFailed(f"someone else changed {written.resource} meanwhile: {observed}.")
-    if scaler and now.replicas < wanted:
-        why = f"{scaler.resource} has not raised it yet: {now.replicas} of {wanted} replicas"
-    return {**observed, "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
+    with after(lambda: f"{written.resource} was changed ({_shown(change.before)} to {_shown(change.after)})"):
+        if _identity(written, scaler) != change.after:
+            raise EffectFailed("it is not what the plan predicted.")
+        now = _followed(api, workload, wanted, until) if scaler else written
+        now, why = finish(api, now, workload.document, max(1.0, until - time.monotonic()), scaled)
+        observed = _read(arguments)
+        if observed != change.after:
+            raise EffectFailed(f"someone else changed {written.resource}: {observed}.")
+        if scaler and now.replicas < wanted:
+            why = f"{scaler.resource} has not raised it yet: {now.replicas} of {wanted} replicas"
+        return {**observed, "available": f"{now.available}/{now.replicas}", "not_rolled_out": because(api, now, why)}
 
 
 def _followed(api: Api, workload: Workload, wanted: int, until: float) -> Workload:
@@ -143,7 +150,7 @@ def _followed(api: Api, workload: Workload, wanted: int, until: float) -> Worklo
 
 
 def _shown(state: Mapping[str, Any]) -> str:
-    return "".join(f"{name}: {value}\n" for name, value in state.items())
+    return ", ".join(f"{name}: {value}" for name, value in state.items())
 
 
 SCALE = Effect(_plan, _act, _read, disagreement=gitops.disagreement)

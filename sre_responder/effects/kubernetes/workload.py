@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, label_value
-from sre_responder.errors import InputError
+from sre_responder.errors import EffectFailed, InputError
 from sre_responder.names import shown
 from sre_responder.plan import canonical
 
@@ -19,7 +19,9 @@ PLAN, PLANNED = "responder.sre/plan", "planned"
 PAUSED = "responder.sre/paused"
 """Annotation of a Deployment whose rollout Responder has paused: for which incident, and the generation which that made it."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-_HASHES = ("pod-template-hash", "controller-revision-hash")
+PATIENCE_SECONDS = 600
+"""How long a rollout may go without progress: Kubernetes' own default of progressDeadlineSeconds."""
+HASHES = ("pod-template-hash", "controller-revision-hash")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,33 @@ class Workload:
         return int(self.status.get("numberAvailable" if self.kind == "DaemonSet" else "availableReplicas") or 0)
 
     @property
+    def existing(self) -> int:
+        """How many pods there are."""
+        return int(self.status.get("currentNumberScheduled" if self.kind == "DaemonSet" else "replicas") or 0)
+
+    @property
+    def updated(self) -> int:
+        """How many pods are of the newest template."""
+        name = "updatedNumberScheduled" if self.kind == "DaemonSet" else "updatedReplicas"
+        return int(self.status.get(name) or 0)
+
+    @property
+    def on_delete(self) -> bool:
+        """Whether its controller replaces no pod by itself."""
+        return (self.spec.get("updateStrategy") or {}).get("type") == "OnDelete"
+
+    @property
+    def partition(self) -> int:
+        """Below which of its numbers the pods of a StatefulSet are not updated."""
+        strategy = self.spec.get("updateStrategy") or {}
+        return 0 if self.on_delete else int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+    @property
+    def patience_s(self) -> float:
+        """How long its rollout may go without progress, as a Deployment says; else Kubernetes' own default."""
+        return float(self.spec.get("progressDeadlineSeconds") or PATIENCE_SECONDS)
+
+    @property
     def template(self) -> Document:
         return dict(self.spec["template"])
 
@@ -100,7 +129,12 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
     """The one workload that the arguments name. InputError where there is none, more than one, or one of another service."""
     kind, namespace = str(arguments.get("kind") or "Deployment"), str(arguments["namespace"])
     if name := arguments.get("name"):
-        return _own(Workload(kind, api.get(Resource(kind, namespace, str(name)))), arguments)
+        try:
+            found = api.get(Resource(kind, namespace, str(name)))
+        except InputError:
+            _exists(api, namespace)
+            raise
+        return _own(Workload(kind, found), arguments)
     selector = arguments.get("selector")
     if not selector and (id := arguments.get("kubernetes_id")):
         selector = f"{SERVICE_LABEL}={label_value(str(id))}"
@@ -109,14 +143,29 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
             "no workload is named.",
             cure=f"Set name or selector, or the annotation {SERVICE_LABEL} of the service; nothing is never taken as all.",
         )
-    found = api.search(Resource(kind, namespace), labelSelector=str(selector))
-    if len(found) != 1:
-        names = ", ".join(sorted(item["metadata"]["name"] for item in found))
+    matching = api.search(Resource(kind, namespace), labelSelector=str(selector))
+    if not matching:
+        _exists(api, namespace)
+    if len(matching) != 1:
+        names = ", ".join(sorted(item["metadata"]["name"] for item in matching))
         raise InputError(
-            f"{len(found)} {kind}s in namespace {shown(namespace)} match '{shown(selector)}'" + f": {names}." * bool(names),
-            cure="Name one: name." if found else "Check namespace, selector and the workload's labels.",
+            f"{len(matching)} {kind}s in namespace {shown(namespace)} match '{shown(selector)}'" + (f": {names}." if names else "."),
+            cure="Name one: name." if matching else "Check namespace, selector and the workload's labels.",
         )  # fmt: skip
-    return _own(Workload(kind, found[0]), arguments)
+    return _own(Workload(kind, matching[0]), arguments)
+
+
+def _exists(api: Api, namespace: str) -> None:
+    """InputError if there is no such namespace; where that may not be looked at, nothing is said of it."""
+    try:
+        api.get(Resource("Namespace", "", namespace))
+    except InputError as error:
+        raise InputError(
+            f"namespace '{shown(namespace)}' does not exist at {api.server}.",
+            cure="Correct backstage.io/kubernetes-namespace of the service, or its context (responder/kubernetes-context).",
+        ) from error
+    except EffectFailed:
+        return
 
 
 def _own(workload: Workload, arguments: Mapping[str, Any]) -> Workload:
@@ -145,7 +194,7 @@ def marked(document: Workload, arguments: Mapping[str, Any], also: Mapping[str, 
 def pure(template: Document) -> Document:
     """A pod template without the hash that a controller adds to it."""
     metadata = dict(template.get("metadata") or {})
-    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name not in _HASHES}
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name not in HASHES}
     kept = {name: value for name, value in metadata.items() if value is not None}
     return {**template, "metadata": {**kept, "labels": labels}}
 
@@ -184,19 +233,24 @@ def lost(node: Document) -> bool:
     return condition(node, "Ready").get("status") == "Unknown"
 
 
+def seen(workload: Workload) -> bool:
+    """Whether its controller has seen the newest spec; before that its status is about an earlier one."""
+    return int(workload.status.get("observedGeneration", 0)) >= int(workload.metadata["generation"])
+
+
 def rolled_out(workload: Workload) -> bool:
-    """Whether the controller has seen the newest template and every wanted pod is of it and serves."""
-    status, wanted = workload.status, workload.replicas
-    if status.get("observedGeneration", 0) < workload.metadata["generation"]:
-        return False
-    if workload.kind == "DaemonSet":
-        return bool(status.get("updatedNumberScheduled", 0) == wanted == workload.available)
-    if workload.kind == "StatefulSet":
-        settled = status.get("updateRevision") == status.get("currentRevision")
-        return bool(settled and status.get("readyReplicas", 0) == wanted)
-    return bool(
-        status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted and workload.available == wanted
-    )
+    """Whether the controller has seen the newest template, and every pod that shall be of it is, and serves.
+
+    Controllers count by the revision of the pods. Those below a StatefulSet's partition stay on the earlier one by design.
+    """
+    wanted = workload.replicas
+    kept = min(workload.partition, wanted)
+    return seen(workload) and workload.existing == wanted == workload.available and workload.updated >= wanted - kept
+
+
+def scaled(workload: Workload) -> bool:
+    """Whether as many pods as are wanted are there and serve, of whichever template."""
+    return seen(workload) and workload.existing == workload.replicas == workload.available
 
 
 def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
