@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder.plan import Plan, canonical, drift, hide_secrets
+from sre_responder.plan import Plan, Wait, canonical, drift, hide_secrets
 
 PLAN = Plan(
     runbook="r", runbook_digest="d", action="release_rollback", arguments={"to": "1"}, service="checkout",
@@ -31,6 +31,7 @@ OTHER: dict[str, Any] = {
     "diff": {"before": "x"},
     "evidence": {"load": 1},
     "busy": "STARTING",
+    "wait": Wait("it is rolling out", "2026-11-26T12:10:00Z"),
     "capacity": 0.5,
 }
 COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}

@@ -25,7 +25,8 @@ from sre_responder.guard.snapshot import (
     Step,
     StopFact,
 )
-from sre_responder.plan import Plan
+from sre_responder.guard.target import target
+from sre_responder.plan import Plan, Wait
 from sre_responder.policy import PROFILES, Policy
 
 NOW = 1_000_000.0
@@ -249,7 +250,8 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     "a held target": ("target", "failed", lambda: snapshot(holder=Holder(1, "run", "x", NOW - 9, NOW + 9))),
     "a lease that ran out is still held": ("target", "failed", lambda: snapshot(holder=Holder(1, "run", "x", NOW - 99, NOW - 9))),
     "a frozen target": ("target", "failed", lambda: snapshot(frozen=4)),
-    "a rollout in progress": ("target", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"busy": "STARTING"}))),
+    "a rollout in progress": ("target", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"wait": Wait("it rolls out")}))),
+    "a program that starts": ("target", "failed", lambda: snapshot(plan=PLAN.model_copy(update={"busy": "STARTING"}))),
     "a target that is not known": ("target", "unknown", lambda: snapshot(plan=None)),
 }  # fmt: skip
 
@@ -304,3 +306,9 @@ def test_an_approval_is_asked_for_and_spent_by_a_gate_that_says_so_itself(name: 
 def test_no_other_gate_asks_for_an_approval() -> None:
     every = [gate for _, _, build in CASES.values() for gate in (check(build()) for check in GATES)]
     assert {gate.name for gate in every if gate.spends_approval or gate.clears_by_approval} <= {"budget", "approval"}
+
+
+def test_a_rollout_under_way_is_called_that_and_says_until_when_it_is_waited_for() -> None:
+    wait = Wait("Deployment web is rolling out", "2026-11-26T12:10:00Z")
+    gate = target(snapshot(plan=PLAN.model_copy(update={"wait": wait})))
+    assert (gate.status, gate.reason, gate.clears_at) == ("failed", wait.reason, wait.until)
