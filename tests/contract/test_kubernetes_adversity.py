@@ -452,7 +452,7 @@ def test_a_plugin_that_gives_no_token_is_told_as_credentials_and_not_as_a_right_
 ) -> None:
     seen, token = plugin(seconds)
     token.write_text("")
-    with pytest.raises(EffectFailed, match="no credentials for the cluster of .*exec: process returned 1"):
+    with pytest.raises(EffectFailed, match=r"no credentials for the cluster of .*exec: process returned 1"):
         ROLLBACK.plan(arguments(seen))
 
 

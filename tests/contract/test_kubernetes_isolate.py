@@ -316,7 +316,7 @@ REFUSED = {
         "Deployment",
         lambda shop: (shop.release("1"), network_policy(shop, POLICY, podSelector={}, policyTypes=["Ingress"])),
         "network_policy",
-        "there already, and says something else",
+        "exists already, and says something else",
     ),
     "a DaemonSet": ("DaemonSet", lambda shop: shop.release("1"), "scale_to_zero", "no count to set to zero"),
     "another word": ("Deployment", lambda shop: shop.release("1"), "fence", "none of quarantine, network_policy"),

@@ -116,18 +116,18 @@ def test_who_would_resume_it_is_told(shop: Shop) -> None:
 
 
 MOVES = {
-    "a newer release": (lambda shop: shop.apply("slow-3", replicas=4), "no longer as the plan saw it"),
+    "a newer release": (lambda shop: shop.apply("slow-3", replicas=4), "has changed since it was planned"),
     "a pause by a person": (
         lambda shop: shop.kubectl("rollout", "pause", "deployment/shop"),
-        "no longer as the plan saw it",
+        "has changed since it was planned",
     ),
     "the end of the rollout": (
         lambda shop: shop.kubectl("rollout", "status", "deployment/shop", "--timeout=60s"),
-        "has replaced all pods by now",
+        "has replaced all its pods",
     ),
     "another object of that name": (
         lambda shop: (shop.kubectl("delete", "deployment", "shop"), shop.apply("slow-2")),
-        "no longer as the plan saw it",
+        "has changed since it was planned",
     ),
 }
 

@@ -57,7 +57,7 @@ def test_a_plan_holds_until_somebody_restarts_and_each_restart_is_a_new_one(shop
     first, again = planned(shop), planned(shop)
     assert (first.before, first.after) == (again.before, again.after), "no clock stands in what is approved"
     act(shop, first)
-    with pytest.raises(StateMoved, match="no longer as the plan saw it"):
+    with pytest.raises(StateMoved, match="has changed since it was planned"):
         act(shop, again)
     once = RESTART.read(shop.arguments)["restarted"]
     act(shop, planned(shop))
@@ -211,15 +211,18 @@ def test_a_rollout_that_does_not_fail_is_somebody_elses_work(shop: Shop) -> None
 
 
 MOVES = {
-    "a newer release": (lambda shop: shop.apply("2"), "no longer as the plan saw it"),
+    "a newer release": (lambda shop: shop.apply("2"), "has changed since it was planned"),
     "a restart by a person": (
         lambda shop: shop.kubectl("rollout", "restart", "deployment/shop"),
-        "no longer as the plan saw it",
+        "has changed since it was planned",
     ),
-    "a pause": (lambda shop: shop.kubectl("rollout", "pause", "deployment/shop"), "by now: it is paused"),
+    "a pause": (
+        lambda shop: shop.kubectl("rollout", "pause", "deployment/shop"),
+        "no longer finish a restart: it is paused",
+    ),
     "another object of that name": (
         lambda shop: (shop.kubectl("delete", "deployment", "shop"), shop.release("1")),
-        "no longer as the plan saw it",
+        "has changed since it was planned",
     ),
 }
 

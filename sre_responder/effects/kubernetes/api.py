@@ -276,7 +276,9 @@ class Api:
         if status == 404:
             return InputError(f"{tried}: there is none.", cure="Check name, namespace, kind and context.")
         if status == 409:
-            return StateMoved(f"{tried}: it was changed meanwhile.", cure="Run again for a new plan.")
+            return StateMoved(
+                f"{tried}: it was changed concurrently.", cure="Run the runbook again to make a new plan."
+            )
         if budget := _budget(answer):
             return EffectFailed(
                 f"{tried}: a PodDisruptionBudget holds it: {budget}.",

@@ -160,7 +160,7 @@ def _nodes(api: Api, owned: list[Document]) -> dict[str, Any]:
             for entry in node["status"].get("conditions") or ()
             if entry["status"] != ("True" if entry["type"] == "Ready" else "False")
         ]
-        + ["cordoned"] * bool(node["spec"].get("unschedulable"))
+        + (["cordoned"] if node["spec"].get("unschedulable") else [])
         for node in api.search(Resource("Node", ""))
         if node["metadata"]["name"] in used
     }

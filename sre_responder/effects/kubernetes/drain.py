@@ -80,7 +80,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     name, pods = node.metadata["name"], _pods(api, node)
     if pods.bare:
         raise InputError(
-            f"no controller would make these pods of {node.resource} anew: {', '.join(_names(pods.bare))}.",
+            f"no controller would recreate these pods of {node.resource}: {', '.join(_names(pods.bare))}.",
             cure="Ask whose they are, and move or delete them first.",
         )
     before = _identity(node, pods)
@@ -151,7 +151,9 @@ def _drain(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
         node = _node(api, arguments)
         pods = _pods(api, node)
         if _target(node) != change.target or _identity(node, pods) != change.before or pods.bare:
-            raise StateMoved(f"{node.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+            raise StateMoved(
+                f"{node.resource} has changed since it was planned.", cure="Run the runbook again to make a new plan."
+            )
         return (
             node
             if change.before["cordoned"]

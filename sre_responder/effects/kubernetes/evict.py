@@ -133,7 +133,10 @@ def _evict_one(api: Api, workload: Workload, arguments: Mapping[str, Any], uid: 
     """Evict the pod, where it is still to go; gives its name. Read anew each time: kubelet writes its status all the while."""
     pod = _chosen(api, workload, arguments).get(uid)
     if pod is None:
-        raise StateMoved(f"a pod of {workload.resource} fails no longer, or is gone.", cure="Run again for a new plan.")
+        raise StateMoved(
+            f"a pod of {workload.resource} fails no longer, or is gone.",
+            cure="Run the runbook again to make a new plan.",
+        )
     evict(api, pod, plan_of(arguments))
     return str(pod["metadata"]["name"])
 

@@ -81,7 +81,7 @@ def _held(switch: Switch) -> Workload:
 def _warnings(keeper: Keeper, workload: Workload) -> list[str]:
     said = [f"after that it puts back what Git says of {workload.resource}: revert it there before"]
     if keeper.switch and keeper.switch.place != workload.resource:
-        said.append(f"nothing else of {keeper} is reconciled meanwhile: it can only be held off as a whole")
+        said.append(f"nothing else of {keeper} is reconciled during that time: it can only be held off as a whole")
     return said
 
 
@@ -121,7 +121,9 @@ def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> None:
     keeper = _keeper(api, find(api, arguments))
     switch = keeper.switch if keeper else None
     if switch is None or _identity(keeper) != change.before or _held(switch).target != change.target:
-        raise StateMoved("who keeps the workload is no longer as the plan saw it.", cure="Run again for a new plan.")
+        raise StateMoved(
+            "who keeps the workload has changed since it was planned.", cure="Run the runbook again to make a new plan."
+        )
     api.merge(switch.place, _on(switch, arguments))
 
 

@@ -35,7 +35,7 @@ def _count(api: Api, workload: Workload) -> dict[str, Any]:
 def _plan_zero(arguments: Mapping[str, Any]) -> Change:
     """To zero. There an autoscaler stands still by itself, until somebody scales up: it keeps its bounds."""
     if arguments.get("kind") == "DaemonSet":
-        raise InputError("a DaemonSet has no count to set to zero.", cure="Take how: network_policy, or quarantine.")
+        raise InputError("a DaemonSet has no count to set to zero.", cure="Use how: network_policy, or quarantine.")
     api = connect(arguments)
     workload = find(api, arguments)
     scaler, before = autoscaler(api, workload), _count(api, workload)
@@ -48,7 +48,7 @@ def _plan_zero(arguments: Mapping[str, Any]) -> Change:
         before=before,
         after=after,
         undo=[*back, scale_back(arguments, workload)],
-        undo_note=f"Scales back to {workload.replicas}, by kubectl" + ", under the autoscaler's bounds." * bool(scaler),
+        undo_note=f"Scales back to {workload.replicas}, by kubectl{', under the bounds of its autoscaler' if scaler else ''}.",
         evidence={"available": f"{workload.available}/{workload.replicas}", "warnings": owners.warnings(api, workload)},
         busy=owners.at_work(api, workload) or (owners.at_work(api, scaler) if scaler else None),
         capacity=0.0,
@@ -102,7 +102,7 @@ def _plan_policy(arguments: Mapping[str, Any]) -> Change:
     policy, document = _policy(workload), _document(workload, arguments)
     before, wanted = _rules(api, workload), {"network_policy": digest(document["spec"])}
     if before not in ({"network_policy": None}, wanted):
-        raise InputError(f"{policy} is there already, and says something else.", cure="Look at it, and delete it.")
+        raise InputError(f"{policy} exists already, and says something else.", cure="Look at it, and delete it.")
     if before != wanted:
         _hindered(api, workload)
         wanted = {"network_policy": digest(api.create(policy, document, dry_run=True)["spec"])}
@@ -151,7 +151,7 @@ def _hindered(api: Api, workload: Workload) -> None:
     if others:
         raise InputError(
             f"the labels of {workload.resource} take in pods of others too: {', '.join(sorted(others))}.",
-            cure="Take how: quarantine, or scale_to_zero.",
+            cure="Use how: quarantine, or scale_to_zero.",
         )
     labels = workload.template["metadata"].get("labels") or {}
     allowing = [
@@ -164,7 +164,7 @@ def _hindered(api: Api, workload: Workload) -> None:
         raise InputError(
             f"network policies allow traffic to {workload.resource}, which no other policy can take back:"
             f" {', '.join(sorted(allowing))}.",
-            cure="Take how: quarantine, or scale_to_zero.",
+            cure="Use how: quarantine, or scale_to_zero.",
         )
 
 

@@ -28,7 +28,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
     if (kind := arguments.get("kind") or "Deployment") != "Deployment":
         raise InputError(
             f"the rollout of a {kind} cannot be paused: its controller knows no pause.",
-            cure="Take kubernetes_rollback.",
+            cure="Use kubernetes_rollback.",
         )
     api = connect(arguments)
     workload = find(api, arguments)
@@ -37,7 +37,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         if not _replaces(workload):
             raise InputError(
                 f"nothing rolls out: every pod of {workload.resource} is of its newest template.",
-                cure="Take kubernetes_rollback.",
+                cure="Use kubernetes_rollback.",
             )
         predicted = api.patch(workload.resource, _operations(workload, arguments), dry_run=True)
         after = _identity(Workload(workload.kind, predicted))
@@ -87,7 +87,7 @@ def _pause(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
     def write() -> Workload:
         workload = unmoved(api, arguments, change, _identity)
         if not _replaces(workload):
-            raise StateMoved(f"{workload.resource} has replaced all pods by now.", cure="Take kubernetes_rollback.")
+            raise StateMoved(f"{workload.resource} has replaced all its pods.", cure="Use kubernetes_rollback.")
         operations = [unless_moved(workload), *_operations(workload, arguments)]
         return Workload(workload.kind, api.patch(workload.resource, operations))
 

@@ -40,7 +40,7 @@ def plan(arguments: Mapping[str, Any]) -> Change:
     if workload.kind == "StatefulSet":
         raise InputError(
             f"a pod of {workload.resource} is replaced under its own name only, which one in quarantine would keep.",
-            cure="Take how: network_policy, or scale_to_zero.",
+            cure="Use how: network_policy, or scale_to_zero.",
         )
     before, sick, services = _identity(api, workload), _sick(api, workload), _services(api, workload)
     if not sick and not before["quarantined"]:
@@ -98,7 +98,7 @@ def _operations(
     """
     pod = next((pod for pod in pods(api, workload) if pod["metadata"]["name"] == name), None)
     if pod is None:
-        raise StateMoved(f"pod {name} is gone.", cure="Run again for a new plan.")
+        raise StateMoved(f"pod {name} is gone.", cure="Run the runbook again to make a new plan.")
     held = Workload("Pod", pod)
     labels = pod["metadata"].get("labels") or {}
     taken = {key: labels[key] for key in keys_of(workload.spec["selector"]).union(*services) if key in labels}
@@ -106,7 +106,7 @@ def _operations(
     if selects(workload.spec["selector"], kept):
         raise InputError(
             f"{workload.resource} takes in pods without any label: none can be taken out of it by its labels.",
-            cure="Take how: network_policy, or scale_to_zero.",
+            cure="Use how: network_policy, or scale_to_zero.",
         )
     marks = {QUARANTINED: str(arguments.get("_incident") or "planned"), FROM: workload.uid}
     annotations = {**held.annotations, PLAN: plan_of(arguments), LABELS: json.dumps(taken, sort_keys=True)}
@@ -124,7 +124,9 @@ def act(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, Any
     def looked() -> Workload:
         workload = unmoved(api, arguments, change, partial(_identity, api))
         if well := sorted({*names} - {*_sick(api, workload)}):
-            raise StateMoved(f"{', '.join(well)} fails no longer, or is gone.", cure="Run again for a new plan.")
+            raise StateMoved(
+                f"{', '.join(well)} fails no longer, or is gone.", cure="Run the runbook again to make a new plan."
+            )
         return workload
 
     workload, done = insist(looked), list[str]()

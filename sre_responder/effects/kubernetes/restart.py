@@ -65,7 +65,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         capacity=max(0.0, 1 - unavailable / workload.replicas),
         diff={
             "before": f"restarted: {before['restarted'] or 'never'}\n",
-            "after": f"restarted: anew, {workload.replicas} pods, at most {unavailable} of them at once unavailable\n",
+            "after": f"restarted: now, {workload.replicas} pods, at most {unavailable} of them at once unavailable\n",
         },
     )
 
@@ -83,7 +83,7 @@ def _unfinishable(api: Api, workload: Workload, unavailable: int) -> tuple[str, 
         return "no pod of it is wanted", "Scale it up."
     for pod, why in troubles(api, workload).items():
         if why.kind == "image":
-            cure = "Restore the image, or take kubernetes_rollback: a restart would end what still runs."
+            cure = "Restore the image, or use kubernetes_rollback: a restart would end what still runs."
             return f"the image cannot be pulled now (pod {pod}, {why}), gone from the registry perhaps", cure
         if why.kind == "unschedulable":
             return f"no node takes its pods now (pod {pod}, {why})", "Make room on the nodes."
@@ -137,7 +137,7 @@ def _restart(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str
     def write() -> tuple[Workload, Workload]:
         workload = unmoved(api, arguments, change, _identity)
         if why := _unfinishable(api, workload, _unavailable(workload)):
-            raise StateMoved(f"{workload.resource} could not finish a restart by now: {why[0]}.", cure=why[1])
+            raise StateMoved(f"{workload.resource} could no longer finish a restart: {why[0]}.", cure=why[1])
         operations = [unless_moved(workload), *_operations(workload, arguments)]
         return workload, Workload(workload.kind, api.patch(workload.resource, operations))
 

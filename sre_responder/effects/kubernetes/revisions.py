@@ -89,12 +89,13 @@ def choose(workload: Workload, known: Sequence[Revision], now: Revision, to: str
 
 def listed(known: Sequence[Revision], left: Sequence[str] = ()) -> str:
     """The revisions in words."""
-    return "; ".join(
-        f"{revision.number} ({', '.join(images(revision.template).values())}"
-        + ", left by a rollback" * (revision.content in left)
-        + ")"
-        for revision in known
-    )
+
+    def told(revision: Revision) -> str:
+        images_of = ", ".join(images(revision.template).values())
+        note = ", left by a rollback" if revision.content in left else ""
+        return f"{revision.number} ({images_of}{note})"
+
+    return "; ".join(map(told, known))
 
 
 def _is(image: str, wanted: str) -> bool:

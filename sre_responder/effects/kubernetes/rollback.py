@@ -138,7 +138,10 @@ def _return(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str,
         known = history(api, workload)
         now = current(workload, known)
         if now is None or _paused_by_others(workload) or _kept(api, workload, now):
-            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+            raise StateMoved(
+                f"{workload.resource} has changed since it was planned.",
+                cure="Run the runbook again to make a new plan.",
+            )
         then = choose(workload, known, now, str(change.evidence["to"]))
         operations = [unless_moved(workload), *_operations(workload, now, then, arguments)]
         return workload, Workload(workload.kind, api.patch(workload.resource, operations)), then

@@ -140,7 +140,9 @@ def unmoved(api: Api, arguments: Mapping[str, Any], change: Change, read: Callab
     """The workload, where it is as the plan saw it; else StateMoved."""
     workload = find(api, arguments)
     if workload.target != change.target or read(workload) != change.before:
-        raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+        raise StateMoved(
+            f"{workload.resource} has changed since it was planned.", cure="Run the runbook again to make a new plan."
+        )
     return workload
 
 
@@ -158,7 +160,7 @@ def insist(write: Callable[[], T]) -> T:
     try:
         return write()
     except InputError as error:
-        raise StateMoved(error.message, cure="Run again for a new plan.") from error
+        raise StateMoved(error.message, cure="Run the runbook again to make a new plan.") from error
 
 
 def in_progress(api: Api, workload: Workload) -> Wait | None:

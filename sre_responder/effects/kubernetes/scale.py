@@ -102,7 +102,7 @@ def _applied(workload: Workload, scaler: Workload | None) -> list[str]:
         count = json.loads(workload.annotations.get(APPLIED, "{}"))["spec"]["replicas"]
     except (ValueError, TypeError, KeyError):
         return []
-    whose = "and the autoscaler sets it anew" if scaler else "whatever was scaled"
+    whose = "and the autoscaler sets it again" if scaler else "whatever was scaled"
     return [f"the next kubectl apply sets {count} replicas, as its manifest says, {whose}"]
 
 
@@ -120,7 +120,10 @@ def _scale(api: Api, arguments: Mapping[str, Any], change: Change) -> dict[str, 
         workload = find(api, arguments)
         scaler = autoscaler(api, workload)
         if workload.target != change.target or _identity(workload, scaler) != change.before:
-            raise StateMoved(f"{workload.resource} is no longer as the plan saw it.", cure="Run again for a new plan.")
+            raise StateMoved(
+                f"{workload.resource} has changed since it was planned.",
+                cure="Run the runbook again to make a new plan.",
+            )
         set_by = scaler or workload
         operations = [unless_moved(set_by), *_operations(set_by, wanted, arguments)]
         return workload, Workload(set_by.kind, api.patch(set_by.resource, operations))

@@ -141,7 +141,7 @@ def find(api: Api, arguments: Mapping[str, Any]) -> Workload:
     if not selector:
         raise InputError(
             "no workload is named.",
-            cure=f"Set name or selector, or the annotation {SERVICE_LABEL} of the service; nothing is never taken as all.",
+            cure=f'Set name or selector, or the annotation {SERVICE_LABEL} of the service; an empty value never means "all".',
         )
     matching = api.search(Resource(kind, namespace), labelSelector=str(selector))
     if not matching:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from sre_responder.effects.kubernetes.rollout import failing, fails_by, serves_nothing
+from sre_responder.deadline import deadline
+from sre_responder.effects.kubernetes import lock
+from sre_responder.effects.kubernetes.rollout import after, failing, fails_by, serves_nothing
 from sre_responder.effects.kubernetes.workload import Workload, rolled_out, scaled
+from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
 
 
 def workload(kind: str, spec: dict[str, Any], **status: Any) -> Workload:
@@ -108,3 +111,30 @@ def test_pods_that_ended_fail_no_workload() -> None:
     owned = [pod("evicted", phase="Failed", **crashed), pod("sick", phase="Running", **crashed)]
     assert [*failing(deployment(3, 3), owned)] == ["sick"]
     assert datetime.now(UTC) > fails_by(stateful(2), owned)
+
+
+@pytest.mark.parametrize("error", [InputError, StateMoved, Refused, EffectFailed])
+def test_what_fails_after_a_write_says_what_was_written_and_is_no_bad_input(error: type[ResponderError]) -> None:
+    with pytest.raises(EffectFailed, match="evicted: a, b, and then: gone") as told, after(lambda: "evicted: a, b"):
+        raise error("gone.", cure="Look at it.")
+    assert told.value.cure == "Look at it."
+
+
+def test_what_nobody_knows_after_a_write_stays_unknown() -> None:
+    with pytest.raises(OutcomeUnknown, match="web was changed, and then: no answer"), after(lambda: "web was changed"):
+        raise OutcomeUnknown("no answer.")
+
+
+def test_what_fails_before_any_write_is_told_as_it_is() -> None:
+    with pytest.raises(StateMoved, match=r"^gone\.$"), after(lambda: ""):
+        raise StateMoved("gone.")
+
+
+def test_a_lease_says_how_long_its_act_may_take_by_the_policy() -> None:
+    def seconds() -> int | None:
+        found = lock._lease(deployment(3, 3), {})["spec"].get("leaseDurationSeconds")
+        return None if found is None else int(found)
+
+    assert seconds() is None, "nothing limits it"
+    with deadline(42):
+        assert seconds() == 42
