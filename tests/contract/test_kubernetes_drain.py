@@ -121,7 +121,7 @@ def test_a_budget_that_holds_until_the_deadline_is_told_with_what_is_left(site: 
     change = site.plan()
     assert "waits for a PodDisruptionBudget: pod shop-" in str(change.evidence["warnings"])
     assert change.busy is None
-    words = rf"is cordoned, and after 2 s these pods are still on it: {site.shop.namespace}/shop-\S+ \(The disruption budget keep"
+    words = rf"is cordoned, and then: after 2 s these pods are still on it: {site.shop.namespace}/shop-\S+ \(The disruption budget keep"
     with pytest.raises(EffectFailed, match=words):
         site.act(change, timeout_s=2)
     assert (len(site.on(site.node)), site.document["spec"]["unschedulable"]) == (2, True)
