@@ -30,7 +30,7 @@ Found = TypeVar("Found")
 
 @contextmanager
 def ill(root: Path, **changes: Any) -> Iterator[World]:
-    """A world whose service is well under one release alone; its scope is known, so the guarded step is all its runbook."""
+    """A world whose service is well under one release alone; its scope is known."""
     with world(root, **changes) as here:
         here.heals(GOOD)
         with here.ledger.transaction() as connection:
@@ -41,8 +41,7 @@ def ill(root: Path, **changes: Any) -> Iterator[World]:
 
 
 def one_step(play: dict[str, Any]) -> None:
-    """Only the rollback; and two samples of evidence, so that there is a moment between them."""
-    play["tasks"].pop(0)
+    """Two samples of evidence, so that there is a moment between them."""
     play["vars"]["runbook"]["success"]["minimum_samples"] = 2
 
 

@@ -1,4 +1,4 @@
-"""The lab, where each action is a runbook of one step that is always due: what no small world has, a supervisor and a proxy."""
+"""The lab, where each action is a runbook of one guarded step that is always due: what no small world has, a supervisor and a proxy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Shop:
         play, folder = plain_play(), self.lab.home / "runbooks" / action.replace("_", "-")
         names = play["tasks"][0]["sre.responder.diagnose"]
         play["vars"]["runbook"] = {"id": folder.name, "failure_class": folder.name, "success": NEVER}
-        play["tasks"] = [{"name": "Act", f"sre.responder.{action}": names}]
+        play["tasks"] = [play["tasks"][0], {"name": "Act", f"sre.responder.{action}": names}]
         folder.mkdir(exist_ok=True)
         (folder / "runbook.yml").write_text(yaml.safe_dump([play], sort_keys=False))
         runbook.register(self.lab.home, [folder])

@@ -194,9 +194,9 @@ def test_stop_ends_a_local_effect_and_its_target_is_frozen(
 
     def purging(play: Play) -> None:
         one_step(play)
-        given = play["tasks"][0].pop(MODULE)
+        given = play["tasks"][1].pop(MODULE)
         del given["to"]
-        play["tasks"][0]["sre.responder.http_cache_purge"] = {**given, "url": url, "timeout_s": 60}
+        play["tasks"][1]["sre.responder.http_cache_purge"] = {**given, "url": url, "timeout_s": 60}
 
     world.write(purging)
     run = start()
@@ -233,7 +233,7 @@ def test_stop_ends_a_module_in_its_effect_and_its_target_is_frozen(world: World,
 
     def from_pipe(play: Play) -> None:
         one_step(play)
-        play["tasks"][0][MODULE].update(history=str(history))
+        play["tasks"][1][MODULE].update(history=str(history))
 
     world.write(from_pipe)
     run = start()
