@@ -119,7 +119,7 @@ class ActionModule(ActionBase):
             if not driven():
                 send_soon(home.find())
             result = {"code": error.code, "cure": error.cure, "exit_code": error.exit_code, **error.details}
-            raise AnsibleActionFail(str(error), result=result) from error
+            raise AnsibleActionFail(str(error), result=result) from None
 
     def _guarded(self, facts: dict[str, Any]) -> dict[str, Any]:
         place = home.find()

@@ -48,7 +48,7 @@ def answer(
     try:
         return {"changed": False, "failed": False, **do(_call(action, options))}
     except ResponderError as error:
-        raise AnsibleActionFail(str(error), result={"code": error.code, "cure": error.cure, **error.details}) from error
+        raise AnsibleActionFail(str(error), result={"code": error.code, "cure": error.cure, **error.details}) from None
 
 
 def _call(action: ActionBase, options: tuple[str, ...]) -> Call:

@@ -358,8 +358,8 @@ def test_the_driver_takes_no_folder_that_shadows_what_is_installed(world: World,
         (world.book / name).write_text("[defaults]\nstrategy = free\n")
     world.write()
     done = world.drive()
-    assert (done.returncode, world.release, world.started()) == (2, "2", 0)
-    assert f"holds {name}, which would shadow what is installed" in done.stderr
+    assert (done.returncode, world.release, world.started()) == (3, "2", 0)
+    assert f"{name} beside a play would shadow what is installed" in done.stderr
 
 
 def settings(world: World, how: str) -> dict[str, str]:
@@ -424,15 +424,21 @@ def test_the_driver_takes_no_name_that_is_more_than_a_name(world: World, option:
         on_play(hosts="nosuch"),
         lambda play: play["tasks"].insert(1, {"ansible.builtin.meta": "end_host"}),
         lambda play: play["tasks"].insert(1, {"ansible.builtin.meta": "end_play"}),
-        on_task(when=False),
     ],
-    ids=["no host matches", "end_host", "end_play", "when"],
+    ids=["no host matches", "end_host", "end_play"],
 )
 def test_the_driver_never_calls_a_run_done_in_which_no_step_ran(world: World, change: Change) -> None:
     world.write(change)
     done = world.drive()
     assert (done.returncode, world.release, world.started()) == (1, "2", 0)
     assert "left no record: release_rollback" in done.stdout
+
+
+def test_the_driver_starts_no_run_whose_step_would_leave_no_record(world: World) -> None:
+    world.write(on_task(when=False))
+    done = world.drive()
+    assert (done.returncode, world.release, world.started()) == (3, "2", 0)
+    assert "leaves no record" in done.stderr
 
 
 UNGUARDED: dict[str, Change] = {
