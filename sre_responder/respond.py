@@ -212,7 +212,7 @@ class _Climb:
             message += f"; still running: {', '.join(left)}"
         with self.ledger.transaction() as connection:
             now = self.ledger.now(connection)
-            if ending.exit_code not in (0, 3, 4):
+            if ending.exit_code not in (0, 3, 4) and not self._handed_over(connection):
                 audit.append(
                     connection, now, "handoff.made", self.requester, f"handed over: {message}", incident=self.incident,
                     notify="on_call", handoff=handoff(connection, self.home, self.incident).as_dict(),
@@ -224,6 +224,11 @@ class _Climb:
             )  # fmt: skip
         _tell(self.home, self.ledger)
         return Outcome(self.id, ending.exit_code, ending.word, message, steps, left)
+
+    def _handed_over(self, connection: Connection) -> bool:
+        """Whether the runbook's own last step called a person: nobody is called twice for one run."""
+        handed = audit.entries(connection, incident=self.incident, type="handoff.made")
+        return any(entry.data.get("run") == self.id for entry in handed)
 
 
 def _message(ending: Ending, facts: Facts, steps: tuple[dict[str, Any], ...], ended: Ended) -> str:

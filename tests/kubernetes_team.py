@@ -46,7 +46,7 @@ class Traffic(BaseHTTPRequestHandler):
 @contextmanager
 def traffic(shop: Shop) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Traffic, shop))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
     finally:

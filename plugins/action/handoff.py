@@ -34,6 +34,6 @@ def handoff(call: Call) -> dict[str, Any]:
             audit.append(
                 connection, call.ledger.now(connection), "handoff.made", call.requester,
                 f"the ladder of {call.incident} is at its end; a person takes over", incident=call.incident, notify="on_call",
-                handoff=found.as_dict(),
+                run=call.run, handoff=found.as_dict(),
             )  # fmt: skip
     return {"handoff": plain(found.as_dict())}

@@ -126,7 +126,7 @@ class _Cache(BaseHTTPRequestHandler):
 @contextmanager
 def _cache() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Cache)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
     finally:

@@ -144,7 +144,7 @@ class _Service(BaseHTTPRequestHandler):
 def world(root: Path, **changes: Any) -> Iterator[World]:
     """A world in a folder; `changes` go into its policy."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Service, root / "app"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         app, folder = root / "app", root / "home"
         for release in ("1", "2"):

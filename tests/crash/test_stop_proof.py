@@ -177,7 +177,7 @@ def cache() -> Iterator[tuple[str, threading.Event]]:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Cache)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/", asked
     over.set()
