@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sre_responder.actions import KUBERNETES
 from sre_responder.evidence import http, kubernetes
-from sre_responder.evidence.http import Sample
-from sre_responder.evidence.verdict import Verdict, healthy_now, watch
+from sre_responder.evidence.criterion import Criterion
+from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
 from sre_responder.guard.decide import symptom
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, incidents
+from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.runbook import Runbook
 
 
 @dataclass(frozen=True)
 class Health:
-    """One service under one runbook; without `record` nothing is written, as in a dry run."""
+    """One service under one runbook. It goes on the record, which resets counts, only by the criterion of a registered runbook,
+    and without `record` not at all: a dry run, or a task that the runbook does not declare."""
 
     home: Home
     ledger: Ledger
@@ -29,38 +31,63 @@ class Health:
 
     def now(self) -> Verdict:
         """Healthy, unhealthy or unknown at this moment."""
-        return self._measure(
-            lambda take: healthy_now(self.runbook.metadata.success, take, time.time, time.sleep), "healthy", "unhealthy"
-        )
+        return self._measure(lambda take: healthy_now(self._criterion, take, time.monotonic, time.sleep), "healthy")
 
     def after(self, interrupted: Callable[[], bool]) -> Verdict:
         """Improved, not improved or unknown after an action."""
         return self._measure(
-            lambda take: watch(self.runbook.metadata.success, take, time.time, time.sleep, interrupted),
-            "improved",
-            "not_improved",
+            lambda take: watch(self._criterion, take, time.monotonic, time.sleep, interrupted), "improved"
         )
 
-    def _measure(self, judge: Callable[[Callable[[], Sample]], Verdict], good: str, bad: str) -> Verdict:
+    def lately(self, incident: str, run: str) -> Verdict | None:
+        """Healthy if the same run measured so no longer ago than a window lasts: after one rung helped, the others need not."""
+        with self.ledger.transaction(reading=True) as connection:
+            now = self.ledger.now(connection)
+            recent = list(audit.entries(connection, incident=incident, since=now - self._criterion.hold_s))
+        of_symptom = [one for one in recent if (one.data.get("sampled") or {}).get("symptom") == self._symptom]
+        if not of_symptom or (last := of_symptom[-1]).data.get("run") != run:
+            return None
+        ago = now - last.seconds
+        if last.data["sampled"]["state"] not in ("healthy", "improved") or ago >= self._criterion.hold_s:
+            return None
+        return Verdict("healthy", f"measured healthy {ago:.1f} s ago", ())
+
+    def facts(self, verdict: Verdict) -> dict[str, Any] | None:
+        """What the record keeps of a verdict; nothing where nothing was sampled."""
+        if not verdict.samples:
+            return None
+        return {"symptom": self._symptom, "state": verdict.state, **verdict.counts._asdict()}
+
+    @property
+    def _criterion(self) -> Criterion:
+        return self.runbook.metadata.success
+
+    @property
+    def _symptom(self) -> str:
+        return symptom(self.environment, self.service, self.runbook.metadata.failure_class)
+
+    def _measure(self, judge: Callable[[Take], Verdict], good: State) -> Verdict:
         take = self._probe()
-        if take is None:
-            return Verdict("unknown", "no probe: neither success.url nor the annotation responder/probe-url is set", ())
+        if isinstance(take, str):
+            return Verdict("unknown", take, ())
         verdict = judge(take)
-        if self.record and verdict.state in (good, bad):
-            name = symptom(self.environment, self.service, self.runbook.metadata.failure_class)
-            good_for = time.time() - verdict.good_since if verdict.good_since else 0.0
+        if self.record and self.runbook.registered and verdict.state != "unknown":
+            held = 0.0 if verdict.since is None else time.monotonic() - verdict.since
             with self.ledger.transaction() as connection:
                 now = self.ledger.now(connection)  # a clock of its own, so only spans are carried over to it
                 incidents.observe(
-                    connection, now, name, verdict.state == good, self.home.policy.loop.healthy_seconds,
-                    began=now - max(0.0, good_for),
+                    connection, now, self._symptom, verdict.state == good, self.home.policy.loop.healthy_seconds,
+                    began=now - held,
                 )  # fmt: skip
         return verdict
 
-    def _probe(self) -> Callable[[], Sample] | None:
-        criterion, annotations = self.runbook.metadata.success, self.home.catalogue.service(self.service).annotations
+    def _probe(self) -> Take | str:
+        """What takes a sample, or why nothing can."""
+        criterion, annotations = self._criterion, self.home.catalogue.service(self.service).annotations
         if criterion.source == "kubernetes":
             where = {name: annotations[key] for name, key in KUBERNETES.items() if key in annotations}
             return lambda: kubernetes.sample(criterion, where)
         url = criterion.url or annotations.get("responder/probe-url")
-        return None if url is None else lambda: http.sample(criterion, url)
+        if url is None:
+            return "no probe: neither success.url nor the annotation responder/probe-url is set"
+        return lambda: http.sample(criterion, url)

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sre_responder import address
 from sre_responder.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
+from sre_responder.documents import line_of
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
+from sre_responder.evidence.criterion import Criterion
 from sre_responder.runbook import PLAYBOOK, Runbook, Task, plays, tasks
+
+TELLING = 0.05
+"""A criterion tells 90 % from 100 % if a service that answers 90 % of its requests well passes no more often than this."""
 
 Class = Literal["mutates", "reads", "undetermined"]
 READS = frozenset(
@@ -86,6 +92,8 @@ class Finding:
     rule: str
     message: str
     cure: str
+    level: Literal["error", "warning"] = "error"
+    """A warning stops neither registration nor a run."""
 
 
 def classify(task: Task) -> Class:
@@ -141,8 +149,31 @@ def findings(path: Path) -> tuple[Finding, ...]:
             found += _task(playbook, task)
         found += _order(playbook, listed)
     if playbook.name == PLAYBOOK:
-        Runbook(folder, None, False).metadata  # noqa: B018 - raises where the metadata is wrong
+        found += _criterion(playbook, Runbook(folder, None, False).metadata.success)
     return tuple(found)
+
+
+def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
+    """An address that cannot be asked; a window that a service passes which fails one request in ten."""
+    place = ("vars", "runbook", "success")
+    line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
+    if criterion.url and (wrong := address.problem(criterion.url)):
+        cure = "Write http://host:port/path, or leave it out and annotate the service with responder/probe-url."
+        yield Finding(str(file), line, "url", f"success.url {wrong}", cure)
+    if criterion.source == "http" and (chance := criterion.chance(0.9)) > TELLING:
+        words = (
+            f"a service that fails one request in ten passes this criterion in {chance:.0%} of verdicts: the window takes "
+            f"{criterion.samples} samples, {criterion.spare} of which may be bad"
+        )
+        yield Finding(str(file), line, "criterion", words, _longer(criterion), "warning")
+
+
+def _longer(criterion: Criterion) -> str:
+    """The window that would tell 90 % from 100 %, other things equal."""
+    for number in range(criterion.samples, 2000):
+        if criterion.model_copy(update={"minimum_samples": number}).chance(0.9) <= TELLING:
+            return f"Set hold_s to {number * criterion.interval_s:g} or more, or minimum_samples to {number}."
+    return "Set good_share above 0.9."
 
 
 def _play(file: Path, play: Mapping[str, Any], line: int) -> Iterator[Finding]:

@@ -134,7 +134,7 @@ def _unfit(runbook: Runbook, *, check: bool) -> Refused | None:
             f"runbook {name} is not registered with digest {runbook.digest[:12]}; no task of it was run.",
             cure=f"Review it, then: responder runbooks register {name}",
         )
-    if found := findings(runbook.folder):
+    if found := [one for one in findings(runbook.folder) if one.level == "error"]:
         lines = "; ".join(f"{one.file}:{one.line}: {one.message}" for one in found[:5])
         return Refused(
             f"runbook {name} weakens the guard; no task of it was run: {lines}.",

@@ -87,10 +87,10 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
             return _skip(ledger, step, "not_applicable", left_out)
         health = Health(home, ledger, step.runbook, request.service, request.environment, record=not step.check)
         if not spec.shields and not _begun(ledger, request):
-            verdict = health.now()
+            verdict = health.lately(request.incident, request.run) or health.now()
             state, measured = verdict.state, spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":
-                return _skip(ledger, step, "healthy", verdict.reason, measured=state)
+                return _skip(ledger, step, "healthy", verdict.reason, measured=state, sampled=health.facts(verdict))
     change, plan, problem = _plan(home, step, spec, effect)
     if state is not None and (tried := _tried(home, ledger, step, plan)):
         return _skip_tried(ledger, step, plan, tried, state)
@@ -471,9 +471,10 @@ def _conclude(
     if verdict.state == "unknown" and not home.policy.requires.measured_criterion:
         verdict = Verdict("not_improved", f"not measured, noted: {verdict.reason}", verdict.samples)
     outcome = verdict.state if verdict.state in ("improved", "not_improved") else "unknown"
+    sampled = health.facts(verdict) if health else None
     with ledger.transaction() as connection:
         now = ledger.now(connection)
-        attempts.end_attempt(connection, now, attempt, outcome, verdict.reason, request.requester)
+        attempts.end_attempt(connection, now, attempt, outcome, verdict.reason, request.requester, sampled)
         cascade.check(connection, now, home.policy.cascade, request.environment)
         if outcome == "unknown":
             attempts.freeze(connection, now, attempt, verdict.reason)

@@ -23,7 +23,7 @@ PLAY = """\
     runbook:
       id: purge
       failure_class: stale
-      success: {url: "http://127.0.0.1:1/", minimum_samples: 1, interval_s: 0.01, watch_s: 0.05}
+      success: {url: "http://127.0.0.1:1/", minimum_samples: 1, hold_s: 0, interval_s: 0.01, watch_s: 0.05}
   tasks:
     - {name: Look, sre.responder.diagnose: }
     - {name: Purge, sre.responder.http_cache_purge: }

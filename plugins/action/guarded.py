@@ -17,6 +17,7 @@ from ansible.utils.display import Display
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
+    declared,
     driven,
     location,
     plain,
@@ -33,7 +34,7 @@ from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, runs
 from sre_responder.notify.background import send_soon
-from sre_responder.runbook import Runbook, plays, task_digest
+from sre_responder.runbook import Runbook, task_digest
 from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
@@ -186,16 +187,11 @@ class ActionModule(ActionBase):
         hosts = tuple(str(host) for host in facts.get("ansible_play_hosts", ()))
         request = Request(
             action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
-            task=str(self._task._uuid), step=task_digest(plain(ds)) if ds and self._declared(runbook) else "",
+            task=str(self._task._uuid), step=task_digest(plain(ds)) if ds and declared(self._task, runbook) else "",
             host=real_host(facts), hosts=hosts,
             requester=approval.requester(place.people), problems=tuple(problems),
         )  # fmt: skip
         return request, arguments, {"applies": flags["applies"], "because": names.shown(given.get("because", ""), 500)}
-
-    def _declared(self, runbook: Runbook | None) -> bool:
-        """Whether the play that was loaded is the one that stands in the runbook's file now, to the letter."""
-        loaded = task_digest(plain(self._task.play.get_ds()))
-        return runbook is not None and loaded in {task_digest(play) for play, _ in plays(runbook.playbook)}
 
     def _arguments(self, place: Home, given: Mapping[str, Any], service: str) -> dict[str, Any]:
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""

@@ -13,13 +13,19 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
-from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import checking, location, plain, run_identity
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
+    checking,
+    declared,
+    location,
+    plain,
+    run_identity,
+)
 from sre_responder import home, names
 from sre_responder.approvals import approval
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger
-from sre_responder.runbook import Runbook
+from sre_responder.runbook import Runbook, task_digest
 from sre_responder.step import resolve
 
 COMMON = ("incident", "service", "environment", "applies", "because", "confirm_production")
@@ -39,6 +45,8 @@ class Call:
     run: str
     check: bool
     runbook: Runbook | None
+    declared: bool
+    """Whether this is a task of the runbook as it stands in its file."""
 
 
 def answer(
@@ -61,7 +69,8 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
             f"unknown option {', '.join(sorted(map(names.shown, unknown)))}.",
             cure=f"Options: {', '.join((*COMMON[:3], *options))}.",
         )
-    file = location(action._task)[0]
+    task = action._task
+    runbook, ds = resolve(place, location(task)[0]), task.get_ds()
     run = run_identity()[0]
     return Call(
         home=place,
@@ -72,6 +81,8 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
         environment=names.environment(given.get("environment", "")),
         requester=approval.requester(place.people),
         run=run,
-        check=checking(action._task),
-        runbook=resolve(place, file),
+        check=checking(task),
+        runbook=runbook,
+        declared=bool(ds and runbook and declared(task, runbook))
+        and task_digest(plain(ds)) in {one.digest for one in runbook.tasks},
     )

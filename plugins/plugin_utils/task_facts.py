@@ -17,6 +17,8 @@ from ansible.parsing.vault import EncryptedString, VaultHelper
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
+from sre_responder.runbook import Runbook, plays, task_digest
+
 CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")
 """Beginnings of variables by which an environment chooses what code runs."""
 
@@ -106,6 +108,12 @@ def weaknesses(task: Any) -> list[str]:
     if subset is not None and not str(subset).strip():
         found.append("--limit '': an empty set of hosts means every host")
     return list(dict.fromkeys(found))
+
+
+def declared(task: Any, runbook: Runbook | None) -> bool:
+    """Whether the play that was loaded is the one that stands in the runbook's file now, to the letter."""
+    loaded = task_digest(plain(task.play.get_ds()))
+    return runbook is not None and loaded in {task_digest(play) for play, _ in plays(runbook.playbook)}
 
 
 def location(task: Any) -> tuple[Path, int]:

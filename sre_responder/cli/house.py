@@ -170,16 +170,19 @@ def runbooks(command: typer.Context, json: Json = False) -> None:
 def register(
     which: Annotated[list[str], typer.Argument(help="Ids of runbooks of this home, or folders to copy in.")],
 ) -> None:
-    """Register runbooks by their digest as they are now; findings of the lint are errors."""
+    """Register runbooks by their digest as they are now; errors that the lint finds prevent it."""
     home = homes.find()
     given = {
         name: Path(name) if (Path(name) / runbook.PLAYBOOK).is_file() else home.runbooks.named(name).folder
         for name in which
     }
-    if problems := [finding for folder in given.values() for finding in findings(folder)]:
+    found = [finding for folder in given.values() for finding in findings(folder)]
+    if problems := [finding for finding in found if finding.level == "error"]:
         raise InputError(
             "\n".join(_line(finding) for finding in problems), cure="Correct the lines named; nothing was registered."
         )
+    for finding in found:
+        say(_line(finding))
     folders = []
     for folder in given.values():
         own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
@@ -217,7 +220,7 @@ def copy(to: Annotated[str, typer.Argument(help="URL of an empty database.")]) -
 def lint(
     paths: Annotated[list[Path], typer.Argument(help="Playbooks, or folders of runbooks.")], json: Json = False
 ) -> None:
-    """What weakens a guard; exit code 2 where something does."""
+    """Find what weakens a guard. Exits 2 if something does; a warning does not."""
     found = [finding for path in paths for finding in findings(path)]
     if json:
         print_json([dataclasses.asdict(finding) for finding in found])
@@ -226,9 +229,9 @@ def lint(
             console.print(_line(finding), markup=False)
         if not found:
             say("Nothing weakens a guard.")
-    raise typer.Exit(2 if found else 0)
+    raise typer.Exit(2 if any(finding.level == "error" for finding in found) else 0)
 
 
 def _line(finding: Finding) -> str:
-    row = dataclasses.asdict(finding)
-    return f"{row['file']}:{row['line']}: {row['rule']}: {row['message']}. {row['cure']}"
+    level = "warning: " if finding.level == "warning" else ""
+    return f"{finding.file}:{finding.line}: {level}{finding.rule}: {finding.message}. {finding.cure}"

@@ -1,11 +1,14 @@
-"""A runbook's success criterion: where to look, what is good, and how long to watch."""
+"""A runbook's success criterion: where to look, what is good, and how long it must stay good."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import jmespath
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sre_responder import address
 
 
 class Criterion(BaseModel):
@@ -23,10 +26,29 @@ class Criterion(BaseModel):
         "available, ready, rolled_out, failing, reasons, restarts, events.",
     )
     window_s: float = Field(60.0, gt=0, description="How far back a restart on Kubernetes counts.")
-    minimum_samples: int = Field(5, ge=1, description="Good samples in a row that count as healthy.")
-    interval_s: float = Field(0.2, gt=0)
-    watch_s: float = Field(6.0, gt=0, description="How long to wait for improvement after an action.")
+    watch_s: float = Field(6.0, gt=0, description="How long recovery may take after an action; the window follows.")
+    hold_s: float = Field(10.0, ge=0, description="The window that is judged: how long the service must stay good.")
+    minimum_samples: int = Field(20, ge=1, description="The window takes at least this many samples.")
+    good_share: float = Field(1.0, gt=0.5, le=1, description="The share of the window's samples that must be good.")
+    interval_s: float = Field(0.2, gt=0, description="From one sample to the next.")
     timeout_s: float = Field(2.0, gt=0)
+
+    @property
+    def samples(self) -> int:
+        """How many samples the window takes: enough to last `hold_s`, and never fewer than `minimum_samples`."""
+        return max(self.minimum_samples, math.ceil(self.hold_s / self.interval_s) + 1)
+
+    @property
+    def spare(self) -> int:
+        """How many of them may be other than good."""
+        return math.floor((1 - self.good_share) * self.samples + 1e-9)
+
+    def chance(self, success_rate: float) -> float:
+        """The probability that a service which answers this share of its requests well passes one window."""
+        return sum(
+            math.comb(self.samples, bad) * (1 - success_rate) ** bad * success_rate ** (self.samples - bad)
+            for bad in range(self.spare + 1)
+        )
 
     @field_validator("expect")
     @classmethod
@@ -36,4 +58,11 @@ class Criterion(BaseModel):
                 jmespath.compile(value)
         except jmespath.exceptions.JMESPathError as error:
             raise ValueError(f"not JMESPath: {error}") from error
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _without_login(cls, value: str | None) -> str | None:
+        if value is not None and address.has_login(value):
+            raise ValueError("contains a user name or password, which every reader of the runbook would see")
         return value

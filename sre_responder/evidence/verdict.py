@@ -1,70 +1,111 @@
-"""Verdicts over samples: healthy or not now, improved or not after an action; without samples, unknown."""
+"""Verdicts over samples: healthy or not now, improved or not after an action. What was not measured is never good."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import Sample
 
 State = Literal["healthy", "unhealthy", "improved", "not_improved", "unknown"]
+Take = Callable[[], Sample]
+Clock = Callable[[], float]
+Sleep = Callable[[float], None]
+
+
+class Counts(NamedTuple):
+    """How many samples were what."""
+
+    good: int
+    bad: int
+    unmeasured: int
+
+    def __str__(self) -> str:
+        return f"{self.good} good, {self.bad} bad, {self.unmeasured} not measured"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the samples say, and why."""
+    """What the samples say, and why; `since` is when the window began that stayed good, by the clock of the samples."""
 
     state: State
     reason: str
     samples: tuple[Sample, ...]
+    since: float | None = None
 
     @property
-    def good_since(self) -> float | None:
-        """When the unbroken row of good samples at the end began; None where the last one was not good."""
-        tail = list(takewhile(lambda one: one.ok is True, reversed(self.samples)))
-        return tail[-1].at if tail else None
+    def counts(self) -> Counts:
+        """Of the whole watch, not of its window alone."""
+        return _counts(self.samples)
 
 
-def healthy_now(
-    criterion: Criterion, take: Callable[[], Sample], clock: Callable[[], float], sleep: Callable[[float], None]
-) -> Verdict:
-    """Healthy only after `minimum_samples` good ones in a row; the first that is not ends it."""
-    taken: list[Sample] = []
-    for number in range(criterion.minimum_samples):
-        if number:
-            sleep(criterion.interval_s)
-        taken.append(take())
-        if taken[-1].ok is not True:
-            return Verdict("unknown" if taken[-1].ok is None else "unhealthy", taken[-1].reason, tuple(taken))
-    return Verdict("healthy", f"{len(taken)} good samples in a row: {taken[-1].reason}", tuple(taken))
+def healthy_now(criterion: Criterion, take: Take, clock: Clock, sleep: Sleep) -> Verdict:
+    """Healthy if a whole window from now on is good enough; the look ends as soon as it cannot be."""
+    window: list[Sample] = []
+    for one in _paced(criterion, take, clock, sleep):
+        window.append(one)
+        counts = _counts(window)
+        if len(window) == criterion.samples or counts.bad + counts.unmeasured > criterion.spare:
+            break
+    return _judged(criterion, (), window, ("healthy", "unhealthy"))
 
 
 def watch(
-    criterion: Criterion,
-    take: Callable[[], Sample],
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-    interrupted: Callable[[], bool] = lambda: False,
+    criterion: Criterion, take: Take, clock: Clock, sleep: Sleep, interrupted: Callable[[], bool] = lambda: False
 ) -> Verdict:
-    """Improved as soon as enough samples in a row are good; what cannot be measured at the end is unknown."""
-    taken: list[Sample] = []
+    """Improved if the window at the end is good enough. It begins `watch_s` after the action; what came before does not count.
+
+    No row of good samples ends a watch: only its end does, or a window that cannot be good any more.
+    """
+    before: list[Sample] = []
+    window: list[Sample] = []
     until = clock() + criterion.watch_s
-    while True:
-        taken.append(take())
-        tail = taken[-criterion.minimum_samples :]
-        if len(tail) == criterion.minimum_samples and all(one.ok is True for one in tail):
-            return Verdict("improved", f"{len(tail)} good samples in a row: {tail[-1].reason}", tuple(taken))
-        if interrupted():
-            return Verdict("unknown", "watching was interrupted by an emergency stop", tuple(taken))
-        if clock() + criterion.interval_s > until:
+    for one in _paced(criterion, take, clock, sleep):
+        (before if one.at < until else window).append(one)
+        if _settled(criterion, window):
             break
-        sleep(criterion.interval_s)
-    if all(one.ok is None for one in tail):
-        return Verdict("unknown", f"nothing could be measured at the end: {tail[-1].reason}", tuple(taken))
-    bad = next((one for one in reversed(taken) if one.ok is False), None)
-    if bad is None:
-        return Verdict("unknown", f"too few samples: {tail[-1].reason}", tuple(taken))
-    return Verdict("not_improved", f"after {criterion.watch_s:g} s: {bad.reason}", tuple(taken))
+        if interrupted():
+            return Verdict("unknown", "watching was interrupted by an emergency stop", (*before, *window))
+    return _judged(criterion, before, window, ("improved", "not_improved"))
+
+
+def _paced(criterion: Criterion, take: Take, clock: Clock, sleep: Sleep) -> Iterator[Sample]:
+    """A sample at each interval; one that takes longer is followed by the next at once."""
+    while True:
+        began = clock()
+        yield take()
+        sleep(max(0.0, began + criterion.interval_s - clock()))
+
+
+def _settled(criterion: Criterion, window: list[Sample]) -> bool:
+    """Whether a window is full or failed. One that merely lacks measurements goes on for a while: bad is more than unknown."""
+    counts = _counts(window)
+    lacking = len(window) >= criterion.minimum_samples and counts.bad + counts.unmeasured > criterion.spare
+    return len(window) == criterion.samples or counts.bad > criterion.spare or lacking
+
+
+def _judged(
+    criterion: Criterion, before: Iterable[Sample], window: list[Sample], words: tuple[State, State]
+) -> Verdict:
+    good, bad = words
+    counts, samples = _counts(window), (*before, *window)
+    if counts.bad > criterion.spare:
+        return Verdict(bad, _reason(window, False, samples), samples)
+    if counts.bad + counts.unmeasured > criterion.spare:
+        return Verdict("unknown", _reason(window, None, samples), samples)
+    return Verdict(good, _reason(window, True, samples), samples, window[0].at)
+
+
+def _reason(window: list[Sample], ok: bool | None, samples: tuple[Sample, ...]) -> str:
+    """How many of the window decided, what the last of them said, and the whole watch where it is longer."""
+    deciding = [one for one in window if one.ok is ok]
+    word = {True: "good", False: "bad", None: "not measured"}[ok]
+    whole = f" (whole watch: {_counts(samples)})" if len(samples) > len(window) else ""
+    return f"{len(deciding)} of {len(window)} samples {word}: {deciding[-1].reason}{whole}"
+
+
+def _counts(samples: Iterable[Sample]) -> Counts:
+    found = [one.ok for one in samples]
+    return Counts(found.count(True), found.count(False), found.count(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -290,8 +290,11 @@ def _process(machine: str, pid: int, started: float) -> str:
     return canonical({"machine": machine, "pid": pid, "started": started})
 
 
-def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, reason: str, actor: str) -> None:
-    """Record the outcome of an attempt as the evidence gave it."""
+def end_attempt(
+    connection: Connection, now: float, attempt: int, outcome: str, reason: str, actor: str,
+    sampled: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Record the outcome of an attempt as the evidence gave it, and what was sampled for it."""
     row = get(connection, attempt)
     connection.execute(delete(leases).where(leases.c.attempt == attempt))
     connection.execute(
@@ -300,6 +303,7 @@ def end_attempt(connection: Connection, now: float, attempt: int, outcome: str, 
     audit.append(
         connection, now, "action.ended", actor, f"{row.action} on {row.service}: {outcome.replace('_', ' ')} ({reason})", incident=row.incident,
         notify="incident_commander" if outcome == "unknown" else None, run=row.run, attempt=attempt, outcome=outcome, action=row.action, rung=row.rung,
+        **({"sampled": dict(sampled)} if sampled else {}),
     )  # fmt: skip
 
 

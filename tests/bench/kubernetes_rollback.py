@@ -101,8 +101,9 @@ def _three_ways(play: Play, shop: Shop) -> None:
     play["vars"]["runbook"]["success"] = {
         "source": "kubernetes",
         "minimum_samples": 1,
+        "hold_s": 0,
         "interval_s": 0.05,
-        "watch_s": 5,
+        "watch_s": 0.01,
     }
     play["tasks"] = [
         {"name": "Look", "sre.responder.diagnose": names},

@@ -114,7 +114,7 @@ def plain_play() -> Play:
             "runbook": {
                 "id": "roll-back",
                 "failure_class": "bad-release",
-                "success": {"expect": "ok", "minimum_samples": 1, "interval_s": 0.05, "watch_s": 0.2},
+                "success": {"expect": "ok", "minimum_samples": 1, "hold_s": 0, "interval_s": 0.05, "watch_s": 0.2},
             },
         },
         "tasks": [

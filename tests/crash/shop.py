@@ -22,7 +22,7 @@ from sre_responder.effects.supervisor import supervisord
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, attempts, audit, incidents
 
-NEVER = {"expect": "success_rate > `2`", "minimum_samples": 1, "interval_s": 0.05, "watch_s": 0.2}
+NEVER = {"expect": "success_rate > `2`", "minimum_samples": 1, "hold_s": 0, "interval_s": 0.05, "watch_s": 0.2}
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,43 @@ def test_a_plugin_folder_beside_the_play_is_found(tmp_path: Path) -> None:
 def test_every_task_of_the_ladder_is_classed() -> None:
     classes = [classify(task) for task in Runbook(SHIPPED / "service-errors", None, True).tasks]
     assert classes == ["reads", "mutates", "mutates", "mutates", "mutates", "reads"]
+
+
+def with_criterion(folder: Path, criterion: str) -> Path:
+    folder.mkdir()
+    (folder / "runbook.yml").write_text(
+        "- hosts: localhost\n  vars:\n    runbook:\n      id: x-y\n      failure_class: x-y\n"
+        f"      success: {criterion}\n  tasks:\n    - sre.responder.diagnose:\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("criterion", "cure"),
+    [
+        ("{}", None),
+        ("{interval_s: 1, hold_s: 30}", None),
+        ("{minimum_samples: 50, hold_s: 0}", None),
+        ("{minimum_samples: 1, hold_s: 0}", "minimum_samples to 29"),
+        ("{interval_s: 1}", "Set hold_s to 29 or more"),
+        ("{good_share: 0.9}", "Set good_share above 0.9"),
+        ("{good_share: 0.95, hold_s: 60}", None),
+        ("{source: kubernetes, minimum_samples: 1, hold_s: 0}", None),
+    ],
+)
+def test_a_criterion_that_cannot_tell_90_from_100_percent_is_a_warning(
+    tmp_path: Path, criterion: str, cure: str | None
+) -> None:
+    found = findings(with_criterion(tmp_path / "book", criterion))
+    assert [(one.rule, one.level, one.line) for one in found] == ([("criterion", "warning", 6)] if cure else [])
+    assert all(cure and cure in one.cure for one in found)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("shop:8080/health", "does not start with http:// or https://"), ("http://{{ host }}/", "contains Jinja")],
+)
+def test_an_address_that_cannot_be_asked_is_found_before_a_run(tmp_path: Path, url: str, words: str) -> None:
+    (found,) = findings(with_criterion(tmp_path / "book", f'{{url: "{url}"}}'))
+    assert (found.rule, found.level, found.line) == ("url", "error", 6)
+    assert words in found.message
