@@ -84,7 +84,14 @@ class History:
 
     def __init__(self, folder: Path, *, epoch: float = EPOCH, probe: str | None = None, **policy: Any) -> None:
         self.folder, self.epoch, self.minute, self.numbers = folder, epoch, 0.0, count(1)
-        self.success = {"expect": "ok", "minimum_samples": 1, "hold_s": 0, "interval_s": 0.01, "watch_s": 0.05, "url": probe}
+        self.success = {
+            "expect": "ok",
+            "minimum_samples": 1,
+            "hold_s": 0,
+            "interval_s": 0.01,
+            "watch_s": 0.05,
+            "url": probe,
+        }
         self.incidents: dict[tuple[str, str], str] = {}
         self.books: dict[str, Runbook] = {}
         self.last: Decision

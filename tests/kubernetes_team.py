@@ -136,7 +136,11 @@ def _hurry(into: Path) -> None:
     """The shipped runbooks as a team's own, which wait seconds where the shipped ones wait minutes."""
     for folder in runbook.SHIPPED.glob("kubernetes-*"):
         text = (folder / "runbook.yml").read_text()
-        for slow, quick in (("watch_s: 45", "watch_s: 6"), ("hold_s: 15", "hold_s: 1"), ("interval_s: 0.5", "interval_s: 0.05")):
+        for slow, quick in (
+            ("watch_s: 45", "watch_s: 6"),
+            ("hold_s: 15", "hold_s: 1"),
+            ("interval_s: 0.5", "interval_s: 0.05"),
+        ):
             text = text.replace(slow, quick)
         text = text.replace("kubernetes_restart:\n\n", "kubernetes_restart: {timeout_s: 3}\n\n")
         (into / folder.name).mkdir(parents=True)

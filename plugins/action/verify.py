@@ -30,7 +30,9 @@ def verify(call: Call) -> dict[str, Any]:
     """Healthy throughout `wait_s` seconds, else the task fails and says what was measured."""
     if call.runbook is None:
         raise Refused("verify stands outside a runbook, so there is no criterion.", cure="Put it into a runbook.")
-    health = Health(call.home, call.ledger, call.runbook, call.service, call.environment, record=call.declared and not call.check)
+    health = Health(
+        call.home, call.ledger, call.runbook, call.service, call.environment, record=call.declared and not call.check
+    )
     until = time.monotonic() + float(call.arguments.get("wait_s") or 0)
     while (verdict := health.now()).state == "healthy" and time.monotonic() < until:
         continue  # measuring takes its time

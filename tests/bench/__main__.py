@@ -15,7 +15,18 @@ from typing import Any
 from bench import page
 from bench.figures import rounded, shown, table
 
-BENCHES = ("decisions", "races", "crash", "stop", "driver", "audit", "memory", "kubernetes_rollback", "kubernetes_size", "verdict")
+BENCHES = (
+    "decisions",
+    "races",
+    "crash",
+    "stop",
+    "driver",
+    "audit",
+    "memory",
+    "kubernetes_rollback",
+    "kubernetes_size",
+    "verdict",
+)
 """Each a module with HOW (what is measured), ROUNDS (how often, unless told) and measure(rounds): its figures."""
 
 

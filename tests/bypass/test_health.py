@@ -87,7 +87,9 @@ def test_attempts_stay_counted_whatever_an_unregistered_play_measures(ill: World
 def test_health_by_a_variable_is_not_measured(ill: World) -> None:
     """Extra variables may bear the runbook's name; its criterion is read from the registered file."""
     ill.write(lambda play: play["tasks"].append({"name": "Measure", "sre.responder.verify": names_of(play)}))
-    done = ill.play("-e", yaml.safe_dump({"runbook": {"success": TRIVIAL}}, default_flow_style=True, width=10**6).strip())
+    done = ill.play(
+        "-e", yaml.safe_dump({"runbook": {"success": TRIVIAL}}, default_flow_style=True, width=10**6).strip()
+    )
     assert done.returncode != 0
     assert recovered(ill) == 0
 
