@@ -33,7 +33,9 @@ def has_login(url: str) -> bool:
 
 def shown(url: str) -> str:
     """An address for people: without login and query, which may hold secrets."""
-    before, scheme, rest = url.partition("://") if "://" in url else ("", "", url)
+    before, scheme, rest = url.partition("://")
+    if not before.isalnum():
+        before, scheme, rest = "", "", url
     place, question, _ = rest.partition("?")
     if _parts(url) is None:  # a password with a slash, perhaps: where the login ends cannot be told
         place = place.rpartition("@")[2]

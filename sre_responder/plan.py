@@ -17,7 +17,18 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}
+COVERED = {
+    "incident",
+    "runbook_digest",
+    "action",
+    "arguments",
+    "service",
+    "environment",
+    "target",
+    "before",
+    "after",
+    "basis",
+}
 """What an approval is for; anything of it that changes voids the approval. `after` is among it because `to: previous` may come
 to mean another version."""
 
@@ -36,6 +47,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    incident: str
     runbook: str
     runbook_digest: str
     action: str
@@ -54,10 +66,11 @@ class Plan(BaseModel):
     busy: str | None = None
     wait: Wait | None = None
     capacity: float | None = None
+    overwrites: str = ""
 
     @property
     def digest(self) -> str:
-        """SHA-256 over runbook, action, arguments, resolved target, states before and after, and basis (spec section 4)."""
+        """SHA-256 over incident, runbook, action, arguments, resolved target, states before and after, and basis (spec section 4)."""
         return hashlib.sha256(canonical(self.model_dump(include=COVERED)).encode()).hexdigest()
 
     @property

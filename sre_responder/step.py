@@ -247,6 +247,7 @@ def plan_of(
 ) -> Plan:  # fmt: skip
     """A change as the plan that gates judge and people approve."""
     return Plan(
+        incident=request.incident,
         runbook=runbook.metadata.id if runbook else "none",
         runbook_digest=runbook.digest if runbook else "none",
         action=spec.name,

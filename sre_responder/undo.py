@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
-import yaml
-
+from sre_responder import literal
 from sre_responder.errors import LedgerUnavailable
 from sre_responder.names import shown
 from sre_responder.plan import Plan
@@ -27,7 +27,12 @@ def playbook(plan: Plan, host: str) -> str:
         "gather_facts": False,
         "tasks": tasks,
     }
-    return head + yaml.safe_dump([play], sort_keys=False, width=120)
+    return head + literal.dump([play])
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a capsule, as the record of the act keeps it, so that nothing else is ever run as its undo."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(folder: Path, plan: Plan, text: str) -> Path:

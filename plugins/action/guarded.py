@@ -59,7 +59,8 @@ class HostModule:
         )
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
-        answer = self._run({"_plan": plan, "_expect": change.before, "_deadline": self.deadline}, check=False)
+        expect = {"target": change.target, **change.before}
+        answer = self._run({"_plan": plan, "_expect": expect, "_deadline": self.deadline}, check=False)
         if answer.get("moved"):
             raise StateMoved(answer["msg"])
         if answer.get("lost"):  # what was begun there may go on, whatever is read a moment later

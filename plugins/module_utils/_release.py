@@ -6,68 +6,96 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
+import stat
+from typing import NamedTuple
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
-
-
-class ReleaseError(Exception):
-    """What is wrong with the folders or the wish; nothing was changed."""
+from ansible_collections.sre.responder.plugins.module_utils._release_history import (
+    LEFT_AS_BAD,
+    LOGS,
+    NAME,
+    ReleaseError,
+    deployed,
+    folders,
+    without_rolled_back,
+)
 
 
 class Moved(ReleaseError):
     """Somebody else switched meanwhile; nothing was changed."""
 
 
-def deployed(history: str) -> list[str]:
-    """The releases of the deployment history, oldest first."""
-    try:
-        with open(history, encoding="utf-8") as file:
-            rows = [(number, line.split()) for number, line in enumerate(file, 1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReleaseError(f"the deployment history {history} cannot be read: {error}.") from error
-    for number, row in rows:
-        if len(row) < 2 or not _NAME.fullmatch(row[1]):
-            raise ReleaseError(f"{history}:{number} is not 'TIME RELEASE'.")
-    return [row[1] for _, row in rows]
+class Link(NamedTuple):
+    """Where `current` points: a release, and perhaps a folder inside it; `text` is the link as it is written."""
+
+    release: str
+    inside: str
+    text: str
+
+    def to(self, release: str) -> str:
+        """The same link to another release: absolute if this one is, and into the same folder of it."""
+        above, found, _ = self.text.rpartition(f"/releases/{self.release}")
+        start = f"{above}/releases" if found and os.path.isabs(self.text) else "releases"
+        return os.path.join(start, release, self.inside).rstrip("/")
+
+
+def link(root: str) -> Link:
+    """What `current` says. Root and releases/ may stand behind links; a release may not, nor may it lie elsewhere."""
+    path = os.path.join(root, "current")
+    if not os.path.islink(path):
+        raise ReleaseError(f"{path} is not a link; a folder or file there is never replaced.")
+    text = os.readlink(path)
+    home, target = os.path.realpath(os.path.join(root, "releases")), os.path.realpath(path)
+    if not target.startswith(home + "/"):
+        raise ReleaseError(f"{path} points at {target}, outside {root}/releases.")
+    release, _, inside = target[len(home) + 1 :].partition("/")
+    return Link(release, inside, text)
 
 
 def current(root: str) -> str:
     """The release that `current` points at."""
-    link = os.path.join(root, "current")
-    if not os.path.islink(link):
-        raise ReleaseError(f"{link} is not a link; a folder or file there is never replaced.")
-    target = os.path.normpath(os.path.join(root, os.readlink(link)))
-    if os.path.dirname(target) != os.path.join(os.path.normpath(root), "releases"):
-        raise ReleaseError(f"{link} points at {target}, outside {root}/releases.")
-    return os.path.basename(target)
+    return link(root).release
 
 
-def plan(root: str, to: str, history: str | None = None) -> dict:
+def history(root: str, named: str | None = None) -> tuple[str, list[str]]:
+    """Where the order of deployments is known from, and the deployments, oldest first."""
+    for log in [named] if named else [os.path.join(root, name) for name in LOGS]:
+        if named or os.path.lexists(log):
+            return log, deployed(log)
+    place = os.path.join(root, "releases")
+    try:
+        return place, folders(place)
+    except OSError as error:
+        raise ReleaseError(
+            f"{root} has no history ({', '.join(LOGS)}), and {place} cannot be read: {error}."
+        ) from error
+
+
+def plan(root: str, to: str, named: str | None = None) -> dict:
     """Before, after and undo of a return to release `to`; ReleaseError where it is not in the history or does not exist."""
-    log = history or os.path.join(root, "deployments.log")
-    now, past = current(root), deployed(log)
-    known = sorted({name for name in past if os.path.isdir(os.path.join(root, "releases", name))})
+    was, (log, past) = link(root), history(root, named)
+    now = was.release
+    known = sorted({name for name in past if _whole(root, name)})
     if to == "previous":
-        before = past[: len(past) - past[::-1].index(now) - 1] if now in past else past
-        earlier = [name for name in before if name != now and name in known]
+        before = past[: len(past) - past[::-1].index(now)] if now in past else [*past, now]
+        earlier = [name for name in without_rolled_back(before)[:-1] if name in known and not _bad(root, name)]
         if not earlier:
             raise ReleaseError(
                 f"no release stands before {now} in {log}. Releases there: {', '.join(known) or 'none'}."
             )
         to = earlier[-1]
-    if not _NAME.fullmatch(to) or to not in known:
+    if not NAME.fullmatch(to) or to not in known:
         raise ReleaseError(
             f"release '{to[:80]}' is not in {log} or has no folder. Releases there: {', '.join(known) or 'none'}."
         )
-    link = os.path.join(root, "current")
     undo = [
         {
             "name": f"Point current back at {now}",
-            "ansible.builtin.file": {"src": f"releases/{now}", "dest": link, "state": "link", "force": True},
+            "ansible.builtin.file": {
+                "src": was.text, "dest": os.path.join(root, "current"), "state": "link", "force": True, "follow": False,
+            },
         }
-    ]
+    ]  # fmt: skip
     return {
         # The machine's own name and the folder behind all links: what is locked and approved has one name.
         "node": socket.gethostname(),
@@ -76,30 +104,52 @@ def plan(root: str, to: str, history: str | None = None) -> dict:
         "after": {"release": to},
         "undo": undo if to != now else [],
         "undo_note": f"Points current back at release {now}.",
-        "diff": {"before": f"current -> releases/{now}\n", "after": f"current -> releases/{to}\n"},
-        "evidence": {"deployments": past[-5:]},
+        "diff": {"before": f"current -> {was.text}\n", "after": f"current -> {was.to(to)}\n"},
+        "evidence": {"history": log, "deployments": past[-5:]},
     }
 
 
 def switch(root: str, to: str, before: str) -> dict:
     """Point `current` at a release: a new link takes the old one's place in one step, durably.
 
-    ReleaseError where `current` is no longer `before`: it is looked at once more in the last instant.
+    Everything happens in the folder that is opened first, whatever links to it are swapped meanwhile. Moved where
+    `current` is no longer `before`: it is looked at once more in the last instant.
     """
-    link, draft = os.path.join(root, "current"), os.path.join(root, f".current.{os.getpid()}")
+    draft = f".current.{os.getpid()}"
+    path = os.path.join(root, "current")
     try:
-        os.symlink(os.path.join("releases", to), draft)
-        if (now := current(root)) != before:
-            raise Moved(f"the current release is {now}, not as the plan saw it.")
-        os.replace(draft, link)
-        folder = os.open(root, os.O_RDONLY)
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            here = f"/proc/self/fd/{folder}" if os.path.isdir(f"/proc/self/fd/{folder}") else root
+            os.symlink(link(here).to(to), draft, dir_fd=folder)
+            try:
+                if (now := current(here)) != before:
+                    raise Moved(f"the current release is {now}, not as the plan saw it.")
+                os.replace(draft, "current", src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+            finally:
+                _remove(draft, folder)
+            return {"release": current(here)}
         finally:
             os.close(folder)
     except OSError as error:
-        raise ReleaseError(f"{link} cannot be switched to {to}: {error}.") from error
-    finally:
-        if os.path.islink(draft):
-            os.unlink(draft)
-    return {"release": current(root)}
+        raise ReleaseError(f"{path} cannot be switched to {to}: {error}.") from error
+
+
+def _whole(root: str, name: str) -> bool:
+    """Whether a release has a folder of its own; a link to elsewhere is none."""
+    try:
+        return stat.S_ISDIR(os.lstat(os.path.join(root, "releases", name)).st_mode)
+    except OSError:
+        return False
+
+
+def _bad(root: str, name: str) -> bool:
+    return any(os.path.lexists(os.path.join(root, "releases", name, mark)) for mark in LEFT_AS_BAD)
+
+
+def _remove(draft: str, folder: int) -> None:
+    try:
+        os.unlink(draft, dir_fd=folder)
+    except FileNotFoundError:
+        return

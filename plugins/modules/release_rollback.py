@@ -33,19 +33,22 @@ attributes:
 options:
   root:
     description:
-      - Folder that holds C(releases/) and C(current).
+      - Folder that holds C(releases/) and the link C(current), which points at a release or at a folder in it.
       - Default is the annotation C(responder/release-root).
     type: path
     required: true
   to:
     description:
-      - Name of the release, or V(previous) for the one deployed before the current one.
+      - Name of the release, or V(previous) for the one deployed before the current one, without those that the deploy tool
+        left again by a rollback or marked as bad.
     type: str
     default: previous
   history:
     description:
-      - File with one line a deployment, time and release, newest last.
-      - Default is C(deployments.log) in O(root).
+      - The deploy tool's log of its deployments, newest last. Lines are C(TIME RELEASE), Capistrano's sentences of
+        C(revisions.log), or Deployer's JSON of C(.dep/releases_log). A rollback that the tool logged leaves what it left.
+      - Default is the first in O(root) of C(deployments.log), C(revisions.log), C(.dep/releases_log) and C(.dep/releases);
+        without any of them the folders of C(releases/), ordered by number, by a name that is a time, or by their own time.
     type: path
   _plan:
     description: Set by the guard alone; a task that sets it is refused.
@@ -172,10 +175,10 @@ def main() -> None:
             module.exit_json(**planned, changed=planned["before"] != planned["after"])
         if not given["_plan"]:
             module.fail_json(msg="release_rollback acts only with a plan that the guard allowed; nothing was changed.")
-        if given["_expect"] != planned["before"]:
-            module.fail_json(
-                moved=True, msg=f"the current release is {planned['before']['release']}, not as the plan saw it."
-            )
+        target = f"{planned['node']}:{planned['target']}"
+        if given["_expect"] != {"target": target, **planned["before"]}:
+            found = f"{target}, release {planned['before']['release']}"
+            module.fail_json(moved=True, msg=f"this is {found}, not what the plan saw; nothing was changed.")
         observed = switch(given["root"], planned["after"]["release"], planned["before"]["release"])
     except Moved as error:
         module.fail_json(moved=True, msg=str(error))

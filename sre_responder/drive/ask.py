@@ -12,6 +12,7 @@ from typing import Any
 
 import ansible_runner
 
+from sre_responder import literal
 from sre_responder.drive.prepare import only, surroundings
 from sre_responder.errors import EffectFailed
 
@@ -30,10 +31,17 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | 
                 answers.append({"ok": event["event"] == "runner_on_ok", **event["event_data"]["res"]})
             return True
 
-        words = " ".join(f"{name}={_quoted(str(value))}" for name, value in arguments.items())
+        play = {
+            "name": "Ask",
+            "hosts": host,
+            "gather_facts": False,
+            "tasks": [{"name": "Ask", module: dict(arguments)}],
+        }
+        playbook = folder / "ask.yml"
+        playbook.write_text(literal.dump([play]), encoding="utf-8")
         with only(environment):
             ansible_runner.run(
-                private_data_dir=str(folder), host_pattern=host, module=module, module_args=words, ident="ask", quiet=True,
+                private_data_dir=str(folder), playbook=str(playbook), ident="ask", quiet=True,
                 event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
             )  # fmt: skip
     finally:
@@ -44,7 +52,3 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | 
             f"{host} cannot be asked: {str(said)[:300]}.", cure="Check the inventory and the connection."
         )
     return answers[0]
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

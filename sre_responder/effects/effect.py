@@ -16,6 +16,7 @@ class Change:
     """What an effect would change: the resolved target, its state before and after, and how to undo it.
 
     `busy` names who else changes the target, `wait` says why it must be waited for though nobody does.
+    `overwrites` says what somebody else did since, which an undo would take away.
     `before` holds only what identifies the state; gauges and ages stand in `evidence`, for they move by themselves.
     """
 
@@ -29,6 +30,7 @@ class Change:
     wait: Wait | None = None
     capacity: float | None = None
     diff: dict[str, Any] = field(default_factory=dict)
+    overwrites: str = ""
 
     @property
     def changed(self) -> bool:
@@ -76,8 +78,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class HostProbe:
-    """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`."""
+    """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`.
+
+    `needs` is the path without which the state before cannot be restored.
+    """
 
     module: str
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
     understand: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+    needs: Callable[[Mapping[str, Any], Mapping[str, Any]], str]

@@ -9,7 +9,8 @@ from sre_responder.names import shown
 def causes(s: Snapshot) -> list[str]:
     """Why this plan needs a person; empty where it does not."""
     if s.request.undoes is not None:
-        return ["production"] if s.production and not s.over else []  # people who approved it approved its end too
+        moved = [s.plan.overwrites] if s.plan and s.plan.overwrites else []
+        return [*moved, *(["production"] if s.production and not s.over else [])]  # who approved it approved its end
     found = []
     limits = s.limits
     failures = sum(attempt.outcome != "improved" and attempt.outcome is not None for attempt in s.lineage)
@@ -37,6 +38,14 @@ def approval(s: Snapshot) -> Gate:
             "approval",
             "passed",
             "standing approval of this runbook's digest" if granted else "no approval is needed here",
+        )
+    if not s.policy.requires.approvals and s.plan and s.plan.overwrites:
+        return Gate(
+            "approval",
+            "failed",
+            f"{s.plan.overwrites}; this policy asks nobody who could allow it",
+            clears_by="a person who looks, and undoes it by hand if that is still right",
+            command=f"responder undo {s.request.undoes} --looked",
         )
     if not s.policy.requires.approvals:
         return Gate("approval", "skipped", f"this policy asks nobody ({', '.join(why)})")

@@ -22,6 +22,7 @@ from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.plan import Plan, drift
 from sre_responder.runbook import Runbook
+from sre_responder.undo import digest as undo_digest
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,7 @@ def decide(
             before=plan.before, after=plan.after, diff=plan.diff, evidence=plan.evidence, approved_by=[a.person for a in used],
             gates={g.name: f"{g.status}: {g.reason}" for g in gates},
             radius=picture.radius.as_dict() if picture.radius else None, run=request.run, step=request.step,
+            undo=undo_digest(undo),
         )  # fmt: skip
         return Decision(True, gates, plan, attempt, effect)
 

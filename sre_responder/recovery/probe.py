@@ -19,6 +19,14 @@ def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:
     return probe.understand(plan.arguments, answer)
 
 
+def gone(home: Home, plan: Plan, host: str) -> str | None:
+    """What an undo would restore and is there no more; None where all of it is there, or the platform itself says so."""
+    if plan.action in EFFECTS:
+        return None
+    path = PROBES[plan.action].needs(plan.arguments, plan.before)
+    return None if ask(host, "ansible.builtin.stat", {"path": path}, home.inventory)["stat"]["exists"] else path
+
+
 def became(plan: Plan, now: dict[str, Any]) -> Became | None:
     """What became of the planned change, from the state now; None where that cannot tell."""
     decide = EFFECTS[plan.action].became if plan.action in EFFECTS else by_state

@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from sre_responder import undo
 from sre_responder.actions import UNDO
 from sre_responder.approvals import approval
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.effects import Change
 from sre_responder.emergency import cluster_stop
-from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, plans, runs, temporary
@@ -33,6 +34,11 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
 
     Raises as a guarded step does: Refused with the command that approves, Stopped, StateMoved, EffectFailed, OutcomeUnknown.
     """
+    if not (record := audit.verify(ledger)).ok:
+        raise Refused(
+            f"the record is broken at entry {record.broken_at}, so nobody can tell what attempt {attempt} did; nothing was changed.",
+            cure="See `responder audit verify`. Undo by hand what is plain, then: responder undo NUMBER --looked",
+        )
     requester, id = approval.requester(home.people), f"undo-{secrets.token_hex(6)}"
     with ledger.transaction() as connection:
         rows = _to_undo(connection, attempt)
@@ -113,17 +119,26 @@ class _Capsule:
             raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
         now = probe.state(self.home, self.undone, self.row.host)
         back = now if probe.restored(self.undone, now) else self.undone.before
+        if back != now and (gone := probe.gone(self.home, self.undone, self.row.host)):
+            raise Refused(f"{gone} is gone, so the state before attempt {self.row.attempt} cannot be restored.")
         return Change(
             target=self.undone.target, before=now, after=back, undo_note="Run the runbook again for the step itself.",
-            diff={"before": f"{now}\n", "after": f"{back}\n"},
+            diff={"before": f"{now}\n", "after": f"{back}\n"}, overwrites=self._overwrites(now, back),
         )  # fmt: skip
+
+    def _overwrites(self, now: dict[str, Any], back: dict[str, Any]) -> str:
+        """What was done after the attempt, if it was done: where the attempt itself is not certain, its target is frozen."""
+        if back == now or self.row.state != "done" or probe.became(self.undone, now) == "done":
+            return ""
+        left = self.undone.after
+        return f"somebody has changed {self.undone.target} since attempt {self.row.attempt} left it: it was {left}, now it is {now}"
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         if probe.state(self.home, self.undone, self.row.host) != change.before:
             raise StateMoved(f"{self.undone.target} is no longer as the plan saw it.", cure="Undo again.")
         with tempfile.TemporaryDirectory(prefix="sre-undo-") as folder:
             with self.ledger.transaction(reading=True) as connection:
-                text = plans.find(connection, self.undone.digest).undo
+                text = self._vouched(connection, plans.find(connection, self.undone.digest).undo)
             (Path(folder) / PLAYBOOK).write_text(text, encoding="utf-8")
             here = self.home.state / "runs" / self.run / str(self.row.id)
             prepared = prepare(self.run, Path(folder), here, {}, self.home.inventory, os.environ)
@@ -139,6 +154,21 @@ class _Capsule:
         if not probe.restored(self.undone, now):
             raise EffectFailed(f"{self.undone.target} reads {now} after its undo, not {change.after}.")
         return now
+
+    def _vouched(self, connection: Connection, text: str) -> str:
+        """The capsule, if it is the one whose digest stands in the chained entry of the act."""
+        entries = audit.entries(connection, incident=self.undone.incident, type="action.started")
+        mine = [
+            e.data.get("undo")
+            for e in entries
+            if (e.data["attempt"], e.data["plan"]) == (self.row.attempt, self.undone.digest)
+        ]
+        if undo.digest(text) not in mine:
+            raise Refused(
+                f"the undo of attempt {self.row.attempt} in the ledger is not the one that was written before the act; it was not run.",
+                cure="See `responder audit verify`, and undo by hand what the plan shows.",
+            )
+        return text
 
 
 def _undone(ledger: Ledger, row: Row[Any], plan: Plan, requester: str, incident: str) -> None:

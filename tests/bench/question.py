@@ -73,7 +73,7 @@ def asked(here: Home, run: str, target: str, environment: str) -> tuple[Request,
         run=run, task="task", step=step.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
     plan = Plan(
-        runbook="purge", runbook_digest=book.digest, action="http_cache_purge", arguments={}, service=SERVICE,
+        incident="INC-1234", runbook="purge", runbook_digest=book.digest, action="http_cache_purge", arguments={}, service=SERVICE,
         environment=environment, target=target, before={"kept": True}, after={"kept": False},
     )  # fmt: skip
     return request, plan

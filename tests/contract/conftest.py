@@ -372,7 +372,7 @@ def undo_by_hand(tmp_path: Path) -> Callable[[str, Change], subprocess.Completed
 
     def run(action: str, change: Change) -> subprocess.CompletedProcess[str]:
         plan = Plan(
-            runbook="none", runbook_digest="none", action=action, arguments={}, service="checkout", environment="staging",
+            incident="INC-1234", runbook="none", runbook_digest="none", action=action, arguments={}, service="checkout", environment="staging",
             **vars(change),
         )  # fmt: skip
         program = Path(sys.executable).parent / "ansible-playbook"

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sre_responder.plan import Plan, Wait, canonical, drift, hide_secrets
 
 PLAN = Plan(
-    runbook="r", runbook_digest="d", action="release_rollback", arguments={"to": "1"}, service="checkout",
+    incident="INC-1234", runbook="r", runbook_digest="d", action="release_rollback", arguments={"to": "1"}, service="checkout",
     environment="staging", target="release:/app", before={"release": "2"}, after={"release": "1"},
 )  # fmt: skip
 OTHER: dict[str, Any] = {
+    "incident": "INC-2",
     "runbook_digest": "e",
     "action": "supervisor_restart",
     "arguments": {"to": "0"},
@@ -33,8 +34,20 @@ OTHER: dict[str, Any] = {
     "busy": "STARTING",
     "wait": Wait("it is rolling out", "2026-11-26T12:10:00Z"),
     "capacity": 0.5,
+    "overwrites": "x",
 }
-COVERED = {"runbook_digest", "action", "arguments", "service", "environment", "target", "before", "after", "basis"}
+COVERED = {
+    "incident",
+    "runbook_digest",
+    "action",
+    "arguments",
+    "service",
+    "environment",
+    "target",
+    "before",
+    "after",
+    "basis",
+}
 
 
 def test_every_field_has_its_case() -> None:

@@ -17,9 +17,20 @@ from sre_responder.plan import Plan
 TASK = {"name": "Back", "ansible.builtin.file": {"src": "releases/2", "dest": "/app/current", "state": "link"}}
 
 
+class _Reader(yaml.SafeLoader):
+    """Reads `!unsafe` as Ansible does: as text that is no template."""
+
+
+_Reader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def read(text: str) -> Any:
+    return yaml.load(text, Loader=_Reader)
+
+
 def plan(**changes: Any) -> Plan:
     values: dict[str, Any] = {
-        "runbook": "r", "runbook_digest": "d", "action": "release_rollback", "arguments": {}, "service": "checkout",
+        "incident": "INC-1234", "runbook": "r", "runbook_digest": "d", "action": "release_rollback", "arguments": {}, "service": "checkout",
         "environment": "staging", "target": "release:/app", "before": {"release": "2"}, "after": {"release": "1"}, "undo": [TASK],
     }  # fmt: skip
     return Plan(**{**values, **changes})
@@ -27,7 +38,7 @@ def plan(**changes: Any) -> Plan:
 
 @pytest.mark.parametrize(("host", "connection"), [("localhost", "local"), ("web1", None), ("web[1]", None)])
 def test_capsule_is_a_playbook_for_the_host_that_was_changed(host: str, connection: str | None) -> None:
-    [play] = yaml.safe_load(undo.playbook(plan(), host))
+    [play] = read(undo.playbook(plan(), host))
     assert (play["hosts"], play.get("connection"), play["tasks"]) == (host, connection, [TASK])
     assert play["gather_facts"] is False
 
@@ -42,7 +53,7 @@ def test_capsule_says_by_hand_what_it_undoes() -> None:
 )
 def test_without_an_undo_the_capsule_changes_nothing_and_says_so(note: str, said: str) -> None:
     text = undo.playbook(plan(undo=[], undo_note=note), "localhost")
-    [play] = yaml.safe_load(text)
+    [play] = read(text)
     assert (play["hosts"], [[*task][1] for task in play["tasks"]]) == ("localhost", ["ansible.builtin.debug"])
     assert f"# {said}\n" in text
 
@@ -59,7 +70,7 @@ def test_whatever_stands_in_a_plan_the_capsule_holds_its_undo_and_nothing_else(
     target: str, note: str, host: str, value: Any
 ) -> None:
     tasks = [{"name": "Back", "ansible.builtin.set_fact": {"x": value}}]
-    [play] = yaml.safe_load(undo.playbook(plan(target=target, undo_note=note, undo=tasks), host))
+    [play] = read(undo.playbook(plan(target=target, undo_note=note, undo=tasks), host))
     assert (play["hosts"], play["tasks"]) == (host, tasks)
 
 

@@ -69,7 +69,7 @@ def asked(book: Runbook, number: int, **changes: Any) -> tuple[Request, Plan]:
         run=f"run-{number}", task="task", step=step.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
     plan = Plan(
-        runbook="purge", runbook_digest=book.digest, action="http_cache_purge", arguments={}, service="checkout",
+        incident="INC-1234", runbook="purge", runbook_digest=book.digest, action="http_cache_purge", arguments={}, service="checkout",
         environment="staging", target=f"http_cache:{number}", before={"kept": True}, after={"kept": False},
     )  # fmt: skip
     return replace(request, **changes), plan

@@ -32,7 +32,7 @@ from sre_responder.policy import PROFILES, Policy
 NOW = 1_000_000.0
 DIGEST = "d" * 64
 PLAN = Plan(
-    runbook="r", runbook_digest=DIGEST, action="release_rollback", arguments={"to": "1"}, service="checkout",
+    incident="INC-1234", runbook="r", runbook_digest=DIGEST, action="release_rollback", arguments={"to": "1"}, service="checkout",
     environment="staging", target="release:/app", before={"release": "2"}, after={"release": "1"},
 )  # fmt: skip
 STEPS = (

@@ -114,7 +114,7 @@ def test_texts_are_cut_and_escaped_in_the_record(ledger: Ledger) -> None:
 
 
 PLAN = Plan(
-    runbook="r", runbook_digest="d", action="a", arguments={}, service="s", environment="dev", target="t", before={}, after={}
+    incident="INC-1234", runbook="r", runbook_digest="d", action="a", arguments={}, service="s", environment="dev", target="t", before={}, after={}
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from ansible_collections.sre.responder.plugins.module_utils._release import (
     ReleaseError,
     current,
     deployed,
+    link,
     plan,
     switch,
 )
@@ -94,9 +96,7 @@ def test_current_is_the_release_that_the_link_names(tmp_path: Path, target: str)
     assert current(f"{tmp_path}/") == "2"
 
 
-@pytest.mark.parametrize(
-    "target", ["/etc", "../releases/2", "releases/../2", "releases/a/2", "releases", "2", "/releases/2"]
-)
+@pytest.mark.parametrize("target", ["/etc", "../releases/2", "releases/../2", "releases", "2", "/releases/2"])
 def test_a_link_that_leads_outside_is_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "current").symlink_to(target)
     with pytest.raises(ReleaseError, match="outside"):
@@ -120,7 +120,10 @@ def test_a_folder_or_file_in_place_of_the_link_is_never_replaced(
         (["1", "2"], "2", None, "1"),
         (["1", "2", "3"], "2", None, "1"),
         (["1", "2", "3"], "3", ["1", "3"], "1"),
-        (["1", "2", "1"], "1", None, "2"),
+        (["1", "2", "1"], "1", None, None),
+        (["1", "2", "3", "2"], "2", None, "1"),
+        (["1", "2", "3", "2", "4"], "4", None, "2"),
+        (["1", "2", "3"], "2", ["1", "2", "3"], "1"),
         (["1", "2", "2", "2"], "2", None, "1"),
         (["1", "2"], "by-hand", ["1", "2", "by-hand"], "2"),
         (["1", "2", "3"], "1", None, None),
@@ -155,7 +158,7 @@ def test_plan_tells_state_before_and_after_and_its_undo_and_changes_nothing(tmp_
     assert (found["before"], found["after"]) == ({"release": "2"}, {"release": "1"})
     [undo] = found["undo"]
     assert undo["ansible.builtin.file"] == {
-        "src": "releases/2", "dest": f"{root}/current", "state": "link", "force": True,
+        "src": "releases/2", "dest": f"{root}/current", "state": "link", "force": True, "follow": False,
     }  # fmt: skip
     assert current(root) == "2"
 
@@ -196,9 +199,9 @@ from ansible_collections.sre.responder.plugins.module_utils import _release
 root, when, step = sys.argv[1:]
 call = getattr(os, step)
 
-def killed(*arguments):
+def killed(*arguments, **names):
     if when == "after":
-        call(*arguments)
+        call(*arguments, **names)
     os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(os, step, killed)
@@ -245,7 +248,7 @@ def test_a_switch_that_fails_is_told_and_leaves_no_draft(
 ) -> None:
     root = make(tmp_path, ["1", "2"])
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
@@ -261,3 +264,161 @@ def test_a_switch_leaves_alone_what_somebody_else_switched_meanwhile(tmp_path: P
         switch(root, "1", "3")
     assert current(root) == "2"
     assert {path.name for path in tmp_path.iterdir()} == {"releases", "deployments.log", "current"}
+
+
+DEPLOYER = '{"created_at":"2026-01-01T00:00:00+0000","release_name":"%s","user":"ann","target":"HEAD"}\n'
+CAPISTRANO = "Branch main (at 1a2b3c4) deployed as release %s by ann\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "text", "now", "previous"),
+    [
+        ("deployments.log", "t 1\nt 2\nt 3\nt 2\n", "2", "1"),
+        ("revisions.log", CAPISTRANO % 1 + CAPISTRANO % 2, "2", "1"),
+        (
+            "revisions.log",
+            CAPISTRANO % 1 + CAPISTRANO % 2 + CAPISTRANO % 3 + "ann rolled back to release 2\n",
+            "2",
+            "1",
+        ),
+        (".dep/releases_log", DEPLOYER % 1 + DEPLOYER % 2 + DEPLOYER % 3, "3", "2"),
+        (".dep/releases", "20260101000000,1\n20260102000000,2\n", "2", "1"),
+    ],
+    ids=["a rollback in our log", "Capistrano", "a rollback of Capistrano", "Deployer 7", "Deployer 6"],
+)
+def test_the_log_of_a_deploy_tool_tells_what_was_previous(
+    tmp_path: Path, log: str, text: str, now: str, previous: str
+) -> None:
+    root = make(tmp_path, [], now, ["1", "2", "3"])
+    (tmp_path / "deployments.log").unlink()
+    (tmp_path / log).parent.mkdir(exist_ok=True)
+    (tmp_path / log).write_text(text)
+    found = plan(root, "previous")
+    assert (found["after"]["release"], found["evidence"]["history"]) == (previous, f"{root}/{log}")
+
+
+def test_a_release_that_deployer_marked_as_bad_is_not_previous(tmp_path: Path) -> None:
+    root = make(tmp_path, ["1", "2", "3"], "3")
+    (tmp_path / "releases" / "2" / "BAD_RELEASE").touch()
+    assert plan(root, "previous")["after"] == {"release": "1"}
+
+
+@pytest.mark.parametrize(
+    ("log", "text"),
+    [
+        ("revisions.log", CAPISTRANO % 1 + "somebody deployed something\n"),
+        ("revisions.log", CAPISTRANO % "../1"),
+        (".dep/releases_log", DEPLOYER % 1 + '{"release_name": "2'),
+        (".dep/releases_log", '{"created_at": "2026"}\n'),
+        (".dep/releases_log", "[" * 100_000),
+    ],
+)
+def test_a_line_that_the_deploy_tool_never_writes_is_named(tmp_path: Path, log: str, text: str) -> None:
+    root = make(tmp_path, [], "2", ["1", "2"])
+    (tmp_path / "deployments.log").unlink()
+    (tmp_path / log).parent.mkdir(exist_ok=True)
+    (tmp_path / log).write_text(text)
+    with pytest.raises(ReleaseError, match=rf"{log}:[12] is not"):
+        plan(root, "previous")
+
+
+@pytest.mark.parametrize(
+    ("names", "now", "previous"),
+    [
+        (["1", "2", "9", "10", "11"], "11", "10"),
+        (["1", "2", "9", "10", "11"], "10", "9"),
+        (["20260101120000", "20260102120000"], "20260102120000", "20260101120000"),
+        (["20260101120000Z", "20260102120000Z"], "20260102120000Z", "20260101120000Z"),
+        (["zebra", "apple", "mango"], "mango", "apple"),
+    ],
+    ids=["numbers", "after a rollback", "Capistrano without its log", "Ansistrano", "by the folder's time"],
+)
+def test_without_a_log_the_folders_tell_what_was_previous(
+    tmp_path: Path, names: list[str], now: str, previous: str
+) -> None:
+    root = make(tmp_path, [], now, names)
+    (tmp_path / "deployments.log").unlink()
+    for age, name in enumerate(names):
+        os.utime(tmp_path / "releases" / name, (1e9 + age, 1e9 + age))
+    (tmp_path / "releases" / ".tmp").mkdir()
+    found = plan(root, "previous")
+    assert (found["after"]["release"], found["evidence"]["history"]) == (previous, f"{root}/releases")
+
+
+@pytest.mark.parametrize("behind", ["the root", "the releases"])
+def test_root_and_releases_may_stand_behind_links(tmp_path: Path, behind: str) -> None:
+    data = tmp_path / "data"
+    make(data, ["1", "2"])
+    (data / "current").unlink()
+    if behind == "the root":
+        (tmp_path / "app").symlink_to(data)
+        (data / "current").symlink_to(data / "releases" / "2")
+    else:
+        (tmp_path / "app").mkdir()
+        (tmp_path / "app" / "releases").symlink_to(data / "releases")
+        (tmp_path / "app" / "current").symlink_to("releases/2")
+        (tmp_path / "app" / "deployments.log").write_text("t 1\nt 2\n")
+    root = str(tmp_path / "app")
+    assert plan(root, "previous")["after"] == {"release": "1"}
+    assert switch(root, "1", "2") == {"release": "1"}
+
+
+@pytest.mark.parametrize("start", ["releases", "{root}/releases"], ids=["relative", "absolute"])
+def test_a_link_into_a_folder_of_a_release_leads_into_the_same_folder_of_the_other(tmp_path: Path, start: str) -> None:
+    root = make(tmp_path, ["1", "2"])
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to(f"{start}/2/public/web".format(root=root))
+    assert link(root)[:2] == ("2", "public/web")
+    switch(root, "1", "2")
+    assert os.readlink(f"{root}/current") == f"{start}/1/public/web".format(root=root)
+
+
+def test_a_release_that_is_a_link_to_elsewhere_is_none(tmp_path: Path) -> None:
+    root = make(tmp_path / "app", ["1", "2"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "app" / "releases" / "1").rmdir()
+    (tmp_path / "app" / "releases" / "1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ReleaseError, match="no release stands before 2"):
+        plan(root, "previous")
+    with pytest.raises(ReleaseError, match="has no folder"):
+        plan(root, "1")
+
+
+def test_a_pipe_in_place_of_the_history_is_not_waited_for(tmp_path: Path) -> None:
+    root = make(tmp_path, ["1", "2"])
+    (tmp_path / "deployments.log").unlink()
+    os.mkfifo(tmp_path / "deployments.log")
+    with pytest.raises(ReleaseError, match="no ordinary file"):
+        plan(root, "previous")
+
+
+def test_of_a_huge_history_only_its_end_is_read(tmp_path: Path) -> None:
+    root = make(tmp_path, ["1", "2"])
+    with open(tmp_path / "deployments.log", "w") as log:
+        log.truncate(1 << 32)
+        log.seek(1 << 32)
+        log.write("\nt 1\nt 2\n")
+    assert deployed(f"{root}/deployments.log") == ["1", "2"]
+
+
+def test_a_root_that_was_swapped_since_the_plan_is_left_alone(tmp_path: Path) -> None:
+    east, west = make(tmp_path / "east", ["1", "2"]), make(tmp_path / "west", ["1", "2"])
+    app = tmp_path / "app"
+    app.symlink_to(east)
+    planned = plan(str(app), "previous")
+    app.unlink()
+    app.symlink_to(west)
+    given = {
+        "incident": "INC-1", "service": "checkout", "environment": "staging", "root": str(app), "to": "previous", "_plan": "x",
+        "_expect": {"target": f"{planned['node']}:{planned['target']}", **planned["before"]},
+    }  # fmt: skip
+    module = "ansible_collections.sre.responder.plugins.modules.release_rollback"
+    run = (
+        "import json, runpy, sys; from ansible.module_utils import basic; basic._ANSIBLE_ARGS = sys.argv[1].encode(); "
+        f"basic._ANSIBLE_PROFILE = 'legacy'; runpy.run_module('{module}', run_name='__main__')"
+    )
+    words = [sys.executable, "-c", run, json.dumps({"ANSIBLE_MODULE_ARGS": given})]
+    answer = json.loads(subprocess.run(words, capture_output=True, text=True, check=False).stdout)
+    assert (answer["failed"], answer["moved"]) == (True, True), answer
+    assert "not what the plan saw" in answer["msg"]
+    assert (current(east), current(west)) == ("2", "2")

@@ -19,7 +19,7 @@ EMPTY = Handover((), (), (), (), (), (), "responder timeline INC-1234", ())
 
 def plan(target: str, action: str = "release_rollback") -> Plan:
     return Plan(
-        runbook="r", runbook_digest="d", action=action, arguments={}, service="checkout", environment="staging", target=target,
+        incident="INC-1234", runbook="r", runbook_digest="d", action=action, arguments={}, service="checkout", environment="staging", target=target,
         before={"release": "2"}, after={"release": "1"},
     )  # fmt: skip
 
