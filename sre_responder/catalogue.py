@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict
 
 from sre_responder import names
-from sre_responder.documents import read_documents, validated
+from sre_responder.documents import read_documents, read_text, validated
 from sre_responder.errors import InputError
 
 if TYPE_CHECKING:
     from sre_responder.dependencies import Dependencies
 
+ENVIRONMENTS = "responder/environments"
+"""The annotation that lists where a service exists."""
 Tier = Literal["edge", "middleware", "backend"]
 
 
 class _Metadata(BaseModel):
     name: str
-    annotations: dict[str, str] = Field(default_factory=dict)
+    namespace: str | None = None
 
 
 class _Spec(BaseModel):
-    owner: str = "unknown"
-    dependsOn: list[str] = Field(default_factory=list)
+    owner: str | None = None
+    lifecycle: str | None = None
+    dependsOn: list[str] | None = None
+    dependencyOf: list[str] | None = None
 
 
 class _Component(BaseModel):
@@ -36,7 +42,7 @@ class _Component(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     metadata: _Metadata
-    spec: _Spec = Field(default_factory=_Spec)
+    spec: _Spec | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,21 @@ class Service:
     tier: Tier | None
     depends_on: tuple[str, ...]
     annotations: Mapping[str, str]
+    environments: tuple[str, ...] = (names.STRICTEST,)
+    """Where it exists, the strictest last."""
+
+    def reached(self, environment: str) -> Mapping[str, str]:
+        """How it is reached in an environment: its annotations, those of the environment before the common ones.
+
+        `staging.responder/probe-url` is `responder/probe-url` in staging.
+        """
+        start = f"{environment}."
+        own = {key.removeprefix(start): value for key, value in self.annotations.items() if key.startswith(start)}
+        return {**self.annotations, **own}
+
+    def only(self, environment: str) -> Service:
+        """The same service as it is in one environment."""
+        return replace(self, annotations=self.reached(environment))
 
 
 @dataclass(frozen=True)
@@ -63,11 +84,20 @@ class Radius:
 
 
 class Catalogue:
-    """All services and the graph of what depends on what."""
+    """All services and the graph of what depends on what; what could not be read disables only what it names."""
 
-    def __init__(self, services: Mapping[str, Service], source: Path) -> None:
+    def __init__(
+        self, services: Mapping[str, Service], source: Path, unusable: Mapping[str, str] | None = None,
+        problems: Sequence[str] = (), ignored: Sequence[Path] = (),
+    ) -> None:  # fmt: skip
         self.services = services
         self.source = source
+        self.unusable = unusable or {}
+        """Services that are written down wrongly, and what is wrong."""
+        self.problems = tuple(problems)
+        """Everything that is wrong, each with file, line and cure."""
+        self.ignored = tuple(ignored)
+        """Files that hold no Backstage entity, such as mkdocs.yml or a template of one."""
 
     @cached_property
     def dependencies(self) -> Dependencies:
@@ -79,11 +109,49 @@ class Catalogue:
     def service(self, name: str) -> Service:
         """The service of that name; InputError with near matches where there is none."""
         names.service(name)
+        if name in self.unusable:
+            raise InputError(f"service '{name}' cannot be used: {self.unusable[name]}", cure="See `responder doctor`.")
         if name not in self.services:
-            near = difflib.get_close_matches(name, self.services, n=3)
+            near = [one for one in self.services if one.lower().rpartition("/")[2] == name.lower()]
+            near = near or difflib.get_close_matches(name, self.services, n=3)
             hint = f"Did you mean {', '.join(near)}?" if near else f"Add it to {self.source}."
             raise InputError(f"service '{names.shown(name)}' is not in the catalogue {self.source}.", cure=hint)
         return self.services[name]
+
+    def environment(self, name: str, wanted: str) -> str:
+        """The environment, if it is one in which this service exists; what an alert or a caller says does not make it one."""
+        found = self.service(name)
+        if names.environment(wanted) not in found.environments:
+            raise InputError(
+                f"the catalogue {self.source} gives {name} no environment {wanted}: it exists in {', '.join(found.environments)}.",
+                cure=f"Name one of these; or, where {name} really has a {wanted} of its own, add it to the annotation {ENVIRONMENTS}.",
+            )
+        return wanted
+
+    def stricter(
+        self, name: str, environment: str, keys: Mapping[str, str], arguments: Mapping[str, Any]
+    ) -> str | None:
+        """Who else this target is, in a stricter environment: `SERVICE in ENVIRONMENT`; None where it is nobody's.
+
+        `keys` are the annotations that fill an action's options. One target has one set of limits, the strictest, whatever it is called.
+        An option that is not the catalogue's own in this environment may mean any of the service's environments.
+        """
+        rank = names.ENVIRONMENTS.index(environment)
+        own, told = (
+            self.service(name),
+            {key: str(arguments[option]) for option, key in keys.items() if option in arguments},
+        )
+        if not told:
+            return None
+        foreign = any(own.reached(environment).get(key) != value for key, value in told.items())
+        for service in self.services.values():
+            for other in service.environments:
+                if names.ENVIRONMENTS.index(other) <= rank:
+                    continue
+                way = service.reached(other)
+                if (service is own and foreign) or all(way.get(key) == value for key, value in told.items()):
+                    return f"{service.name} in {other}"
+        return None
 
     def cycles(self) -> list[list[str]]:
         """Services that depend on themselves through others."""
@@ -96,44 +164,174 @@ class Catalogue:
 
 
 def load(path: Path) -> Catalogue:
-    """The catalogue of a file or of every YAML file in a folder."""
-    files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path]
-    services: dict[str, Service] = {}
-    places: dict[str, str] = {}
-    for file in files:
-        for value, node in read_documents(file):
-            if not isinstance(value, dict) or value.get("kind") != "Component":
-                continue  # Backstage folders also hold Groups, APIs, Systems
+    """The catalogue of a file or of every YAML file in a folder. InputError where no service can be used at all."""
+    return _Reader(path).catalogue()
+
+
+class _Reader:
+    """Reads Backstage documents as Backstage takes them; one that is wrong is kept with its reason, and stops no other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, tuple[_Component, dict[str, str], str]] = {}
+        self.unusable: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.ignored: list[Path] = []
+
+    def catalogue(self) -> Catalogue:
+        for file in _files(self.path):
+            self._file(file)
+        names_ = {name.lower(): name for name in (*self.found, *self.unusable)}
+        needs: dict[str, list[str]] = {name: [] for name in self.found}
+        for name, (component, _, place) in self.found.items():
+            spec = component.spec or _Spec()
+            for reference in spec.dependsOn or ():
+                if needed := self._needed(reference, component, place, names_):
+                    needs[name].append(needed)
+            for reference in spec.dependencyOf or ():
+                if (dependent := self._needed(reference, component, place, names_)) in needs:
+                    needs[dependent].append(name)
+        services = {
+            name: service for name in self.found if (service := self._service(name, tuple(dict.fromkeys(needs[name]))))
+        }
+        if not services:
+            first = self.problems[0] if self.problems else f"{self.path} holds no Component."
+            raise InputError(first, cure="Add a Backstage document with kind: Component." if not self.problems else "")
+        return Catalogue(services, self.path, self.unusable, self.problems, self.ignored)
+
+    def _file(self, file: Path) -> None:
+        text = ""
+        try:
+            text = read_text(file)
+            documents = list(read_documents(file))
+        except InputError as error:
+            if not text or _COMPONENT.search(text):
+                self.problems.append(str(error))
+            else:
+                self.ignored.append(file)
+            return
+        entities = [(value, node) for value, node in documents if isinstance(value, dict) and "kind" in value]
+        if not entities:
+            self.ignored.append(file)
+        for value, node in entities:
+            if value["kind"] == "Component":  # Backstage folders also hold Groups, APIs, Systems
+                self._component(file, value, node)
+
+    def _component(self, file: Path, value: dict[str, Any], node: yaml.Node) -> None:
+        place = f"{file}:{node.start_mark.line + 1}"
+        name = _name(value)
+        try:
             component = validated(_Component, value, file, node)
-            place = f"{file}:{node.start_mark.line + 1}"
-            name = _named(component.metadata.name, place)
-            if name in services:
+            name = _named(component.metadata.name, component.metadata.namespace, place)
+            if name in self.found or name in self.unusable:
                 raise InputError(f"{place}: service '{name}' is defined twice.", cure="Keep one definition.")
-            tier = component.metadata.annotations.get("responder/tier")
+            annotations = _annotations(node, file)
+        except InputError as error:
+            self.problems.append(str(error))
+            if name:
+                self.unusable[name] = error.message
+                self.found.pop(name, None)
+            return
+        self.found[name] = component, annotations, place
+
+    def _service(self, name: str, needs: tuple[str, ...]) -> Service | None:
+        component, annotations, place = self.found[name]
+        spec, tier = component.spec or _Spec(), annotations.get("responder/tier")
+        try:
             if tier not in (None, "edge", "middleware", "backend"):
                 raise InputError(f"{place}: responder/tier '{names.shown(tier)}' is not edge, middleware or backend.")
-            needs = tuple(
-                _named(reference.rpartition(":")[2].rpartition("/")[2], place)
-                for reference in component.spec.dependsOn
-                if not reference.startswith("resource:")
-            )
-            places[name] = place
-            services[name] = Service(name, component.spec.owner, tier, needs, component.metadata.annotations)  # type: ignore[arg-type]
-    if not services:
-        raise InputError(f"{path} holds no Component.", cure="Add a Backstage document with kind: Component.")
-    for service in services.values():
-        for needed in service.depends_on:
-            if needed not in services:
-                near = difflib.get_close_matches(needed, services, n=1)
-                raise InputError(
-                    f"{places[service.name]}: service '{service.name}' depends on '{needed}', which is not in the catalogue.",
-                    cure=f"Did you mean {near[0]}?" if near else "Add it, or remove the dependency.",
-                )
-    return Catalogue(services, path)
+            where = _environments(annotations.get(ENVIRONMENTS), spec.lifecycle, place)
+        except InputError as error:
+            self.problems.append(str(error))
+            self.unusable[name] = error.message
+            return None
+        return Service(name, spec.owner or "unknown", tier, needs, annotations, where)  # type: ignore[arg-type]
+
+    def _needed(self, reference: str, component: _Component, place: str, known: Mapping[str, str]) -> str | None:
+        """The service of a reference `[kind:][namespace/]name`, in any case; None where it is of another kind or none at all."""
+        kind, _, rest = reference.rpartition(":")
+        if kind.lower() not in ("", "component"):
+            return None
+        space, _, name = rest.rpartition("/")
+        try:
+            needed = _named(name, space or component.metadata.namespace, place)
+        except InputError as error:
+            self.problems.append(str(error))
+            return None
+        if needed.lower() in known:
+            return known[needed.lower()]
+        near = difflib.get_close_matches(needed, known.values(), n=1)
+        cure = f"Did you mean {near[0]}?" if near else "Add it, or remove the dependency."
+        mine = _named(component.metadata.name, component.metadata.namespace, place)
+        self.problems.append(f"{place}: service '{mine}' depends on '{needed}', which is not in the catalogue. {cure}")
+        return needed
 
 
-def _named(name: str, place: str) -> str:
+_COMPONENT = re.compile(r"^kind: *[\"']?Component", re.MULTILINE)
+
+
+def _files(path: Path) -> list[Path]:
+    """The YAML files of a folder, each once. Names with a dot are no part of it: `..data` of a mounted ConfigMap, `.git`."""
+    if not path.is_dir():
+        return [path]
+    visible = (
+        file
+        for file in sorted(path.rglob("*.y*ml"))
+        if not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+    return list({file.resolve(): file for file in visible}.values())
+
+
+def _name(value: Mapping[str, Any]) -> str:
+    """The name of a document that may be wrong elsewhere; empty where it has none."""
+    metadata = value.get("metadata")
+    name, space = (metadata.get("name"), metadata.get("namespace")) if isinstance(metadata, dict) else (None, None)
     try:
-        return names.service(name)
+        return _named(name, space, "") if isinstance(name, str) and isinstance(space, str | None) else ""
+    except InputError:
+        return ""
+
+
+def _annotations(node: yaml.Node, file: Path) -> dict[str, str]:
+    """Annotations as Backstage takes them: text, also where YAML would read a number, a date or a yes."""
+    found: dict[str, str] = {}
+    for key, value in _pairs(_below(_below(node, "metadata"), "annotations")):
+        if not isinstance(value, yaml.ScalarNode):
+            place = f"{file}:{value.start_mark.line + 1}"
+            raise InputError(f"{place}: annotation {names.shown(key)} is not text.", cure="Write one line of text.")
+        if value.tag != "tag:yaml.org,2002:null":
+            found[key] = value.value
+    return found
+
+
+def _below(node: yaml.Node | None, wanted: str) -> yaml.Node | None:
+    return next((value for key, value in reversed(_pairs(node)) if key == wanted), None)
+
+
+def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
+    """What a mapping holds, after its merge keys were taken in when it was read."""
+    return [(key.value, value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
+
+def _environments(listed: str | None, lifecycle: str | None, place: str) -> tuple[str, ...]:
+    """As the annotation lists them; else the lifecycle, where that is one; else production, so that nothing is judged too mildly."""
+    if listed is None:
+        return (lifecycle if lifecycle and lifecycle in names.ENVIRONMENTS else names.STRICTEST,)
+    found = {word.strip() for word in listed.split(",")}
+    if not found <= {*names.ENVIRONMENTS}:
+        raise InputError(
+            f"{place}: {ENVIRONMENTS} '{names.shown(listed)}' is not a list of environments.",
+            cure=f"Write some of {', '.join(names.ENVIRONMENTS)}, with commas between them.",
+        )
+    return tuple(one for one in names.ENVIRONMENTS if one in found)
+
+
+def _named(name: str, namespace: str | None, place: str) -> str:
+    """A service as people name it: by its namespace too, unless that is Backstage's default."""
+    full = name if (namespace or "default").lower() == "default" else f"{namespace}/{name}"
+    try:
+        if "/" in name:
+            raise InputError(f"service '{names.shown(name)}' is not a service name.", cure="Leave out the slash.")
+        return names.service(full)
     except InputError as error:
         raise InputError(f"{place}: {error.message}", cure=error.cure) from error

@@ -16,8 +16,9 @@ class Dependencies:
         self.graph.add_edges_from((name, needed) for name, all_needed in needs.items() for needed in all_needed)
 
     def cycles(self) -> list[list[str]]:
-        """Names that depend on themselves through others."""
-        return [sorted(cycle) for cycle in nx.simple_cycles(self.graph)]
+        """Names that depend on themselves: each set of which every one reaches every other."""
+        rings = (ring for ring in nx.strongly_connected_components(self.graph) if len(ring) > 1)
+        return sorted([sorted(ring) for ring in rings] + [[name] for name in nx.nodes_with_selfloops(self.graph)])
 
     def downstream(self, name: str) -> tuple[str, ...]:
         """Who depends on a name, directly or through others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,17 @@ Model = TypeVar("Model", bound=BaseModel)
 _LIMIT_BYTES = 1 << 20
 
 
-class Loader(yaml.SafeLoader):
-    """SafeLoader whose every complaint is a YAMLError with its line, also about a date that is none."""
+_Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 500
+"""The C library's composer calls itself, without Python's limit: what nests more deeply is left to Python's own, which has one."""
+
+
+class _Telling:
+    """Every complaint is a YAMLError with its line, also about a date that is none."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            return super().construct_object(node, deep)  # type: ignore[misc]
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             value = node.value if isinstance(node.value, str) else node.tag
             raise yaml.constructor.ConstructorError(
@@ -30,13 +36,23 @@ class Loader(yaml.SafeLoader):
             ) from error
 
 
+class Loader(_Telling, yaml.SafeLoader):
+    """PyYAML's own, telling."""
+
+
 class _UniqueKeys(Loader):
-    """Refuses a key given twice: the second would silently win."""
+    """Refuses a key given twice: the second would silently win. A key that a merge (`<<`) brings is overridden, as YAML says."""
+
+
+class _FastUniqueKeys(_Telling, _Fast):  # type: ignore[misc]
+    """The same over the C library's parser."""
 
 
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == _MERGE:
+            continue
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(None, None, "a key is one word", key_node.start_mark)
         key = loader.construct_object(key_node, deep=True)
@@ -46,7 +62,9 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     return dict(loader.construct_mapping(node, deep=True))
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_MERGE = "tag:yaml.org,2002:merge"
+for _loader in (_UniqueKeys, _FastUniqueKeys):
+    _loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 @contextmanager
@@ -82,8 +100,18 @@ def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
     """Each YAML document of a file, with its node so that errors can name lines."""
     text = read_text(path)
     with sound_yaml(path):
-        for node in yaml.compose_all(text, _UniqueKeys):
-            yield _UniqueKeys("").construct_document(node), node
+        loader = _UniqueKeys if _deep(text) else _FastUniqueKeys
+        for node in yaml.compose_all(text, loader):
+            yield loader("").construct_document(node), node
+
+
+def _deep(text: str) -> bool:
+    """Whether it may nest very deeply: by brackets, or by columns."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[][{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > _DEEPEST or any(len(line) > _DEEPEST for line in text.splitlines())
 
 
 def line_of(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:

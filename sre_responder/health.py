@@ -83,7 +83,7 @@ class Health:
 
     def _probe(self) -> Take | str:
         """What takes a sample, or why nothing can."""
-        criterion, annotations = self._criterion, self.home.catalogue.service(self.service).annotations
+        criterion, annotations = self._criterion, self.home.catalogue.service(self.service).reached(self.environment)
         if criterion.source == "kubernetes":
             where = {name: annotations[key] for name, key in KUBERNETES.items() if key in annotations}
             return lambda: kubernetes.sample(criterion, where)

@@ -82,6 +82,10 @@ class Home:
         return path
 
 
+TRUSTED = ("policy.yml", "catalogue.yml", "people.yml", "allowed_signers", "runbooks.lock", "runbooks")
+"""What a home is believed for: whoever may write it is a member of the guard."""
+
+
 def find(environ: Mapping[str, str] = os.environ) -> Home:
     """$RESPONDER_HOME, else /etc/sre-responder where it exists, else the user's config folder."""
     chosen = environ.get("RESPONDER_HOME")
@@ -105,6 +109,7 @@ kind: Component
 metadata:
   name: checkout
   annotations:
+    responder/environments: production
     responder/tier: middleware
     responder/probe-url: http://127.0.0.1:8080/health.json
 spec:

@@ -10,10 +10,12 @@ from sre_responder.errors import InputError
 Environment = Literal["dev", "staging", "canary", "production"]
 Severity = Literal["SEV1", "SEV2", "SEV3", "SEV4"]
 ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
+STRICTEST = ENVIRONMENTS[-1]
+"""They stand from the mildest to the one with the strictest limits."""
 SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 _INCIDENT = re.compile(r"INC-[0-9]{4,8}", re.ASCII)
-_SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,63}", re.ASCII)
+_SERVICE = re.compile(r"(?:[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}/)?[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}", re.ASCII)
 _RUNBOOK = re.compile(r"[a-z][a-z0-9-]{1,63}", re.ASCII)
 
 
@@ -38,7 +40,7 @@ def service(text: str) -> str:
     if not isinstance(text, str) or not _SERVICE.fullmatch(text):
         raise InputError(
             f"service '{shown(text)}' is not a service name.",
-            cure="Use 2 to 64 of a-z A-Z 0-9 . _ - and begin with a letter or a digit.",
+            cure="Use 1 to 63 of a-z A-Z 0-9 . _ - and begin with a letter or a digit; before it, perhaps, a namespace and a slash.",
         )
     return str(text)
 

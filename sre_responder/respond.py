@@ -59,7 +59,7 @@ def climb(
     `on_entry` is called with every new entry of the record: what is shown is what is on the record. `on_tick` is
     called several times a second while the run lives.
     """
-    home.catalogue.service(service)
+    home.catalogue.environment(service, environment)
     if environment == "production" and not confirm_production:
         raise InputError("environment production needs an explicit confirmation.", cure="Add --confirm-production.")
     id, requester = f"run-{secrets.token_hex(6)}", approval.requester(home.people)

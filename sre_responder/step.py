@@ -231,6 +231,8 @@ def _plan(
     """The plan of this step, or the sentence that says why there is none."""
     if step.request.problems or spec is None:
         return None, None, None
+    if wrong := misnamed(home, step.request, spec, step.arguments):
+        return None, None, wrong
     seconds = home.policy.deadlines.plan_seconds
     try:
         with deadline(seconds):
@@ -240,6 +242,18 @@ def _plan(
     except DeadlinePassed:
         return None, None, f"planning took longer than {seconds:g} s: the target answers too slowly, or not at all"
     return change, plan_of(home, step.request, step.arguments, spec, step.runbook, change), None
+
+
+def misnamed(home: Home, request: Request, spec: ActionSpec, arguments: Mapping[str, Any]) -> str | None:
+    """Why this target may not be changed under the name of this environment: it is judged by the strictest that reaches it."""
+    other = home.catalogue.stricter(request.service, request.environment, spec.annotations, arguments)
+    if other is None:
+        return None
+    return (
+        f"what {request.action} would change as {request.service} in {request.environment} is, or may be, that of {other}, and one "
+        f"target has one set of limits, the strictest: act for {other}, or give each environment its own "
+        f"{', '.join(f'{request.environment}.{key}' for key in spec.annotations.values())} in the catalogue"
+    )
 
 
 def plan_of(

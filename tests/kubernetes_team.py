@@ -117,7 +117,7 @@ def team(own_cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Team]
     }  # fmt: skip
     with traffic(shop) as url:
         annotations = {
-            "backstage.io/kubernetes-id": "shop", "backstage.io/kubernetes-namespace": namespace,
+            "responder/environments": "staging", "backstage.io/kubernetes-id": "shop", "backstage.io/kubernetes-namespace": namespace,
             "responder/kubeconfig": str(own_cluster.kubeconfig), "responder/probe-url": url,
             "responder/kubernetes-peak-replicas": str(Traffic.NEEDED),
         }  # fmt: skip

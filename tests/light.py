@@ -37,7 +37,11 @@ def home_with(root: Path, ledger_url: str, play: str = PLAY) -> Home:
     (root / "stop").mkdir()
     policy = {"profile": "homelab", "stop": {"file": str(root / "stop" / "EMERGENCY_STOP")}}
     (folder / "policy.yml").write_text(yaml.safe_dump(policy))
-    service = {"kind": "Component", "metadata": {"name": "checkout"}, "spec": {}}
+    service = {
+        "kind": "Component",
+        "metadata": {"name": "checkout", "annotations": {"responder/environments": "dev"}},
+        "spec": {},
+    }
     (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
     (folder / "runbooks" / "purge" / "runbook.yml").write_text(play)
     runbook.register(folder, [folder / "runbooks" / "purge"])

@@ -31,7 +31,8 @@ def diagnose(call: Call) -> dict[str, Any]:
     catalogue = call.home.catalogue
     service, radius = catalogue.service(call.service), catalogue.radius(call.service)
     criterion = call.runbook.metadata.success if call.runbook else None
-    found = collect(service, [catalogue.service(name) for name in service.depends_on], criterion)
+    needed = [catalogue.services[name] for name in service.depends_on if name in catalogue.services]
+    found = collect(service.only(call.environment), [one.only(call.environment) for one in needed], criterion)
     if not call.check:
         with call.ledger.transaction() as connection:
             audit.append(

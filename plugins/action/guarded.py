@@ -180,7 +180,8 @@ class ActionModule(ActionBase):
                     flags[name] = default
         arguments = {}
         try:
-            arguments = self._arguments(place, given, words["service"])
+            place.catalogue.environment(words["service"], words["environment"])
+            arguments = self._arguments(place, given, words["service"], words["environment"])
         except ResponderError as error:
             problems.append(str(error))
         ds = self._task.get_ds()
@@ -194,7 +195,7 @@ class ActionModule(ActionBase):
         )  # fmt: skip
         return request, arguments, {"applies": flags["applies"], "because": names.shown(given.get("because", ""), 500)}
 
-    def _arguments(self, place: Home, given: Mapping[str, Any], service: str) -> dict[str, Any]:
+    def _arguments(self, place: Home, given: Mapping[str, Any], service: str, environment: str) -> dict[str, Any]:
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""
         if self.short not in ACTIONS:
             raise InputError(f"'{names.shown(self.short)}' is no guarded module.", cure=f"Use {', '.join(ACTIONS)}.")
@@ -211,7 +212,7 @@ class ActionModule(ActionBase):
                 f"{self.short} has no option {', '.join(sorted(names.shown(name) for name in unknown))}.",
                 cure=f"Its options: {', '.join(sorted((*options, *GUARDED_OPTIONS)))}.",
             )
-        annotations = place.catalogue.service(service).annotations
+        annotations = place.catalogue.service(service).reached(environment)
         filled = {name: value for name, value in given.items() if name in options and value is not None}
         for name, annotation in spec.annotations.items():
             if name not in filled and annotation in annotations:

@@ -16,7 +16,7 @@ from sre_responder.effects import EFFECTS
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.guard.decide import preview
 from sre_responder.guard.snapshot import Request
-from sre_responder.step import plan_of
+from sre_responder.step import misnamed, plan_of
 
 
 class ActionModule(ActionBase):
@@ -36,7 +36,7 @@ def preflight(call: Call) -> dict[str, Any]:
     if action not in ACTIONS:
         raise InputError(f"action '{action[:64]}' is not on the allowlist.", cure=f"Use one of {', '.join(ACTIONS)}.")
     spec, runbook = ACTIONS[action], call.runbook
-    annotations = call.home.catalogue.service(call.service).annotations
+    annotations = call.home.catalogue.service(call.service).reached(call.environment)
     filled = {name: annotations[key] for name, key in spec.annotations.items() if key in annotations}
     arguments = {**filled, **(call.arguments.get("arguments") or {})}
     step = next((task.digest for task in runbook.steps if task.action == action), "") if runbook else ""
@@ -46,6 +46,8 @@ def preflight(call: Call) -> dict[str, Any]:
     )  # fmt: skip
     plan = None
     try:
+        if wrong := misnamed(call.home, request, spec, arguments):
+            raise InputError(wrong)
         if action not in EFFECTS:
             raise InputError(
                 f"the state that {action} would change stands on a host; run the runbook with --check to see its plan."

@@ -78,7 +78,7 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
         arguments={name: value for name, value in given.items() if name in options},
         incident=names.incident(given["incident"]) if given.get("incident") else "",
         service=place.catalogue.service(given.get("service", "")).name,
-        environment=names.environment(given.get("environment", "")),
+        environment=place.catalogue.environment(given.get("service", ""), given.get("environment", "")),
         requester=approval.requester(place.people),
         run=run,
         check=checking(task),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import secrets
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sre_responder.approvals.people import People, Person, Role
 from sre_responder.errors import InputError, Refused
+from sre_responder.names import shown
 from sre_responder.plan import canonical
 
 NAMESPACE = "sre-responder"
@@ -89,6 +91,11 @@ def verify(statement: Statement, signature: str, people: People, at: float | Non
         raise Refused(
             f"{people.signers} does not exist, so no signature can be verified.", cure="Put it into the home."
         )
+    if shared := [names for names in people.shared_keys() if person.name in names]:
+        raise Refused(
+            f"{' and '.join(shared[0])} have one key, so a signature by it does not tell who it was.",
+            cure="Give each a key of their own in allowed_signers.",
+        )
     with tempfile.NamedTemporaryFile("w", suffix=".sig", encoding="ascii", errors="replace") as file:
         file.write(signature)
         file.flush()
@@ -120,9 +127,20 @@ def _keygen(arguments: Sequence[str], text: str, doing: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{doing}: ssh-keygen gave no answer in {_TIMEOUT_SECONDS} s.", cure="Try again.") from error
     if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
-        raise InputError(f"{doing}: {last[0]}.", cure="Check the key and allowed_signers.")
+        raise InputError(f"{doing}: {_said(done.stderr or done.stdout)}.", cure=_cure(done.stderr))
     return done.stdout
+
+
+def _said(text: str) -> str:
+    """All that ssh-keygen said, without its frame: the reason often stands above the last line."""
+    lines = [line.strip(" .\r") for line in text.splitlines() if line.strip() and not line.startswith("@")]
+    return "; ".join(shown(line) for line in lines[-5:]) or "no reason given"
+
+
+def _cure(text: str) -> str:
+    if found := re.search(r"Permissions 0\d+ for '([^']+)' are too open", text):
+        return f"chmod 600 {found.group(1)}"
+    return "Check the key and allowed_signers."
 
 
 def require_role(person: Person, role: Role, why: str) -> None:

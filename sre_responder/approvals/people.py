@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,9 @@ from sre_responder.documents import read_model
 from sre_responder.errors import InputError
 
 Role = Literal["operator", "incident_commander"]
+
+
+_KEY = re.compile(r"\s(?:ssh-|ecdsa-|sk-)\S+\s+(AAAA\S+)")
 
 
 class Person(BaseModel):
@@ -48,6 +53,21 @@ class People(BaseModel):
                 return person
         known = ", ".join(person.name for person in self.people) or "nobody yet"
         raise InputError(f"'{name[:60]}' is not in people.yml.", cure=f"Known: {known}.")
+
+    def shared_keys(self) -> list[tuple[str, ...]]:
+        """Names of people who have one key between them: a signature by it does not tell who it was."""
+        owners: dict[str, set[str]] = {}
+        for line in (
+            self.signers.read_text(encoding="utf-8", errors="replace").splitlines() if self.signers.is_file() else ()
+        ):
+            if (found := _KEY.search(line)) and "cert-authority" not in line[
+                : found.start()
+            ]:  # it signs the keys of many
+                patterns = line.split(maxsplit=1)[0].strip('"').split(",")
+                owners.setdefault(found.group(1), set()).update(
+                    person.name for person in self.people if any(fnmatchcase(person.principal, one) for one in patterns)
+                )
+        return sorted(tuple(sorted(names)) for names in owners.values() if len(names) > 1)
 
     def identity(self, login: str) -> str:
         """The name of the person behind a login, or the login itself."""

@@ -83,6 +83,12 @@ def doctor(json: Json = False) -> None:
                 cure=f"responder runbooks register {' '.join(stale)}",
             )
 
+    def catalogue() -> None:
+        if found := home.catalogue.problems:
+            raise InputError(
+                f"{len(found)} {'entry is' if len(found) == 1 else 'entries are'} wrong.\n" + "\n".join(found)
+            )
+
     def cycles() -> None:
         if found := home.catalogue.cycles():
             rings = "; ".join(" and ".join(ring) for ring in found)
@@ -103,6 +109,21 @@ def doctor(json: Json = False) -> None:
                 f"a stop may not hold in {'; '.join(unknown)}", cure="See `responder kubernetes manifests`."
             )
 
+    def permissions() -> None:
+        named = (home.folder, *(home.folder / name for name in homes.TRUSTED))
+        if loose := [str(path) for path in named if path.exists() and path.stat().st_mode & 0o022]:
+            raise InputError(
+                f"others than you may write {', '.join(loose)}, and so change what the guard believes.",
+                cure=f"chmod go-w {' '.join(loose)}",
+            )
+
+    def keys() -> None:
+        if shared := home.people.shared_keys():
+            raise InputError(
+                "; ".join(f"{' and '.join(names)} have one key" for names in shared),
+                cure="Give each person a key of their own in allowed_signers: one key is one person.",
+            )
+
     def command() -> None:
         others = [d.name for d in importlib.metadata.distributions() if d.name.lower() == "responder"]
         if others:
@@ -111,8 +132,8 @@ def doctor(json: Json = False) -> None:
             )
 
     checks: dict[str, Callable[[], object]] = {
-        "policy": lambda: home.policy, "catalogue": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
-        "runbooks": registered, "ssh-keygen": keygen, "command": command, "clusters": clusters,
+        "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
+        "runbooks": registered, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "clusters": clusters,
     }  # fmt: skip
     rows = []
     for name, check in checks.items():
@@ -121,16 +142,35 @@ def doctor(json: Json = False) -> None:
             rows.append({"check": name, "ok": True, "problem": "", "cure": ""})
         except ResponderError as error:
             rows.append({"check": name, "ok": False, "problem": error.message, "cure": error.cure})
+    ignored = _ignored(home)
     if json:
-        print_json({"home": str(home.folder), "ledger": Ledger(home.ledger_url).name, "checks": rows})
+        print_json({"home": str(home.folder), "ledger": name_of(home.ledger_url), "checks": rows, "ignored": ignored})
     else:
-        console.print(f"home {home.folder}\nledger {Ledger(home.ledger_url).name}", markup=False)
+        console.print(f"home {home.folder}\nledger {name_of(home.ledger_url)}", markup=False)
         for row in rows:
             console.print(
                 f"  {'ok' if row['ok'] else '--':<3} {row['check']:<10} {row['problem']} {row['cure']}".rstrip(),
                 markup=False,
             )
+        if ignored:
+            console.print(f"  not of the catalogue: {', '.join(ignored)}", markup=False)
     raise typer.Exit(0 if all(row["ok"] for row in rows) else 2)
+
+
+def name_of(url: str) -> str:
+    """A ledger's address without its password; the check named ledger says what is wrong with one that is none."""
+    try:
+        return Ledger(url).name
+    except ResponderError:
+        return "not usable"
+
+
+def _ignored(home: homes.Home) -> list[str]:
+    """Files in the catalogue's folder that hold no entity; none where it cannot be read, which its own check says."""
+    try:
+        return [str(file) for file in home.catalogue.ignored]
+    except ResponderError:
+        return []
 
 
 @policies.command()

@@ -53,7 +53,7 @@ def open_(
     name = here.home.catalogue.service(service).name
     with here.ledger.transaction() as connection:
         found, new = incidents.open_(
-            connection, here.ledger.now(connection), service=name, environment=names.environment(environment), severity=level,
+            connection, here.ledger.now(connection), service=name, environment=here.home.catalogue.environment(name, environment), severity=level,
             title=title or f"incident of {name}", actor=approval.requester(here.home.people), id=names.incident(number) if number else None,
         )  # fmt: skip
     if json:

@@ -65,7 +65,7 @@ def down(folder: Folder = None, json: Json = False) -> None:
 @commands.command("break")
 def break_(
     fault: Annotated[str, typer.Argument(help="cache, process, release or region.")],
-    environment: Annotated[str, typer.Option(help="What the alert will say.")] = "staging",
+    environment: Annotated[str, typer.Option(help="In which the shop is from now on.")] = "staging",
     folder: Folder = None,
     json: Json = False,
 ) -> None:
@@ -124,7 +124,7 @@ def demo(
         for number, name in enumerate(lab.FAULTS if all else (fault,)):
             if number:
                 _recover(here, home, ledger, home.runbooks.named("service-errors"))
-            results.append(_one(here, home, ledger, name))
+            results.append(_one(here, ledger, name))
     finally:
         left = lab.down(folder)
         for name, value in before.items():
@@ -143,11 +143,12 @@ def all_healed(results: list[dict[str, Any]]) -> bool:
     return bool(results) and all(r["healed"] and r["audit_ok"] and r["rung"] == lab.RUNGS[r["fault"]] for r in results)
 
 
-def _one(here: Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
+def _one(here: Lab, ledger: Ledger, fault: str) -> dict[str, Any]:
     """One fault from its injection to the verdict."""
     environment = "production" if fault == "release" else "staging"
     title(f"Fault: {fault} ({environment})")
     record = lab.break_(here, fault, environment)
+    home = homes.find()  # the catalogue now gives the shop this environment
     found = alertmanager.parse(lab.await_alert(here, record["id"]).read_text()).alerts[1]
     line(f"The alert fires: {found.title}")
     means = groups.reader(home)(1, found)
@@ -218,7 +219,7 @@ def _one(here: Lab, home: Home, ledger: Ledger, fault: str) -> dict[str, Any]:
 def _recover(here: Lab, home: Home, ledger: Ledger, runbook: Runbook) -> None:
     """Put the shop back and measure that it is healthy for the policy's period, so that counts start anew."""
     lab.heal(here)
-    for environment in ("staging", "production"):
-        until = time.monotonic() + home.policy.loop.healthy_seconds + 0.2
-        while time.monotonic() < until:
-            Health(home, ledger, runbook, here.service, environment).now()
+    [environment] = home.catalogue.service(here.service).environments
+    until = time.monotonic() + home.policy.loop.healthy_seconds + 0.2
+    while time.monotonic() < until:
+        Health(home, ledger, runbook, here.service, environment).now()

@@ -53,7 +53,7 @@ def reader(home: Home) -> Callable[[int, Alert], Meaning]:
     def meaning(position: int, alert: Alert) -> Meaning:
         facts, expressions = alert.as_jmespath(), policy.alerts
         service = catalogue.service(expressions.service.read(facts, "service")).name
-        environment = names.environment(expressions.environment.read(facts, "environment"))
+        environment = catalogue.environment(service, expressions.environment.read(facts, "environment"))
         severity = policy.severity(expressions.severity.read(facts, "severity"))
         return Meaning(position, alert, service, environment, severity, runbooks.for_alert(facts))
 

@@ -27,8 +27,7 @@ def write(lab: Lab) -> str:
         "notifications": [{"kind": "file", "path": str(lab.folder / "notifications.jsonl")}],
     }
     _write(lab, "policy.yml", "# The lab's policy: production's limits, with rungs 1 and 2 granted by digest.", policy)
-    services = [_component(*row) for row in _services(lab)]
-    (lab.home / "catalogue.yml").write_text(yaml.safe_dump_all(services, sort_keys=False), encoding="utf-8")
+    place(lab, lab.environment)
     people = [{"name": name, "principal": f"{name}@shop.test", "roles": roles} for name, roles in PEOPLE.items()]
     _write(
         lab,
@@ -57,6 +56,14 @@ def write(lab: Lab) -> str:
     return number
 
 
+def place(lab: Lab, environment: str) -> None:
+    """Let the catalogue say in which environment the one shop stands."""
+    services = [_component(environment, *row) for row in _services(lab)]
+    draft = lab.home / "catalogue.draft"
+    draft.write_text(yaml.safe_dump_all(services, sort_keys=False), encoding="utf-8")
+    draft.replace(lab.home / "catalogue.yml")
+
+
 def _services(lab: Lab) -> list[tuple[str, str, list[str], dict[str, str]]]:
     checkout = {
         "responder/probe-url": lab.health_url,
@@ -80,11 +87,16 @@ def _services(lab: Lab) -> list[tuple[str, str, list[str], dict[str, str]]]:
     ]
 
 
-def _component(name: str, tier: str, needs: list[str], annotations: dict[str, str]) -> dict[str, object]:
+def _component(
+    environment: str, name: str, tier: str, needs: list[str], annotations: dict[str, str]
+) -> dict[str, object]:
     return {
         "apiVersion": "backstage.io/v1alpha1",
         "kind": "Component",
-        "metadata": {"name": name, "annotations": {"responder/tier": tier, **annotations}},
+        "metadata": {
+            "name": name,
+            "annotations": {"responder/environments": environment, "responder/tier": tier, **annotations},
+        },
         "spec": {
             "type": "service",
             "lifecycle": "production",

@@ -107,6 +107,7 @@ def write_home(folder: Path, where: Mapping[str, Any]) -> None:
         annotations["responder/kubeconfig"] = str(where["kubeconfig"])
     if where.get("context"):
         annotations["responder/kubernetes-context"] = str(where["context"])
+    annotations["responder/environments"] = "staging"
     component = {
         "apiVersion": "backstage.io/v1alpha1",
         "kind": "Component",

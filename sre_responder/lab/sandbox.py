@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
+from sre_responder import names
 from sre_responder.drive.prove import MARK, end, processes_of
 from sre_responder.effects.supervisor import supervisord
 from sre_responder.errors import EffectFailed, InputError
@@ -137,7 +138,7 @@ def down(folder: Path) -> list[str]:
 
 
 def break_(lab: Lab, fault: str, environment: str = "staging") -> dict[str, Any]:
-    """Inject one fault; gives its record with the time at which it began."""
+    """Inject one fault into the shop of that environment; gives its record with the time at which it began."""
     if fault not in FAULTS:
         raise InputError(f"fault '{fault[:40]}' is not known.", cure=f"Use one of {', '.join(FAULTS)}.")
     record = {
@@ -147,6 +148,7 @@ def break_(lab: Lab, fault: str, environment: str = "staging") -> dict[str, Any]
         "environment": environment,
         "at": time.time(),
     }
+    lab_home.place(lab, names.environment(environment))
     draft = lab.folder / "fault.draft"
     draft.write_text(json.dumps(record))
     draft.replace(_fault(lab))

@@ -36,7 +36,11 @@ def make(
     (folder / "stop").mkdir()
     stop = {"stop": {"file": str(folder / "stop" / "EMERGENCY_STOP")}}
     (folder / "home" / "policy.yml").write_text(yaml.safe_dump({"profile": "production", **stop, **policy}))
-    service = {"apiVersion": "backstage.io/v1alpha1", "kind": "Component", "metadata": {"name": SERVICE}}
+    service = {
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {"name": SERVICE, "annotations": {"responder/environments": environment}},
+    }
     (folder / "home" / "catalogue.yml").write_text(yaml.safe_dump(service))
     (book / "runbook.yml").write_text(PLAY)
     runbook.register(folder / "home", [book])

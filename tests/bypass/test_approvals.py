@@ -94,6 +94,8 @@ def staffed(root: Path, names: Mapping[str, str], **policy: Any) -> Iterator[Sta
         (here.home.folder / "people.yml").write_text(yaml.safe_dump({"people": people}))
         found = Staffed(here, names)
         write_signers(found)
+        catalogue = here.home.folder / "catalogue.yml"
+        catalogue.write_text(catalogue.read_text().replace("staging", names.get("target", "staging")))
         with here.ledger.transaction() as connection:
             incidents.open_(
                 connection, here.ledger.now(connection), id="INC-4321", service="checkout", environment="production",
@@ -467,3 +469,26 @@ def test_an_attestation_that_does_not_hold_passes_for_no_trial(untried: Staffed,
     finally:
         with untried.world.ledger.transaction() as connection:
             connection.execute(delete(signatures))
+
+
+def test_one_key_is_one_person(tmp_path: Path) -> None:
+    with staffed(tmp_path, PRODUCTION) as here:
+        _asked(here)
+        write_signers(here, iris="dana")
+        refused = here.approve("dana")
+        assert refused.returncode == 3
+        assert "dana and iris have one key" in refused.stderr
+        assert here.play().returncode != 0
+        assert (here.world.release, here.world.started()) == ("2", 0)
+        told = here.world.responder("doctor")
+        assert told.returncode == 2 and "dana and iris have one key" in told.stdout
+
+
+def test_a_key_that_everybody_may_read_is_named_with_its_cure(tmp_path: Path) -> None:
+    with staffed(tmp_path, PRODUCTION) as here:
+        _asked(here)
+        here.key("dana").chmod(0o644)
+        refused = here.approve("dana")
+        assert refused.returncode == 2
+        told = " ".join(refused.stderr.split())
+        assert "are too open" in told and f"chmod 600 {here.key('dana')}" in told

@@ -161,6 +161,7 @@ def world(root: Path, **changes: Any) -> Iterator[World]:
             "metadata": {
                 "name": "checkout",
                 "annotations": {
+                    "responder/environments": "staging",
                     "responder/probe-url": f"http://127.0.0.1:{server.server_port}/",
                     "responder/release-root": str(app),
                 },

@@ -37,6 +37,7 @@ def signed(shop: Any, *command: str, person: str = "iris") -> Any:
 
 
 def test_undo_in_production_is_refused_approved_and_restores(shop: Any) -> None:
+    sandbox.break_(shop.lab, "release", "production")
     opened = shop.responder(
         "incident", "open", "--service", "checkout", "--environment", "production", "--severity", "SEV1"
     )
@@ -44,7 +45,6 @@ def test_undo_in_production_is_refused_approved_and_restores(shop: Any) -> None:
     assert (
         signed(shop, "attest", "service-errors", "--evidence", "https://example.org/1", person="dana").returncode == 0
     )
-    sandbox.break_(shop.lab, "release", "production")
     bad = current(shop)
     climb = ["run", "service-errors", *names(incident, "production"), "--confirm-production"]
     refused = shop.responder(*climb)

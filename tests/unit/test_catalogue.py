@@ -41,6 +41,13 @@ def load(file: Path) -> Load:
     return of
 
 
+def problems(load: Load, *documents: Any) -> str:
+    """What is wrong with a catalogue that has a good service too."""
+    found = load(*documents, component("healthy"))
+    assert "healthy" in found.services
+    return "\n".join(found.problems)
+
+
 def graph(edges: Mapping[str, Sequence[str]]) -> Catalogue:
     return Catalogue({name: Service(name, "x", None, tuple(needs), {}) for name, needs in edges.items()}, Path("c.yml"))
 
@@ -52,7 +59,7 @@ def test_a_component_of_backstage_is_a_service_with_owner_tier_needs_and_annotat
         component("stock"),
     )
     assert found.service("checkout") == Service(
-        "checkout", "payments", "edge", ("stock-db", "stock"), {"responder/tier": "edge"}
+        "checkout", "payments", "edge", ("stock-db", "stock"), {"responder/tier": "edge"}, ("production",)
     )
 
 
@@ -78,11 +85,13 @@ def test_every_yaml_file_of_a_folder_is_read(tmp_path: Path) -> None:
     assert sorted(catalogue.load(tmp_path / "catalogue").services) == ["service-a", "service-b", "service-c"]
 
 
-@pytest.mark.parametrize("name", ["", "x", "-checkout", "a b", "checkout\n", "{{ x }}", "a/b", "ca\u0441he", "x" * 65])
+@pytest.mark.parametrize("name", ["", "-checkout", "a b", "checkout\n", "{{ x }}", "a/b", "ca\u0441he", "x" * 65])
 def test_a_name_that_is_no_service_name_is_refused_with_its_place(load: Load, file: Path, name: str) -> None:
-    with pytest.raises(InputError, match="is not a service name") as raised:
-        load(component("checkout"), component(name))
-    assert raised.value.message.startswith(f"{file}:{len(yaml.safe_dump(component('checkout')).splitlines()) + 2}: ")
+    found = load(component("checkout"), component(name))
+    assert list(found.services) == ["checkout"]
+    [problem] = found.problems
+    assert problem.startswith(f"{file}:{len(yaml.safe_dump(component('checkout')).splitlines()) + 2}: ")
+    assert "is not a service name" in problem
 
 
 @pytest.mark.parametrize(
@@ -99,26 +108,29 @@ def test_a_name_that_is_no_service_name_is_refused_with_its_place(load: Load, fi
     ],
 )
 def test_a_wrong_document_is_named_with_its_file_and_line(load: Load, file: Path, documents: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words) as raised:
-        load(*documents)
-    assert raised.value.message.startswith(f"{file}:")
+    found = problems(load, *documents)
+    assert words in found
+    assert found.startswith(f"{file}:")
 
 
 def test_an_unknown_dependency_in_a_folder_is_named_with_its_file(tmp_path: Path) -> None:
     for name, document in (("a.yml", component("stock")), ("b.yml", component("checkout", "component:stok"))):
         (tmp_path / name).write_text(yaml.safe_dump(document))
-    with pytest.raises(InputError, match="depends on 'stok'") as raised:
-        catalogue.load(tmp_path)
-    assert str(tmp_path / "b.yml") in raised.value.message
-    assert raised.value.cure == "Did you mean stock?"
+    found = catalogue.load(tmp_path)
+    [problem] = found.problems
+    assert problem.startswith(f"{tmp_path / 'b.yml'}:1: ")
+    assert problem.endswith("depends on 'stok', which is not in the catalogue. Did you mean stock?")
+    assert found.service("checkout").depends_on == ("stok",), "it counts in the radius all the same"
 
 
-def test_a_service_defined_in_two_files_is_refused(tmp_path: Path) -> None:
+def test_a_service_defined_in_two_files_cannot_be_used_and_disables_no_other(tmp_path: Path) -> None:
     for name in ("a.yml", "b.yml"):
         (tmp_path / name).write_text(yaml.safe_dump(component("checkout")))
-    with pytest.raises(InputError, match="defined twice") as raised:
-        catalogue.load(tmp_path)
-    assert raised.value.message.startswith(f"{tmp_path / 'b.yml'}:1: ")
+    (tmp_path / "c.yml").write_text(yaml.safe_dump(component("stock")))
+    found = catalogue.load(tmp_path)
+    assert list(found.services) == ["stock"]
+    with pytest.raises(InputError, match=f"{tmp_path / 'b.yml'}:1: service 'checkout' is defined twice"):
+        found.service("checkout")
 
 
 @pytest.mark.parametrize("documents", [[], [{"kind": "Group"}]])
@@ -208,3 +220,157 @@ def test_downstream_is_everybody_who_reaches_the_service_through_needs(written: 
             other for other in SERVICES if other != service and service in reached(other)
         }
         assert (service in reached(service)) == any(service in cycle for cycle in found.cycles())
+
+
+def test_a_reference_is_in_any_case_and_may_leave_out_kind_and_namespace(load: Load) -> None:
+    needs = (
+        "Component:default/Orders-API",
+        "orders-api",
+        "COMPONENT:Stock",
+        "Resource:orders-db",
+        "api:default/pay",
+        "system:shop",
+    )
+    found = load(component("web", *needs), component("orders-api"), component("stock"))
+    assert (found.service("web").depends_on, found.problems) == (("orders-api", "stock"), ())
+
+
+def test_the_same_name_in_two_namespaces_is_two_services(load: Load) -> None:
+    documents = [component("gateway", "db"), component("gateway"), component("db")]
+    for document, space in zip(documents, ("payments", "search", "payments"), strict=True):
+        document["metadata"]["namespace"] = space
+    found = load(*documents)
+    assert sorted(found.services) == ["payments/db", "payments/gateway", "search/gateway"]
+    assert found.service("payments/gateway").depends_on == ("payments/db",)
+    with pytest.raises(InputError) as raised:
+        found.service("gateway")
+    assert raised.value.cure == "Did you mean payments/gateway, search/gateway?"
+
+
+def test_what_depends_on_a_service_may_stand_with_it(load: Load) -> None:
+    stock = component("stock")
+    stock["spec"]["dependencyOf"] = ["component:web"]
+    assert load(stock, component("web")).radius("stock").downstream == ("web",)
+
+
+def test_a_name_of_one_letter_is_a_name(load: Load) -> None:
+    assert load(component("x")).service("x").name == "x"
+
+
+@pytest.mark.parametrize("value", ["on", "no", "2026-01-01", "0x1F", "12:30", "1_000", "7", "1.0", "true", "'true'"])
+def test_an_annotation_is_text_as_it_is_written(file: Path, value: str) -> None:
+    text = f"kind: Component\nmetadata: {{name: web, annotations: {{responder/process: {value}, other: ~}}}}\n"
+    file.write_text(text)
+    assert catalogue.load(file).service("web").annotations == {"responder/process": value.strip("'")}
+
+
+def test_an_annotation_that_is_a_list_is_named_with_its_line(file: Path) -> None:
+    file.write_text("kind: Component\nmetadata:\n  name: web\n  annotations:\n    example.org/x: [1]\n")
+    with pytest.raises(InputError, match=rf"{file}:5: annotation example.org/x is not text"):
+        catalogue.load(file)
+
+
+def test_a_merge_key_is_taken_in_and_its_own_keys_win(file: Path) -> None:
+    file.write_text(
+        "x-common: &common {example.org/team: a, responder/process: common}\nkind: Component\nmetadata:\n  name: web\n"
+        "  annotations:\n    <<: *common\n    responder/process: own\n"
+    )
+    assert catalogue.load(file).service("web").annotations == {"example.org/team": "a", "responder/process": "own"}
+
+
+def test_what_is_left_empty_is_as_if_it_were_left_out(file: Path) -> None:
+    file.write_text("---\nkind: Component\nmetadata:\n  name: web\n  annotations:\nspec: {owner: , dependsOn: }\n---\n")
+    found = catalogue.load(file).service("web")
+    assert (found.owner, found.depends_on, found.annotations) == ("unknown", (), {})
+
+
+def test_a_folder_that_a_cluster_mounts_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "..2026_11_26").mkdir()
+    (tmp_path / "..2026_11_26" / "services.yaml").write_text(yaml.safe_dump(component("web")))
+    (tmp_path / "..data").symlink_to("..2026_11_26")
+    (tmp_path / "services.yaml").symlink_to("..data/services.yaml")
+    found = catalogue.load(tmp_path)
+    assert (list(found.services), found.problems) == (["web"], ())
+
+
+def test_files_that_hold_no_entity_are_listed_and_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text(yaml.safe_dump(component("web")))
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: x\nmarkdown_extensions: [!!python/name:pymdownx.emoji.to_svg '']\n"
+    )
+    (tmp_path / "skeleton.yaml").write_text("{% if x %}\nname: {{ values.name }}\n")
+    found = catalogue.load(tmp_path)
+    assert (list(found.services), found.problems) == (["web"], ())
+    assert [file.name for file in found.ignored] == ["mkdocs.yml", "skeleton.yaml"]
+
+
+def test_one_broken_file_disables_no_other(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text(yaml.safe_dump(component("web")))
+    (tmp_path / "bad.yml").write_text("kind: Component\nmetadata: {name: [\n")
+    found = catalogue.load(tmp_path)
+    assert list(found.services) == ["web"]
+    assert found.problems[0].startswith(f"{tmp_path / 'bad.yml'}:")
+
+
+@pytest.mark.parametrize(
+    ("listed", "lifecycle", "environments"),
+    [
+        (None, None, ("production",)),
+        (None, "production", ("production",)),
+        (None, "experimental", ("production",)),
+        (None, "staging", ("staging",)),
+        ("dev", "production", ("dev",)),
+        ("production, staging", None, ("staging", "production")),
+    ],
+)
+def test_the_catalogue_says_in_which_environments_a_service_exists(
+    load: Load, listed: str | None, lifecycle: str | None, environments: tuple[str, ...]
+) -> None:
+    document = component("web", **({"environments": listed} if listed else {}))
+    document["spec"]["lifecycle"] = lifecycle
+    found = load(document)
+    assert found.service("web").environments == environments
+    assert found.environment("web", environments[0]) == environments[0]
+    with pytest.raises(InputError, match="gives web no environment canary"):
+        found.environment("web", "canary")
+
+
+@pytest.mark.parametrize("listed", ["", "prod", "production staging", "Production", "dev,,staging"])
+def test_a_list_of_environments_that_is_none_is_named(load: Load, listed: str) -> None:
+    assert "is not a list of environments" in problems(load, component("web", environments=listed))
+
+
+def test_an_annotation_of_an_environment_goes_before_the_common_one(load: Load) -> None:
+    document = component("web", environments="staging, production", process="common")
+    document["metadata"]["annotations"]["staging.responder/process"] = "own"
+    found = load(document).service("web")
+    assert found.reached("staging")["responder/process"] == "own"
+    assert found.reached("production")["responder/process"] == "common"
+
+
+KEYS = {"program": "responder/process"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "program", "stricter"),
+    [
+        ("staging", "common", "web in production"),
+        ("production", "common", None),
+        ("canary", "own", None),
+        ("canary", "common", "web in production"),
+        ("canary", "by hand", "web in production"),
+    ],
+)
+def test_a_target_is_that_of_the_strictest_environment_that_reaches_it(
+    load: Load, environment: str, program: str, stricter: str | None
+) -> None:
+    document = component("web", environments="staging, canary, production", process="common")
+    document["metadata"]["annotations"]["canary.responder/process"] = "own"
+    assert load(document).stricter("web", environment, KEYS, {"program": program}) == stricter
+
+
+def test_ten_thousand_services_in_a_ring_are_one_ring() -> None:
+    names = [f"s{number}" for number in range(10_000)]
+    found = graph({name: [names[place - 1]] for place, name in enumerate(names)})
+    assert found.cycles() == [sorted(names)]
+    assert len(found.radius("s0").downstream) == 9_999

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from sre_responder import names
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.intake.alertmanager import Alert, Webhook
@@ -21,6 +22,9 @@ class Catalogue:
         if name not in ("hello", "other"):
             raise InputError(f"service '{name}' is not in the catalogue.", cure="Add it.")
         return SimpleNamespace(name=name)
+
+    def environment(self, name: str, wanted: str) -> str:
+        return names.environment(wanted)
 
 
 class Runbooks:

@@ -1,0 +1,116 @@
+"""The environment is a fact of the catalogue: no word of a caller, an alert or a task makes production anything milder."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from bypass.world import World
+
+
+def given(world: World, **annotations: str) -> None:
+    """Put annotations of checkout into the catalogue, before those that it has."""
+    catalogue = world.home.folder / "catalogue.yml"
+    service = yaml.safe_load(catalogue.read_text())
+    service["metadata"]["annotations"].update(
+        {key.replace("__", "/").replace("_", "-"): value for key, value in annotations.items()}
+    )
+    catalogue.write_text(yaml.safe_dump(service))
+
+
+@pytest.fixture
+def production(world: World) -> World:
+    """A service that exists in production alone."""
+    world.heals("1")
+    given(world, responder__environments="production")
+    return world
+
+
+def untouched(world: World) -> bool:
+    return (world.release, world.started()) == ("2", 0)
+
+
+def test_an_incident_of_an_environment_that_the_catalogue_does_not_give_is_not_opened(production: World) -> None:
+    opened = production.responder("incident", "open", "--service", "checkout", "--environment", "dev")
+    assert opened.returncode == 2
+    assert "gives checkout no environment dev: it exists in production" in opened.stderr
+
+
+def test_the_driver_starts_no_run_in_such_an_environment(production: World) -> None:
+    done = production.drive()  # of an incident in staging that was opened when the catalogue was another
+    assert (done.returncode, untouched(production)) == (2, True), done.stderr
+    assert not production.entries("run.started")
+
+
+def test_a_play_by_hand_is_refused_in_such_an_environment(production: World) -> None:
+    done = production.play()
+    assert (done.returncode != 0, untouched(production)) == (True, True)
+    assert "gives checkout no environment staging" in done.stdout
+
+
+def test_a_task_that_writes_its_own_environment_is_refused(production: World) -> None:
+    def change(play: dict[str, Any]) -> None:
+        for task in play["tasks"]:
+            for name in [one for one in task if one.startswith("sre.")]:
+                task[name]["environment"] = "dev"
+
+    production.write(change)
+    assert production.drive().returncode == 2
+    assert production.play().returncode != 0
+    assert untouched(production)
+
+
+def test_a_label_of_an_alert_opens_no_incident_in_such_an_environment(production: World) -> None:
+    labels = {"alertname": "Bad", "service": "checkout", "environment": "dev", "severity": "SEV3"}
+    payload = {
+        "version": "4",
+        "status": "firing",
+        "alerts": [{"status": "firing", "labels": labels, "annotations": {}}],
+    }
+    alert = production.root / "alert.json"
+    alert.write_text(json.dumps(payload))
+    done = production.responder("respond", "--alert", str(alert))
+    assert (done.returncode, untouched(production)) == (2, True), done.stderr
+    assert "gives checkout no environment dev" in done.stderr
+    assert len(production.entries("incident.opened")) == 1
+
+
+def test_one_target_in_two_environments_is_judged_by_the_stricter(world: World) -> None:
+    world.heals("1")
+    given(world, responder__environments="staging, production")
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+    assert "that of checkout in production" in world.refusals()
+
+
+def test_an_environment_with_targets_of_its_own_is_judged_by_its_own_limits(world: World) -> None:
+    world.heals("1")
+    given(world, responder__environments="staging, production", production__responder__release_root="/srv/production")
+    catalogue = world.home.folder / "catalogue.yml"
+    catalogue.write_text(
+        catalogue.read_text().replace("production/responder/release-root", "production.responder/release-root")
+    )
+    assert (world.drive().returncode, world.release) == (0, "1")
+
+
+def test_an_option_written_into_the_task_does_not_pass_for_a_milder_environment(world: World) -> None:
+    world.heals("1")
+    root = str(world.root / "app")
+    world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(root=root))
+    given(world, responder__environments="staging, production", responder__release_root="/srv/staging")
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+
+
+def test_the_target_of_another_service_in_production_is_not_acted_on_under_a_milder_name(world: World) -> None:
+    world.heals("1")
+    catalogue = world.home.folder / "catalogue.yml"
+    service = yaml.safe_load(catalogue.read_text())
+    other = {**service, "metadata": {**service["metadata"], "name": "payments"}}
+    other["metadata"]["annotations"] = {**service["metadata"]["annotations"], "responder/environments": "production"}
+    catalogue.write_text(yaml.safe_dump_all([service, other]))
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+    assert "that of payments in production" in world.refusals()
