@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 import re
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sre_responder.effects.effect import Became, Change, Effect, by_state, here
@@ -20,16 +25,24 @@ _UNDO = (
 )
 
 
+_LIMIT = 1 << 20
+"""The bytes of one answer that are read at most."""
+
+
 def _ask(arguments: Mapping[str, Any], command: str) -> str:
-    path = str(arguments["socket"])
+    """What HAProxy answers, whole and within `timeout_s`, however slowly it is sent."""
+    path, seconds = str(arguments["socket"]), float(arguments.get("timeout_s", 5))
+    until, answer = time.monotonic() + seconds, b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(float(arguments.get("timeout_s", 5)))
+            connection.settimeout(seconds)
             connection.connect(path)
             connection.sendall(command.encode() + b"\n")
-            answer = b""
-            while chunk := connection.recv(65536):
+            while len(answer) <= _LIMIT and (chunk := connection.recv(65536)):
                 answer += chunk
+                connection.settimeout(max(0.001, until - time.monotonic()))
+        if len(answer) > _LIMIT:
+            raise OSError(f"it answers more than {_LIMIT} bytes")
     except OSError as error:
         raise EffectFailed(
             f"'{command}' to HAProxy at {path} failed: {error}.", cure="Check socket, its level (admin) and rights."
@@ -37,55 +50,115 @@ def _ask(arguments: Mapping[str, Any], command: str) -> str:
     return answer.decode("utf-8", "replace")
 
 
+_FORCED, _FOLLOWS, _CONFIGURED, _UNRESOLVED = 0x01, 0x02, 0x04, 0x20
+_MAINT, _FORCED_DRAIN, _DRAIN = _FORCED | _FOLLOWS | _UNRESOLVED, 0x08, 0x08 | 0x10
+"""Bits of srv_admin_state (HAProxy's management guide, "show servers state").
+
+`_CONFIGURED` alone is no maintenance: it stays for ever where the configuration said `disabled`, also after the server was enabled.
+"""
+_TAKES = (1, 2)
+"""Values of srv_op_state with traffic: slowly starting, and running."""
+
+
 @dataclass(frozen=True)
 class Server:
-    """One server: what an admin set (`show stat` hides that behind DOWN), and whether it takes traffic."""
+    """One server: what was set for it (`show stat` hides that behind DOWN), and whether it takes traffic."""
 
-    admin: str
+    bits: int
     running: bool
     weight: int
+    configured_weight: int
+    backup: bool
+    tracks: str
 
     @property
-    def usable(self) -> bool:
-        return self.running and self.weight > 0
+    def admin(self) -> str:
+        """What was set for this very server, and can be set back; a lost address or a tracked server come and go by themselves."""
+        return "maint" if self.bits & _FORCED else "drain" if self.bits & _FORCED_DRAIN else "ready"
+
+    @property
+    def out(self) -> str:
+        """Why it is in maintenance; empty where it is not."""
+        if self.bits & _UNRESOLVED:
+            return "it has no address"
+        if self.bits & _FOLLOWS:
+            return f"it tracks {self.tracks}, which is in maintenance"
+        if self.bits & _FORCED:
+            return "disabled in the configuration" if self.bits & _CONFIGURED else "a person put it there"
+        return ""
+
+    @property
+    def standby(self) -> bool:
+        """Whether the configuration alone keeps it out of traffic."""
+        return self.bits & _MAINT == _FORCED and bool(self.bits & _CONFIGURED)
+
+    @property
+    def serves(self) -> bool:
+        return self.running and self.weight > 0 and not self.bits & (_MAINT | _DRAIN)
 
     @property
     def state(self) -> str:
-        return f"{self.admin}, {'up' if self.running else 'down'}, weight {self.weight}"
-
-
-_MAINT, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
-"""Bits of srv_admin_state (HAProxy's management guide, "show servers state")."""
-_RUNNING = 2
+        admin = f"maint ({self.out})" if self.out else "drain" if self.bits & _DRAIN else "ready"
+        return f"{admin}, {'up' if self.running else 'down'}, weight {self.weight}{', backup' if self.backup else ''}"
 
 
 def _servers(arguments: Mapping[str, Any]) -> dict[str, Server]:
     """Every server of the backend."""
-    backend = _name(arguments, "backend")
+    backend, answers = _name(arguments, "backend"), list[str]()
     try:
-        text = _ask(arguments, "show servers state")
+        answers += [_ask(arguments, f"{table} {backend}{rest}") for table, rest in _TABLES]
+        states = [dict(zip(names, line.split(), strict=True)) for names, line in _state_lines(answers[0])]
+        stat = {row["svname"]: row for row in csv.DictReader(io.StringIO(answers[1]))}
+        found = {row["srv_name"]: _server(row, stat[row["srv_name"]]) for row in states}
     except EffectFailed as error:
         raise InputError(error.message, cure=error.cure) from error
-    try:
-        columns, *lines = [line for line in text.splitlines() if line.strip()][1:]
-        names = columns.removeprefix("# ").split()
-        rows = [dict(zip(names, line.split(), strict=True)) for line in lines]
-        found = {row["srv_name"]: _server(row) for row in rows if row["be_name"] == backend}
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        if answers[0].startswith("Can't find backend"):
+            raise _no_servers(arguments, backend) from error
         raise InputError(
-            f"what answers at {arguments['socket']} is not HAProxy's table of servers: {shown(text, 80)}.",
+            f"what answers at {arguments['socket']} is not HAProxy's table of servers: {shown(answers[0], 80)}.",
             cure="Name HAProxy's own runtime socket, of a level that may read it.",
         ) from error
     if not found:
-        known = ", ".join(sorted({row["be_name"] for row in rows})) or "none"
-        raise InputError(f"backend '{backend}' has no servers; HAProxy knows: {known}.", cure="Name one of these.")
+        raise _no_servers(arguments, backend)
+    if len(found) < len(states):
+        raise InputError(
+            f"backend '{backend}' has several servers of one name.",
+            cure="Give each its own in HAProxy's configuration.",
+        )
     return found
 
 
-def _server(row: Mapping[str, str]) -> Server:
-    bits = int(row["srv_admin_state"])
-    admin = "maint" if bits & _MAINT else "drain" if bits & _DRAIN else "ready"
-    return Server(admin, int(row["srv_op_state"]) == _RUNNING, int(row["srv_uweight"]))
+_TABLES = (("show servers state", ""), ("show stat", " 4 -1"))
+
+
+def _state_lines(text: str) -> list[tuple[list[str], str]]:
+    version, columns, *lines = [line for line in text.splitlines() if line.strip()]
+    names = columns.removeprefix("# ").split()
+    if not version.isdigit() or "srv_admin_state" not in names:
+        raise ValueError(version)
+    return [(names, line) for line in lines]
+
+
+def _no_servers(arguments: Mapping[str, Any], backend: str) -> InputError:
+    with suppress(EffectFailed):
+        known = ", ".join(sorted(_ask(arguments, "show backend").split("\n")[1:])).strip(", ")
+        return InputError(
+            f"backend '{backend}' has no servers; HAProxy knows: {shown(known, 1000) or 'none'}.",
+            cure="Name one that has servers.",
+        )
+    return InputError(f"backend '{backend}' has no servers.", cure="Name one that HAProxy has.")
+
+
+def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> Server:
+    return Server(
+        bits=int(state["srv_admin_state"]),
+        running=int(state["srv_op_state"]) in _TAKES,
+        weight=int(state["srv_uweight"]),
+        configured_weight=int(state["srv_iweight"]),
+        backup=stat["bck"] == "1",
+        tracks=stat["tracked"],
+    )
 
 
 def _name(arguments: Mapping[str, Any], option: str) -> str:
@@ -97,36 +170,34 @@ def _name(arguments: Mapping[str, Any], option: str) -> str:
     return value
 
 
-def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Mapping[str, str], verb: str) -> Change:
-    backend = _name(arguments, "backend")
+def _target(arguments: Mapping[str, Any]) -> str:
+    return f"haproxy:{here(str(arguments['socket']))}:{_name(arguments, 'backend')}"
+
+
+def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Mapping[str, str]) -> Change:
+    backend, path = _name(arguments, "backend"), os.path.realpath(str(arguments["socket"]))
     before = {name: row.admin for name, row in rows.items()}
     after = {**before, **wanted}
+    if before != after:
+        _may_write(arguments)
     undo = [
         {
             "name": f"Set {backend}/{name} back to {before[name]}",
             "ansible.builtin.command": {
-                "argv": [
-                    "python3",
-                    "-c",
-                    _UNDO,
-                    str(arguments["socket"]),
-                    f"set server {backend}/{name} state {before[name]}",
-                ]
+                "argv": ["python3", "-c", _UNDO, path, f"set server {backend}/{name} state {before[name]}"]
             },
             "changed_when": True,
         }
         for name in sorted(before, key=lambda name: before[name] != "ready")
         if before[name] != after[name]
     ]
-    left = [name for name, state in after.items() if state == "ready" and rows[name].usable]
     return Change(
-        target=f"haproxy:{here(str(arguments['socket']))}:{backend}",
+        target=_target(arguments),
         before=before,
         after=after,
         undo=undo,
-        undo_note="Sets every server back to the state that an admin had given it; the good ones first.",
+        undo_note="Sets every server that was changed back to the state that was set for it before; the good ones first.",
         evidence={name: row.state for name, row in rows.items()},
-        capacity=len(left) / len(after) if verb == "drain" else None,
         diff={
             "before": "".join(f"{n}: {s}\n" for n, s in before.items()),
             "after": "".join(f"{n}: {s}\n" for n, s in after.items()),
@@ -134,24 +205,65 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Ma
     )
 
 
+def _may_write(arguments: Mapping[str, Any]) -> None:
+    """Only a socket of level admin may set a server: this is known before anything is planned on it."""
+    try:
+        level = _ask(arguments, "show cli level").strip()
+    except EffectFailed as error:
+        raise InputError(error.message, cure=error.cure) from error
+    if level != "admin":
+        raise InputError(
+            f"the socket {arguments['socket']} may not set servers: its level is {shown(level, 40) or 'not told'}, not admin.",
+            cure="Write 'level admin' at its 'stats socket' line in HAProxy's configuration, or name another socket.",
+        )
+
+
+def _capacity(rows: Mapping[str, Server], left: Iterable[str]) -> float:
+    """The share of the weight in service that goes on taking traffic.
+
+    Servers in maintenance count neither way, backups only where no other server is left.
+    """
+    kept = [rows[name] for name in left]
+    actives = [row for row in rows.values() if not row.out and not row.backup]
+    whole = actives or [row for row in rows.values() if not row.out]
+    taking = [row for row in kept if not row.backup] or kept
+    total = sum(max(row.weight, row.configured_weight) for row in whole)
+    return min(1.0, sum(row.weight for row in taking) / total) if total else 0.0
+
+
 def _plan_failover(arguments: Mapping[str, Any]) -> Change:
-    rows, to = _servers(arguments), _name(arguments, "to")
+    to, rows = _name(arguments, "to"), _servers(arguments)
     _known(rows, to, "to")
-    if not rows[to].weight or not (rows[to].running or rows[to].admin == "maint"):  # one in maintenance is not checked
-        raise InputError(f"server '{to}' is {rows[to].state}; traffic cannot go there.", cure="Bring it up first.")
-    return _change(arguments, rows, {name: "ready" if name == to else "drain" for name in rows}, "failover")
+    row, backend = rows[to], arguments["backend"]
+    if row.out and not row.standby:
+        raise InputError(
+            f"server '{to}' is in maintenance: {row.out}; traffic is not sent there.",
+            cure=f"When it is sound, type 'set server {backend}/{to} state ready' at HAProxy's socket yourself.",
+        )
+    if not row.weight or not (row.running or row.standby):  # one in maintenance is not checked
+        raise InputError(f"server '{to}' is {row.state}; traffic cannot go there.", cure="Bring it up first.")
+    wanted = {name: "drain" for name, other in rows.items() if name != to and not other.out} | {to: "ready"}
+    if row.tracks.partition("/")[2] in wanted and row.tracks.startswith(f"{backend}/"):
+        raise InputError(
+            f"server '{to}' tracks {row.tracks}, which the failover would drain, and it with it.",
+            cure="Name a server that does not track another one of this backend.",
+        )
+    return _change(arguments, rows, wanted)
 
 
 def _plan_drain(arguments: Mapping[str, Any]) -> Change:
-    rows, server = _servers(arguments), _name(arguments, "server")
+    server, rows = _name(arguments, "server"), _servers(arguments)
     _known(rows, server, "server")
-    others = [name for name, row in rows.items() if name != server and row.usable and row.admin == "ready"]
+    if rows[server].out:
+        return _change(arguments, rows, {})
+    tracked = f"{arguments['backend']}/{server}"
+    others = [name for name, row in rows.items() if name != server and row.serves and row.tracks != tracked]
     if not others:
         raise InputError(
             f"'{server}' is the last usable server of {arguments['backend']}; draining it is an outage.",
             cure="Enable another first.",
         )
-    return _change(arguments, rows, {server: "drain"}, "drain")
+    return replace(_change(arguments, rows, {server: "drain"}), capacity=_capacity(rows, others))
 
 
 def _known(rows: Mapping[str, Any], name: str, option: str) -> None:
@@ -161,31 +273,48 @@ def _known(rows: Mapping[str, Any], name: str, option: str) -> None:
         )
 
 
-def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    now = _read(arguments)
-    if now != change.before:
-        raise StateMoved(
-            f"the servers are no longer as the plan saw them: {now}, not {change.before}.",
-            cure="Run again for a new plan.",
-        )
+def _act(plan: Callable[[Mapping[str, Any]], Change], arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+    arguments = {
+        **arguments,
+        "socket": os.path.realpath(str(arguments["socket"])),
+    }  # a link that moves now is not followed
+    if (target := _target(arguments)) != change.target:
+        raise StateMoved(f"the plan is about {change.target}, and this is {target}.", cure="Run again for a new plan.")
+    try:
+        now = _read(arguments)
+        moved = now != change.before or plan(arguments).after != change.after
+        why = f"{now}, not {change.before}." if now != change.before else "another one takes traffic now."
+    except InputError as error:
+        moved, why = True, error.message
+    if moved:
+        raise StateMoved(f"the servers are no longer as the plan saw them: {why}", cure="Run again for a new plan.")
     wanted = {name: state for name, state in change.after.items() if change.before[name] != state}
     for name in sorted(wanted, key=lambda name: wanted[name] != "ready"):  # enable the good before draining the bad
         answer = _ask(arguments, f"set server {arguments['backend']}/{name} state {wanted[name]}").strip()
         if answer:
-            raise EffectFailed(f"HAProxy refused to set {name} to {wanted[name]}: {answer}.")
+            raise EffectFailed(f"HAProxy refused to set {name} to {wanted[name]}: {shown(answer, 200)}.")
         _await(arguments, name, wanted[name])
-    return _read(arguments)
+    return {name: row.admin for name, row in _reread(arguments).items()}
 
 
 def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
     until = time.monotonic() + float(arguments.get("timeout_s", 5))
     while True:
-        row = _servers(arguments)[name]
-        if row.admin == state and (state != "ready" or row.usable):
+        row = _reread(arguments).get(name)
+        if row and row.admin == state and (state != "ready" or row.serves):
             return
         if time.monotonic() > until:
-            raise EffectFailed(f"{name} was set to {state} and reads {row.state}.", cure="Look at the server itself.")
+            found = row.state if row else "gone"
+            raise EffectFailed(f"{name} was set to {state} and reads {found}.", cure="Look at the server itself.")
         time.sleep(0.05)
+
+
+def _reread(arguments: Mapping[str, Any]) -> dict[str, Server]:
+    """The servers in the middle of an act: what cannot be read then is a failure of the act, not bad input."""
+    try:
+        return _servers(arguments)
+    except InputError as error:
+        raise EffectFailed(error.message, cure=error.cure) from error
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,5 +327,5 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return by_state(old, now) or ("cut_short" if half else None)
 
 
-FAILOVER = Effect(_plan_failover, _act, _read, _became)
-DRAIN = Effect(_plan_drain, _act, _read, _became)
+FAILOVER = Effect(_plan_failover, partial(_act, _plan_failover), _read, _became)
+DRAIN = Effect(_plan_drain, partial(_act, _plan_drain), _read, _became)

@@ -32,7 +32,7 @@ from sre_responder.plan import Plan
 
 START_SECONDS = 20
 BACKEND = "checkout"
-ADMIN_STATES = {"0": "ready", "1": "maint", "8": "drain"}
+ADMIN_STATES = {"0": "ready", "1": "maint", "4": "ready", "5": "maint", "8": "drain"}
 """What HAProxy keeps of an admin's wish, as `show servers state` numbers it."""
 
 Component = Callable[[str, str], Path]
@@ -289,15 +289,21 @@ class Haproxy:
 def haproxy(
     component: Component, start: Start, free_port: FreePort, origin: Callable[..., Origin], short: Path
 ) -> Callable[..., Haproxy]:
-    """`haproxy(check=, down=)` runs a HAProxy; `check` are words for each server line, nothing listens for those `down`."""
+    """`haproxy(check=, down=, disabled=, more=)` runs a HAProxy.
+
+    `check` are words for each server line, nothing listens for those `down`, `more` are lines after the servers.
+    """
     program = component("haproxy", "haproxy")
 
-    def run(check: str = "", down: tuple[str, ...] = ()) -> Haproxy:
+    def run(check: str = "", down: tuple[str, ...] = (), disabled: tuple[str, ...] = (), more: str = "") -> Haproxy:
         port, file = free_port(), short / "haproxy.cfg"
         ports = {n: free_port() if n in down else origin(lambda n=n: n).port for n in ("east", "west")}
         sockets = {level: f"{short}/{level}" for level in ("admin", "operator", "user")}
         stats = "\n".join(f"  stats socket {path} level {level}" for level, path in sockets.items())
-        servers = "\n".join(f"  server {name} 127.0.0.1:{port} {check}" for name, port in ports.items())
+        servers = "\n".join(
+            f"  server {name} 127.0.0.1:{port} {check} {'disabled' * (name in disabled)}"
+            for name, port in ports.items()
+        )
         file.write_text(f"""
 global
 {stats}
@@ -311,6 +317,10 @@ frontend shop
   default_backend {BACKEND}
 backend {BACKEND}
 {servers}
+  {more}
+resolvers r
+  nameserver n 127.0.0.1:9
+  hold nx 1s
 """)
         # HAProxy takes connections before its sockets have their names
         start(

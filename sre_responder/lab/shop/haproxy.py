@@ -93,6 +93,12 @@ class Backend:
         match words:
             case ["show", "stat"]:
                 return self._stat()
+            case ["show", "stat", name, "4", "-1"]:
+                return self._stat(servers_only=True) if name == BACKEND else "No such proxy.\n"
+            case ["show", "cli", "level"]:
+                return "admin\n"
+            case ["show", "backend"]:
+                return f"# name\n{BACKEND}\n"
             case ["show", "servers", "state", *named]:
                 return self._servers_state() if named in ([], [BACKEND]) else "Can't find backend.\n"
             case ["show", "info"]:
@@ -142,7 +148,7 @@ class Backend:
     def _up(self) -> bool:
         return any(server.usable for server in self.servers.values())
 
-    def _stat(self) -> str:
+    def _stat(self, servers_only: bool = False) -> str:
         servers = list(self.servers.values())
         usable = [server for server in servers if server.usable]
         weight = sum(server.weight for server in usable)
@@ -160,6 +166,8 @@ class Backend:
                 **{f"hrsp_{kind}xx": count for kind, count in server.answers.items()},
             }  # fmt: skip
             rows.append(self._row("server", live))
+        if servers_only:
+            return "\n".join([",".join(self.columns), *rows[1:], ""])
         live = {
             **counts, "lbtot": counts["stot"], "status": "UP" if usable else "DOWN", "weight": weight,
             "uweight": weight, "act": len(usable), "chkdown": self.times_down, "lastchg": _seconds(self.changed),
