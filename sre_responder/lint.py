@@ -177,6 +177,9 @@ def _longer(criterion: Criterion) -> str:
 
 
 def _play(file: Path, play: Mapping[str, Any], line: int) -> Iterator[Finding]:
+    if file.name == PLAYBOOK and (found := [key for key in play if key.rpartition(".")[2] == "import_playbook"]):
+        words = "no digest covers what another playbook does, and no guard sees its tasks"
+        yield Finding(str(file), line, "import_playbook", words, f"Write its plays into this file, without {found[0]}.")
     for keyword, cure in (
         ("vars_prompt", "Take it from the incident or the survey; without a terminal a prompt goes on empty."),
         ("ignore_errors", "Remove it; a refusal would be ignored."),
