@@ -22,6 +22,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     location,
     plain,
     real_host,
+    require_driver,
     run_identity,
     weaknesses,
 )
@@ -234,10 +235,13 @@ class ActionModule(ActionBase):
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
         """A plain ansible-playbook has no driver: its run is recorded by the process that forked this worker."""
-        run, process = run_identity()
+        run, pid = run_identity()
+        if driven():
+            require_driver(ledger, run)
+            return
         with ledger.transaction() as connection:
             runs.begin(
-                connection, ledger.now(connection), run, pid=process.pid, driven=False, requester=request.requester,
+                connection, ledger.now(connection), run, pid=pid, driven=False, requester=request.requester,
                 incident=request.incident[:16], runbook=runbook.metadata.id if runbook else None,
                 service=request.service, environment=request.environment[:16], preview=checking(self._task),
             )  # fmt: skip

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Mapping
@@ -17,6 +18,11 @@ from ansible.parsing.vault import EncryptedString, VaultHelper
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
+from sre_responder import process
+from sre_responder.drive.prove import MARK, PLAY_MARK
+from sre_responder.errors import Refused
+from sre_responder.ledger import Ledger, runs
+from sre_responder.names import shown
 from sre_responder.runbook import Runbook, plays, task_digest
 
 CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")
@@ -130,11 +136,47 @@ def real_host(facts: Mapping[str, Any]) -> str:
 
 def driven() -> bool:
     """Whether `responder run` drives this play, and will deliver what it has to tell."""
-    return "RESPONDER_RUN" in os.environ
+    return MARK in os.environ
 
 
-def run_identity() -> tuple[str, psutil.Process]:
-    """The run that this task belongs to: the driver's, else the ansible-playbook process that forked this worker."""
-    process = psutil.Process(os.getppid())
-    named = os.environ.get("RESPONDER_RUN")
-    return named or f"ansible-{process.pid}-{int(process.create_time())}", process
+def run_identity() -> tuple[str, int]:
+    """The run that this task belongs to, and its ansible-playbook, as that noted itself before it forked this worker.
+
+    The parent that the kernel names now may be another: whoever adopts this worker once its ansible-playbook was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        raise Refused("this task does not run in a worker of ansible-playbook; nothing was changed.")
+    try:
+        since = process.started(parent.pid)
+    except OSError:
+        since = 0.0
+    if os.getppid() != parent.pid:
+        raise Refused(
+            f"the ansible-playbook of this task (pid {parent.pid}) has ended, so nothing would stop this task; nothing was changed.",
+            cure="Run the runbook again.",
+        )
+    if MARK in os.environ:
+        return os.environ[MARK], parent.pid
+    name = hashlib.sha256(f"{process.space()} {parent.pid} {since}".encode()).hexdigest()[:12]
+    os.environ[PLAY_MARK] = run = f"ansible-{parent.pid}-{name}"  # the modules of this task bear it
+    return run, parent.pid
+
+
+def require_driver(ledger: Ledger, run: str) -> None:
+    """Refuse a mark that this play has not from its own driver: `responder stop` would not find it by the record."""
+    with ledger.transaction(reading=True) as connection:
+        row = runs.get(connection, run)
+    above = [one.pid for one in psutil.Process().parents()]
+    if row is None or not row.driven:
+        why = "is no run of `responder run` in this ledger"
+    elif row.ended_at is not None:
+        why = "has ended"
+    elif row.pid not in above or not runs.alive(row.machine, row.pid, row.pid_started, row.space):
+        why = "is driven by a process that did not start this play, or has ended"
+    else:
+        return
+    raise Refused(
+        f"{MARK} in the environment names {shown(run, 64)}, which {why}; nothing was changed.",
+        cure=f"Unset {MARK}, or use `responder run`.",
+    )

@@ -18,8 +18,8 @@ from sre_responder.emergency import stop as stop_source
 from sre_responder.guard.loop import allow
 from sre_responder.ledger import attempts, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso
-from sre_responder.ledger.runs import alive
 from sre_responder.ledger.schema import stops as stops_table
+from sre_responder.notify.background import send_soon
 from sre_responder.notify.deliver import deliver as send
 
 
@@ -42,7 +42,7 @@ def status(json: Json = False) -> None:
         every = connection.execute(select(stops_table)).all()
         attempts.reap(connection, now)
         for row in runs.standing(connection):
-            if alive(row.machine, row.pid, row.pid_started) is False:
+            if runs.gone(connection, row):
                 runs.end(connection, now, row.id, "died", "responder", f"the process of run {row.id} died")
         found: dict[str, list[dict[str, Any]]] = {
             "running": [
@@ -156,9 +156,9 @@ def stop(
     if service is not None:
         here.home.catalogue.service(service)
     who = approval.requester(here.home.people)
-    clusters = here.home.policy.stop.clusters
-    done = stopping.halt(here.ledger, who, reason, environment=environment, service=service, clusters=clusters)
-    outbox.deliver(here.ledger, here.home.policy.notifications, send)
+    limits = here.home.policy.stop
+    done = stopping.halt(here.ledger, who, reason, environment=environment, service=service, limits=limits)
+    send_soon(here.home)  # nobody waits for a receiver to know what is ended
     if json:
         print_json(asdict(done))
     else:

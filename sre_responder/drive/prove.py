@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from sre_responder.errors import InternalError
-from sre_responder.process import alive
+from sre_responder.process import alive, space
 
 MARK = "RESPONDER_RUN"
+PLAY_MARK = "RESPONDER_PLAY"
+"""What the modules of a plain ansible-playbook bear, which no driver marks as a whole."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,48 @@ def marked(run: str) -> list[psutil.Process]:
     """Processes whose environment names the run, however far they went from their parent; never this one."""
     if not sys.platform.startswith("linux"):
         raise InternalError("that no process is left can be proven on Linux only.", cure="Run the driver on Linux.")
-    wanted = f"{MARK}={run}".encode()
+    wanted = {f"{MARK}={run}", f"{PLAY_MARK}={run}"}
     found = []
+    for pid, environ in _environments():
+        if not wanted.isdisjoint(environ):
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+    return [process for process in found if _living(process)]
+
+
+def runs_seen() -> dict[str, str]:
+    """Each run of which a process of this machine bears the mark, and the ledger that this process was given."""
+    found = {}
+    for _, environ in _environments():
+        given = dict(one.partition("=")[::2] for one in environ)
+        for mark in (MARK, PLAY_MARK):
+            if mark in given:
+                found[given[mark]] = given.get("RESPONDER_LEDGER", "")
+    return found
+
+
+def _environments() -> Iterator[tuple[int, list[str]]]:
+    """The environment of every other process that this user may read."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(psutil.Process(int(entry.name)))
-            except (OSError, psutil.NoSuchProcess):
+                yield int(entry.name), (entry / "environ").read_bytes().decode("utf-8", "replace").split("\0")
+            except OSError:
                 continue  # gone meanwhile, or another user's: not started by this run
-    return [process for process in found if _living(process)]
+
+
+def spared() -> set[int]:
+    """Who is never signalled: the first process of the machine or container, this process, and all above it."""
+    return {1, os.getpid(), *(process.pid for process in psutil.Process().parents())}
+
+
+def is_play(pid: int) -> bool:
+    """Whether it is an ansible-playbook, or a worker of one, by its command."""
+    try:
+        words = psutil.Process(pid).cmdline()[:3]
+    except psutil.Error:
+        return False
+    return any(Path(word).name.startswith("ansible-playbook") for word in " ".join(words).split())
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -72,15 +107,31 @@ def end(run: str, grace_s: float = 3.0, below: Callable[[], list[psutil.Process]
     return _end(lambda: list({*marked(run), *below()}), grace_s)
 
 
+def end_trees(run: str, roots: Collection[int], grace_s: float = 3.0) -> Proof:
+    """End these processes, all below them, and what bears the mark of their run, as for an ansible-playbook that has no driver.
+
+    One that is spared is named as left, and nothing is ended for being below it.
+    """
+    never = spared()
+    tree = [
+        p
+        for pid in roots
+        if pid not in never and psutil.pid_exists(pid)
+        for p in (psutil.Process(pid), *descendants(pid))
+    ]
+    left = tuple(info for pid in roots if pid in never and (info := described(pid)))
+
+    def find() -> list[psutil.Process]:
+        below = [d for p in tree for d in descendants(p.pid)]
+        return list({*(p for p in tree if _living(p)), *below, *marked(run)})
+
+    proof = _end(find, grace_s)
+    return Proof(proof.ended, (*proof.left, *(info for info in left if info not in proof.left)))
+
+
 def end_tree(pid: int, started: float, grace_s: float = 3.0) -> Proof:
-    """End a process and all below it, as for an ansible-playbook that has no driver."""
-    if not alive(pid, started):
-        return Proof((), ())
-    tree = [psutil.Process(pid), *descendants(pid)]
-    return _end(
-        lambda: [*(p for p in tree if _living(p)), *(d for p in tree for d in descendants(p.pid) if d not in tree)],
-        grace_s,
-    )
+    """End one process of this machine and all below it, if it is still the one that was started then."""
+    return end_trees("", [pid], grace_s) if alive(pid, started, space()) else Proof((), ())
 
 
 def described(pid: int) -> ProcessInfo | None:
@@ -93,14 +144,19 @@ def described(pid: int) -> ProcessInfo | None:
 
 
 def _end(find: Callable[[], list[psutil.Process]], grace_s: float) -> Proof:
-    seen = {(p.pid, i.started): i for p in find() if (i := _info(p))}
-    for process in find():
+    never = spared()
+
+    def ours() -> list[psutil.Process]:
+        return [process for process in find() if process.pid not in never]
+
+    seen = {(p.pid, i.started): i for p in ours() if (i := _info(p))}
+    for process in ours():
         _signal(process, process.terminate)
     until = time.monotonic() + grace_s
-    while (rest := find()) and time.monotonic() < until:
+    while (rest := ours()) and time.monotonic() < until:
         time.sleep(0.02)
     for _ in range(50):  # a process may fork while it is being ended
-        rest = find()
+        rest = ours()
         if not rest:
             break
         seen.update({(p.pid, i.started): i for p in rest if (i := _info(p))})

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,18 +33,46 @@ class Source:
 
 
 def read_file(path: Path) -> Source:
-    """Clear only where the folder can be read and does not hold the file."""
+    """Clear only where the folder can be read and holds neither the file nor what looks like it."""
     try:
         with os.scandir(path.parent) as folder:
-            present = any(entry.name == path.name for entry in folder)
+            alike = sorted(entry.name for entry in folder if _alike(entry.name, path.name))
     except FileNotFoundError:
         return Source(
             "unreadable", f"the folder {path.parent} does not exist; create it, or name another file in policy.yml"
         )
     except OSError as error:
         return Source("unreadable", f"the folder {path.parent} cannot be read: {error.strerror}")
-    if not present:
+    if not alike:
         return Source("clear")
+    if path.name not in alike:
+        found = _read(path.with_name(alike[0]))
+        return Source(found.state, f"{found.reason} ('{shown(alike[0])}' is taken for the stop file, {path.name})")
+    return _read(path)
+
+
+def write_file(path: Path, reason: str) -> bool:
+    """Raise the stop by its file, for where the ledger cannot be used. False if one is there; what is there stays as it is."""
+    if read_file(path).state == "raised":
+        return False
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(f"{reason}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+def _alike(name: str, wanted: str) -> bool:
+    """Whether a person who made this file meant the stop: case, blanks, signs between words and an extension do not matter."""
+    stem = name.strip().split(".")[0] if "." not in wanted else name
+    return name == wanted or _letters(stem) == _letters(wanted) != ""
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
+
+
+def _read(path: Path) -> Source:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:

@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import psutil
 from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
 
+from sre_responder import process
+from sre_responder.drive.prove import processes_of
 from sre_responder.errors import Refused
 from sre_responder.guard.snapshot import Attempt, Holder, Request
 from sre_responder.ledger import audit
@@ -205,7 +206,6 @@ def intend(
         )
     )
     assert done.inserted_primary_key is not None
-    process = psutil.Process(os.getpid())
     token = int(done.inserted_primary_key[0])
     connection.execute(
         insert(leases).values(
@@ -214,7 +214,7 @@ def intend(
             service=request.service,
             run=request.run,
             token=token,
-            holder=_process(MACHINE, process.pid, process.create_time()),
+            holder=_process(MACHINE, os.getpid(), process.started(os.getpid()), process.space()),
             taken_at=now,
             expires_at=now + lease_seconds,
         )
@@ -282,12 +282,14 @@ def hold_by_run(connection: Connection, run: str, token: int) -> None:
     """The process that acted on one host of several ends now; until the attempt does, its run holds the target."""
     row = connection.execute(select(runs).where(runs.c.id == run)).one()
     connection.execute(
-        update(leases).where(leases.c.token == token).values(holder=_process(row.machine, row.pid, row.pid_started))
+        update(leases)
+        .where(leases.c.token == token)
+        .values(holder=_process(row.machine, row.pid, row.pid_started, row.space))
     )
 
 
-def _process(machine: str, pid: int, started: float) -> str:
-    return canonical({"machine": machine, "pid": pid, "started": started})
+def _process(machine: str, pid: int, started: float, space: str | None) -> str:
+    return canonical({"machine": machine, "pid": pid, "started": started, "space": space})
 
 
 def end_attempt(
@@ -373,24 +375,26 @@ def held(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(leases).order_by(leases.c.taken_at)).all()
 
 
-def reap(connection: Connection, now: float, is_alive: Callable[[str, int, float], bool | None] = alive) -> list[int]:
+def reap(connection: Connection, now: float, is_alive: Callable[..., bool | None] = alive) -> list[int]:
     """Turn the intents of dead processes into unknown outcomes: proof of death frees the lease and freezes the target.
 
-    A lease that only ran out is left: the clock is no proof.
+    A lease that only ran out is left: the clock is no proof. So is one of a run of which anything lives: a module may be at work
+    for a worker that was killed.
     """
     dead = {
         row.attempt: f"process {who['pid']} on {who['machine']} died before the outcome was known"
         for row in held(connection)
         for who in [json.loads(row.holder)]
-        if is_alive(who["machine"], who["pid"], who["started"]) is False
+        if is_alive(**who) is False and not processes_of(row.run)
     }
     leased = {row.attempt for row in held(connection)}
     for row in connection.execute(
-        select(attempts.c.id, runs.c.machine, runs.c.pid, runs.c.pid_started)
+        select(attempts.c.id, attempts.c.run, runs.c.machine, runs.c.pid, runs.c.pid_started, runs.c.space)
         .outerjoin(runs, runs.c.id == attempts.c.run)
         .where(attempts.c.outcome.is_(None))
     ):
-        if row.id not in leased and (row.machine is None or is_alive(row.machine, row.pid, row.pid_started) is False):
+        dead_run = row.machine is None or is_alive(row.machine, row.pid, row.pid_started, row.space) is False
+        if row.id not in leased and dead_run and not processes_of(row.run):
             dead[row.id] = "the run died before the evidence was read"
     for attempt, reason in dead.items():
         freeze(connection, now, attempt, reason)

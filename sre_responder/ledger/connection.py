@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event, select, text
@@ -25,9 +26,10 @@ _DECIDING = 0x53524552  # the advisory lock under which PostgreSQL decides: one 
 
 
 class Ledger:
-    """The one place where state lives. `clock` gives seconds since the epoch."""
+    """The one place where state lives. `clock` gives seconds since the epoch; `busy_seconds` limits every wait for it."""
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time.time, busy_seconds: float | None = None) -> None:
+        milliseconds = round((BUSY_SECONDS if busy_seconds is None else busy_seconds) * 1000)
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -54,10 +56,10 @@ class Ledger:
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database or "") if self.sqlite else None
         if self.sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", partial(_prepare_sqlite, milliseconds))
             event.listen(self.engine, "begin", _begin_immediate)
         else:
-            event.listen(self.engine, "do_connect", _limit_postgresql)
+            event.listen(self.engine, "do_connect", partial(_limit_postgresql, milliseconds))
             event.listen(self.engine, "connect", _prepare_postgresql)
 
     @contextmanager
@@ -139,17 +141,16 @@ class Ledger:
             raise LedgerUnavailable(f"the ledger {self.name} cannot be made: {cause}.") from error
 
 
-def _prepare_sqlite(connection, _record) -> None:  # type: ignore[no-untyped-def]
+def _prepare_sqlite(milliseconds, connection, _record) -> None:  # type: ignore[no-untyped-def]
     connection.isolation_level = None  # SQLAlchemy's own BEGIN is replaced below
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={milliseconds}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _limit_postgresql(_dialect, _record, _arguments, parameters) -> None:  # type: ignore[no-untyped-def]
+def _limit_postgresql(milliseconds, _dialect, _record, _arguments, parameters) -> None:  # type: ignore[no-untyped-def]
     """No wait without an end: for the server, for a lock, for a statement, for our own silence in a transaction."""
-    parameters.setdefault("connect_timeout", BUSY_SECONDS)
+    parameters.setdefault("connect_timeout", max(1, milliseconds // 1000))
     parameters.setdefault("application_name", "sre-responder")
-    milliseconds = BUSY_SECONDS * 1000
     limits = {
         "statement_timeout": milliseconds,
         "lock_timeout": milliseconds,

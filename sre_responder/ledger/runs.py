@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
 from sqlalchemy import Connection, Row, insert, select, update
 
 from sre_responder import process
+from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import audit
-from sre_responder.ledger.schema import runs
+from sre_responder.ledger.schema import leases, runs
 
 MACHINE = socket.gethostname()
 
 
-def alive(machine: str, pid: int, started: float) -> bool | None:
-    """Whether that very process lives; None where it is on another machine and cannot be asked."""
-    return process.alive(pid, started) if machine == MACHINE else None
+def alive(machine: str, pid: int, started: float, space: str | None = None) -> bool | None:
+    """Whether that very process lives; None if it cannot be seen from here, because of its machine or its namespace."""
+    return process.alive(pid, started, space or "") if machine == MACHINE else None
+
+
+def here(row: Row[Any]) -> bool:
+    """Whether the processes of a run can be seen from here."""
+    return row.machine == MACHINE and bool(row.space) and row.space == process.space()
+
+
+def holders(connection: Connection, id: str) -> list[dict[str, Any]]:
+    """The processes that hold a target for a run."""
+    held = connection.execute(select(leases.c.holder).where(leases.c.run == id)).scalars()
+    return [json.loads(one) for one in held]
+
+
+def gone(connection: Connection, row: Row[Any]) -> bool:
+    """Whether it is proven that nothing of a run lives: its process, those that bear its mark, those that hold a target for it."""
+    return (
+        alive(row.machine, row.pid, row.pid_started, row.space) is False
+        and not processes_of(row.id)
+        and all(alive(**one) is False for one in holders(connection, row.id))
+    )
 
 
 def begin(
@@ -40,7 +61,7 @@ def begin(
     """Record a run by its process; a run already recorded stays as it is. A preview is no part of its incident's story."""
     if get(connection, id) is not None:
         return
-    process = psutil.Process(pid or os.getpid())
+    pid = pid or os.getpid()
     connection.execute(
         insert(runs).values(
             id=id,
@@ -49,8 +70,9 @@ def begin(
             service=service,
             environment=environment,
             machine=MACHINE,
-            pid=process.pid,
-            pid_started=process.create_time(),
+            pid=pid,
+            pid_started=process.started(pid),
+            space=process.space(),
             driven=driven,
             requester=requester,
             folder=folder,

@@ -178,6 +178,7 @@ runs = Table(
     Column("ended_at", Float),
     Column("ending", String(16)),
     Column("halted_because", Text),
+    Column("space", String(160)),
     Index("runs_standing", "ended_at"),
 )
 

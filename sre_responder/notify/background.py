@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from sre_responder.drive.prove import MARK, PLAY_MARK
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
 
@@ -17,7 +18,7 @@ def send_soon(home: Home) -> None:
             return
     except ResponderError:  # a policy that cannot be read names nobody to tell
         return
-    environ = {name: value for name, value in os.environ.items() if name != "RESPONDER_RUN"}
+    environ = {name: value for name, value in os.environ.items() if name not in (MARK, PLAY_MARK)}
     subprocess.Popen(
         [sys.executable, "-m", "sre_responder.cli", "deliver"], env=environ, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -40,7 +40,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
         run = runs.get(connection, attempts.get(connection, row.attempt).run)
         plan = plans.of(plans.find(connection, row.plan))
         acted = plan if plan.action != "undo" else plans.of(plans.find(connection, str(plan.arguments["plan"])))
-    if living := processes_of(run.id) if run is not None and run.machine == runs.MACHINE else []:
+    if living := processes_of(run.id) if run is not None and runs.here(run) else []:
         raise OutcomeUnknown(
             f"{plan.action} on {target} may still be at work: pid {living[0].pid} of its run lives ({living[0].command}).",
             cure="Wait until it has ended, or end it; then settle again.",
@@ -83,7 +83,7 @@ def _lost(connection: Connection, now: float, target: str, who: str) -> Row[Any]
     if holder is None:
         return None
     run = runs.get(connection, holder.run)
-    if run is not None and run.machine == runs.MACHINE:
+    if run is not None and runs.here(run):
         raise Refused(f"{holder.who} holds {target} and lives.", cure="Wait for it, or end it with `responder stop`.")
     if holder.expires_at > now:
         raise Refused(

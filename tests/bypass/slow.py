@@ -1,27 +1,26 @@
-"""A run that waits where the test wants it to: its module reads the deployment history from a pipe."""
+"""A run that waits where the test wants it to: its module begins when somebody writes into a pipe."""
 
 from __future__ import annotations
 
 import errno
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bypass.world import World
+from bypass.world import Play, World
 
 HISTORY = b"2026-01-01T00:00:00Z 1\n2026-01-02T00:00:00Z 2\n"
 
 
 @contextmanager
 def slow(world: World, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A run whose module reads the deployment history from a pipe: in planning and in acting it waits until somebody writes."""
+    """A run whose module waits in planning and in acting until somebody writes: a history may be no pipe, an interpreter may read one."""
     os.mkfifo(world.root / "history")
-    world.write(
-        lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(history=str(world.root / "history"))
-    )
+    world.write(lambda play: waits(world, play))
     run = subprocess.Popen(
         command or world.command(), env=world.environ, cwd=world.root, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -30,17 +29,23 @@ def slow(world: World, *command: str) -> Iterator[subprocess.Popen[str]]:
         yield run
     finally:
         run.kill()
-        if (
-            left := _opened(world.root / "history")
-        ) is not None:  # a module that still waits reads an empty history, and ends
+        if (left := _opened(world.root / "history")) is not None:  # a module that still waits begins
             os.close(left)
         run.communicate()
 
 
+def waits(world: World, play: Play) -> None:
+    """Let the modules of a play wait for the pipe before they begin."""
+    interpreter = world.root / "waiting-python"
+    interpreter.write_text(f"#!/bin/sh\nread -r _ <'{world.root}/history'\nexec '{sys.executable}' \"$@\"\n")
+    interpreter.chmod(0o755)
+    play["vars"]["ansible_python_interpreter"] = str(interpreter)
+
+
 @contextmanager
 def reading(world: World) -> Iterator[int]:
-    """Within it the module has opened the history and waits for it."""
-    pipe = eventually(lambda: _opened(world.root / "history"), "nobody reads the history")
+    """Within it the module has opened the pipe and waits for it."""
+    pipe = eventually(lambda: _opened(world.root / "history"), "nobody reads the pipe")
     try:
         yield pipe
     finally:
@@ -57,7 +62,7 @@ def _opened(pipe: Path) -> int | None:
 
 @contextmanager
 def acting(world: World) -> Iterator[int]:
-    """Within it the plan was made and allowed, and the module waits for the history once more, to act."""
+    """Within it the plan was made and allowed, and the module waits for the pipe once more, to act."""
     with reading(world) as pipe:
         os.write(pipe, HISTORY)
     eventually(lambda: world.started() or None, "no action was started")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from typing import Any
 
-import psutil
 import pytest
 from control_plane import Cluster
 from kubernetes_shop import Shop
@@ -19,6 +18,7 @@ from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import OutcomeUnknown, Refused
+from sre_responder.process import space, started
 
 pytestmark = pytest.mark.contract
 
@@ -72,23 +72,22 @@ def test_what_another_machine_holds_is_left_alone_and_its_holder_is_named(shop: 
 
 
 def test_what_a_living_process_of_this_machine_holds_is_left_alone(shop: Shop) -> None:
-    me = psutil.Process()
-    take(shop, f"{socket.gethostname()}/{me.pid}/{me.create_time():.2f}")
+    take(shop, f"{socket.gethostname()}/{os.getpid()}/{started(os.getpid()):.2f}/{space()}")
     assert "another Responder" in str(planned(shop).busy)
 
 
 def test_the_lease_of_a_process_that_died_here_is_taken_over(shop: Shop) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        started = psutil.Process(process.pid).create_time()
+        since = started(process.pid)
         process.kill()
-    take(shop, f"{socket.gethostname()}/{process.pid}/{started:.2f}")
+    take(shop, f"{socket.gethostname()}/{process.pid}/{since:.2f}/{space()}")
     assert planned(shop).busy is None
     ROLLBACK.act(arguments(shop), planned(shop))
     assert (shop.tag, leases(shop)) == ("1", [])
 
 
 def test_the_number_of_a_dead_holder_given_to_a_new_process_is_not_taken_for_it(shop: Shop) -> None:
-    take(shop, f"{socket.gethostname()}/{os.getpid()}/1.00")
+    take(shop, f"{socket.gethostname()}/{os.getpid()}/1.00/{space()}")
     assert planned(shop).busy is None
 
 

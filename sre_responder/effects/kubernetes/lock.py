@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-
 from sre_responder.deadline import remaining
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
-from sre_responder.process import alive
+from sre_responder.process import alive, space, started
 
 _NUMBER = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 
@@ -66,7 +65,6 @@ def _place(workload: Workload) -> Resource:
 def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     seconds = remaining()  # the act's deadline, as the policy has it: for people, since the clock alone frees nothing
-    process = psutil.Process()
     version = "v1" if workload.kind == "Node" else "apps/v1"
     owner = {"apiVersion": version, "kind": workload.kind, "name": workload.metadata["name"], "uid": workload.uid}
     return {
@@ -78,7 +76,7 @@ def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
             "ownerReferences": [owner],
         },
         "spec": {
-            "holderIdentity": f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}",
+            "holderIdentity": f"{socket.gethostname()}/{os.getpid()}/{started(os.getpid()):.2f}/{space()}",
             **({"leaseDurationSeconds": math.ceil(seconds)} if seconds else {}),
             "acquireTime": now,
             "renewTime": now,
@@ -88,10 +86,10 @@ def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
 
 def _free(lease: Document) -> bool:
     """Whether its holder is proven to be gone: a process of this machine that is dead. A clock proves nothing."""
-    machine, pid, started = [*str(lease["spec"].get("holderIdentity") or "").split("/"), "", ""][:3]
-    if machine != socket.gethostname() or not pid.isdecimal() or not _NUMBER.fullmatch(started):
+    machine, pid, since, where = [*str(lease["spec"].get("holderIdentity") or "").split("/", 3), "", "", ""][:4]
+    if machine != socket.gethostname() or not pid.isdecimal() or not _NUMBER.fullmatch(since):
         return False
-    return not alive(int(pid), float(started))
+    return alive(int(pid), float(since), where) is False
 
 
 def _told(lease: Document) -> str:

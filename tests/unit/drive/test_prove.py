@@ -11,8 +11,9 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from sre_responder import process as processes
 from sre_responder.drive.prove import MARK, Proof, end, end_tree, marked, processes_of
-from sre_responder.process import alive
+from sre_responder.process import alive, space
 
 WAIT = "import os, signal, sys, time\ndef wait():\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
 RESISTING = {
@@ -81,11 +82,11 @@ def start(run: str) -> Iterator[Start]:
 @pytest.mark.parametrize("case", RESISTING)
 def test_a_process_of_the_run_is_ended_and_its_end_is_proven(run: str, start: Start, case: str) -> None:
     process = start(RESISTING[case])
-    started = process.create_time()
+    started = processes.started(process.pid)
     proof = end(run, grace_s=0.2)
     assert proof.left == ()
     assert process.pid in {info.pid for info in proof.ended}
-    assert not alive(process.pid, started)
+    assert alive(process.pid, started, space()) is False
     assert processes_of(run) == []
 
 
@@ -133,7 +134,7 @@ def test_what_cannot_be_ended_is_named(run: str, start: Start, monkeypatch: pyte
 def test_a_process_without_a_mark_is_ended_with_all_below_it(start: Start, case: str) -> None:
     process = start(RESISTING[case], None)
     below = process.children(recursive=True)
-    proof = end_tree(process.pid, process.create_time(), grace_s=0.2)
+    proof = end_tree(process.pid, processes.started(process.pid), grace_s=0.2)
     assert proof.left == ()
     assert {process.pid, *(child.pid for child in below)} <= {info.pid for info in proof.ended}
     assert [one.pid for one in (process, *below) if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
@@ -141,15 +142,15 @@ def test_a_process_without_a_mark_is_ended_with_all_below_it(start: Start, case:
 
 def test_another_process_that_has_the_number_now_is_left_alone(start: Start) -> None:
     process = start("wait()", None)
-    assert end_tree(process.pid, process.create_time() - 60, grace_s=0.2) == Proof((), ())
+    assert end_tree(process.pid, processes.started(process.pid) - 60, grace_s=0.2) == Proof((), ())
     assert process.is_running()
 
 
 def test_a_process_that_ended_and_was_not_collected_lives_no_more() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    started = psutil.Process(process.pid).create_time()
+    started = processes.started(process.pid)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
-    assert not alive(process.pid, started)
+    assert alive(process.pid, started, space()) is False
     process.wait()
-    assert not alive(process.pid, started)
+    assert alive(process.pid, started, space()) is False
