@@ -34,6 +34,8 @@ ELSEWHERE_SECONDS = 5.0
 BUSY_SECONDS = 0.5
 """How long a ledger that is locked may hold back a stop before the stop goes by its file."""
 RECORD_SECONDS = 2.0
+DYING_SECONDS = 1.0
+"""How long a process that was killed may take to go: it has lost its mark a moment before."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,9 @@ def _end_driven(run: _Run) -> Proof:
     proof = end(run.id)
     # A driver that did not end its run itself may have adopted what bears no mark: it is named, with the driver.
     late = run.lives and time.monotonic() > until
+    dying = time.monotonic() + DYING_SECONDS
+    while any(map(described, run.holders)) and time.monotonic() < dying:
+        time.sleep(0.02)
     frozen = {*run.holders, *([run.row.pid, *(p.pid for p in descendants(run.row.pid))] if late else [])}
     left = [info for info in map(described, sorted(frozen)) if info and info not in proof.left]
     return Proof(tuple({*seen, *proof.ended}), (*proof.left, *left))
