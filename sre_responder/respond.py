@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from sre_responder import signals
 from sre_responder.actions import ACTIONS
 from sre_responder.approvals import approval
 from sre_responder.drive.prepare import prepare
@@ -20,6 +22,7 @@ from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, 
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
 from sre_responder.lint import findings
+from sre_responder.notify.background import tell_soon
 from sre_responder.notify.deliver import deliver
 from sre_responder.record.handoff import handoff
 from sre_responder.runbook import Runbook
@@ -36,6 +39,8 @@ class Outcome:
     message: str
     steps: tuple[dict[str, Any], ...] = ()
     left: tuple[str, ...] = field(default=())
+    interrupted: bool = False
+    """A signal ended it: whoever called it begins nothing more."""
 
     def as_dict(self) -> dict[str, Any]:
         return {**self.__dict__, "steps": list(self.steps), "left": list(self.left)}
@@ -72,39 +77,59 @@ def climb(
             )  # fmt: skip
         raise why
     folder = home.state / "runs" / id
-    with ledger.transaction() as connection:
-        now = ledger.now(connection)
-        attempts.reap(connection, now)
-        facts = stop.standing(
-            connection, now, home.policy.stop.file, environment=environment, service=service, record=True
-        )
-        seen = audit.last(connection)
-        runs.begin(
-            connection, now, id, driven=True, requester=requester, incident=incident, runbook=runbook.metadata.id, service=service,
-            environment=environment, folder=str(folder), preview=check,
-        )  # fmt: skip
-    if facts:
+    with signals.noted() as came:
         with ledger.transaction() as connection:
-            runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")
+            now = ledger.now(connection)
+            attempts.reap(connection, now)
+            facts = stop.standing(
+                connection, now, home.policy.stop.file, environment=environment, service=service, record=True
+            )
+            seen = audit.last(connection)
+            runs.begin(
+                connection, now, id, driven=True, requester=requester, incident=incident, runbook=runbook.metadata.id, service=service,
+                environment=environment, folder=str(folder), preview=check,
+            )  # fmt: skip
+        if facts:
+            with ledger.transaction() as connection:
+                runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")
+        else:
+            climbed = _Climb(home, ledger, runbook, id, incident, service, environment, requester, check, came)
+            outcome = _driven(climbed, _Follower(incident, seen, on_entry), folder, confirm_production, on_tick)
+    if facts:
         _tell(home, ledger)
         raise stop.report(incident, f"run {runbook.metadata.id}", facts, audit.iso(now))
+    if came:  # who ends a run in a hurry waits for no receiver
+        tell_soon(home, ledger)
+    else:
+        _tell(home, ledger)
+    return replace(outcome, interrupted=bool(came))
+
+
+def _driven(
+    climbed: _Climb, follower: _Follower, folder: Path, confirm_production: bool, on_tick: Callable[[], None]
+) -> Outcome:
+    """Prepare the run that is on the record, drive it, and put its end there."""
+    home, ledger, id, check, came = climbed.home, climbed.ledger, climbed.id, climbed.check, climbed.signals
     environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
     prepared = prepare(
-        id, runbook.folder, folder,
-        {"incident": incident, "service": service, "target": environment, "confirm_production": confirm_production},
+        id, climbed.runbook.folder, folder,
+        {
+            "incident": climbed.incident, "service": climbed.service, "target": climbed.environment,
+            "confirm_production": confirm_production,
+        },
         home.inventory, environ, check=check,
     )  # fmt: skip
-    follower = _Follower(incident, seen, on_entry)
-    watch = Watch(home, ledger, id, environment, service)
+    watch = Watch(home, ledger, id, climbed.environment, climbed.service)
 
     def watch_and_tell() -> str | None:
         with ledger.transaction(reading=True) as connection:
             word, fresh = watch.look(connection), follower.fresh(connection)
+        word = word or ("interrupted" if came else None)
         follower.tell(fresh)
         on_tick()
         return word
 
-    climbed, words = _Climb(home, ledger, runbook, id, incident, environment, requester, check), list[str]()
+    words = list[str]()
 
     def keep(event: dict[str, Any]) -> None:
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
@@ -169,9 +194,11 @@ class _Climb:
     runbook: Runbook
     id: str
     incident: str
+    service: str
     environment: str
     requester: str
     check: bool
+    signals: list[str]
 
     def settled(self, ended: Ended, follower: _Follower) -> tuple[Facts, tuple[dict[str, Any], ...]]:
         """End what the run left open; then its facts and steps, from the record rather than from Ansible's return code."""
@@ -206,6 +233,8 @@ class _Climb:
         """Put the ending on the record, hand over what a person must take, and tell them."""
         ending = judge(facts)
         message, left = _message(ending, facts, steps, ended), tuple(f"{p.pid} {p.command}" for p in ended.left)
+        if ended.reason == "interrupted":
+            message += f" ({', '.join(dict.fromkeys(self.signals))}); {self._next()}"
         if ending is Ending.FAILED:
             message += f"; see {self.home.state / 'runs' / self.id}"
         if left:
@@ -222,8 +251,15 @@ class _Climb:
                 exit_code=ending.exit_code, seconds=round(ended.seconds, 1),
                 ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
             )  # fmt: skip
-        _tell(self.home, self.ledger)
         return Outcome(self.id, ending.exit_code, ending.word, message, steps, left)
+
+    def _next(self) -> str:
+        """What a person types after a run that was interrupted."""
+        confirm = " --confirm-production" if self.environment == "production" else ""
+        return (
+            f"look with `responder status` and `responder timeline {self.incident}`, then run it again: responder run"
+            f" {self.runbook.metadata.id} --incident {self.incident} --service {self.service} --environment {self.environment}{confirm}"
+        )
 
     def _handed_over(self, connection: Connection) -> bool:
         """Whether the runbook's own last step called a person: nobody is called twice for one run."""

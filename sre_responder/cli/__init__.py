@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from sre_responder import signals
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json
 from sre_responder.errors import ResponderError
 
@@ -70,7 +71,8 @@ def _responder() -> None:
 def main() -> None:
     """Run one command. Its exit code is what it did; a result that could not be written makes a 1 of a 0."""
     open_streams()
-    code = _run()
+    with signals.raised():
+        code = _run()
     if lost := close_streams():
         error_console.print(f"The result could not be written: {lost}.", markup=False)
         code = code or 1

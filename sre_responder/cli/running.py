@@ -69,7 +69,7 @@ def run(
         check,
         seconds(wait),
     )
-    if not check:
+    if not check and not outcome.interrupted:
         _end_what_is_over(here, service)
     _tell(outcome, json)
 
@@ -90,8 +90,14 @@ def respond(
         say(f"{len(problems) - _SHOWN_PROBLEMS} more alerts cannot be used; --json lists them.")
     if webhook.truncated:
         say(f"Alertmanager left {webhook.truncated} more alerts of this group out (truncatedAlerts).")
-    outcomes = [_respond(here, group, webhook.truncated, seconds(wait)) for group in found]
-    _end_what_is_over(here, *(group.worst.service for group in found))
+    outcomes = list[Outcome]()
+    for group in found:
+        outcomes.append(_respond(here, group, webhook.truncated, seconds(wait)))
+        if outcomes[-1].interrupted:
+            say(f"Interrupted; {len(found) - len(outcomes)} more services of this alert were not begun.")
+            break
+    else:
+        _end_what_is_over(here, *(group.worst.service for group in found))
     not_used = {"problems": [vars(problem) for problem in problems], "truncated": webhook.truncated}
     if outcomes:
         worst = max(outcomes, key=lambda outcome: outcome.exit_code)

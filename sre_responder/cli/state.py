@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,11 +16,12 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
+from sre_responder.errors import LedgerUnavailable
 from sre_responder.guard.loop import allow
 from sre_responder.ledger import attempts, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.schema import stops as stops_table
-from sre_responder.notify.background import send_soon
+from sre_responder.notify.background import tell_soon
 from sre_responder.notify.deliver import deliver as send
 
 
@@ -158,12 +160,13 @@ def stop(
     who = approval.requester(here.home.people)
     limits = here.home.policy.stop
     done = stopping.halt(here.ledger, who, reason, environment=environment, service=service, limits=limits)
-    send_soon(here.home)  # nobody waits for a receiver to know what is ended
     if json:
         print_json(asdict(done))
     else:
         ended, left = ", ".join(done.ended) or "nothing was running", ", ".join(done.left) or "nothing"
         say(f"{done.stop} stands. Ended: {ended}. Not ended: {left}. {done.seconds} s.")
+    with suppress(LedgerUnavailable):  # what is left is said above
+        tell_soon(here.home, here.ledger)
     raise typer.Exit(4 if done.left else 0)
 
 

@@ -175,4 +175,4 @@ def report(
     reason = "; ".join(f"{fact.id} by {fact.holder}: {fact.reason}" for fact in facts)
     line = {"timestamp": at, "incident_id": incident, "action_blocked": action, "reason": reason, "outcome": "blocked"}
     tell(json.dumps(line))
-    return Stopped(f"emergency stop: {reason}.", cure=f"responder lift {facts[0].id}")
+    return Stopped(f"emergency stop: {reason}.", cure=facts[0].cleared_with)

@@ -25,6 +25,7 @@ class Ending(Enum):
     DEADLINE = ("deadline", 1, "the run, or a rollback in it, took longer than the policy allows and was ended")
     UNWRITABLE = ("failed", 1, "the folder of the run could not be written any more")
     FAILED = ("failed", 1, "Ansible ended the run")
+    INTERRUPTED = ("interrupted", 1, "a signal ended the run before it was over")
     CUT_SHORT = ("cut_short", 1, "steps that should have run left no record")
 
     def __init__(self, word: str, exit_code: int, sentence: str) -> None:
@@ -76,6 +77,8 @@ def judge(facts: Facts) -> Ending:
         return Ending.STOPPED
     if facts.unknown:
         return Ending.UNKNOWN
+    if facts.how == "interrupted":
+        return Ending.INTERRUPTED
     if refused:
         return Ending.STOPPED if refused[-1].stopped else Ending.REFUSED
     if facts.how == "deadline":

@@ -15,5 +15,5 @@ def stop(s: Snapshot) -> Gate:
         f"emergency stop {first.id} by {first.holder} covers {first.scope}: {first.reason}",
         {"stops": [{"id": f.id, "holder": f.holder, "reason": f.reason, "scope": f.scope} for f in s.stops]},
         clears_by="the incident commander" if s.policy.requires.commander_lifts_stop else "whoever is on call",
-        command=f"responder lift {first.id}",
+        command=first.cleared_with,
     )

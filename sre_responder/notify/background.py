@@ -9,6 +9,9 @@ import sys
 from sre_responder.drive.prove import MARK, PLAY_MARK
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
+from sre_responder.ledger import Ledger, outbox
+from sre_responder.notify.channels import File, Terminal
+from sre_responder.notify.deliver import deliver
 
 
 def send_soon(home: Home) -> None:
@@ -23,3 +26,12 @@ def send_soon(home: Home) -> None:
         [sys.executable, "-m", "sre_responder.cli", "deliver"], env=environ, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def tell_soon(home: Home, ledger: Ledger) -> None:
+    """Deliver what waits, beside this process where that needs the network: who stops something waits for no receiver."""
+    channels = home.policy.notifications
+    if all(isinstance(channel, (Terminal, File)) for channel in channels):
+        outbox.deliver(ledger, channels, deliver)
+    else:
+        send_soon(home)

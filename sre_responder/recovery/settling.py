@@ -33,6 +33,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
         if row is None and looked:
             row = _lost(connection, now, target, who)
         if row is None:
+            _require_rest(connection, target)
             raise InputError(
                 f"target '{names.shown(target)}' is not frozen.",
                 cure="See `responder status`. A target that a lost machine holds is settled with --looked.",
@@ -68,6 +69,18 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
             incident=attempts.get(connection, row.attempt).incident, attempt=row.attempt, became=became, target=target,
         )  # fmt: skip
     return {"target": target, "happened": became != "not_done" if became else None, "became": became, "how": how}
+
+
+def _require_rest(connection: Connection, target: str) -> None:
+    """OutcomeUnknown where whoever held the target is dead, and what it began for its run still lives."""
+    holder = attempts.holder(connection, target)
+    if holder is None or any(runs.alive(**one) is not False for one in runs.holders(connection, holder.run)):
+        return
+    if living := processes_of(holder.run):
+        raise OutcomeUnknown(
+            f"{holder.who} died, and pid {living[0].pid} of its run lives ({living[0].command}) and may still change {target}.",
+            cure="Wait until it has ended, or end it with `responder stop`; then settle again.",
+        )
 
 
 def _frozen(connection: Connection, target: str) -> Row[Any] | None:

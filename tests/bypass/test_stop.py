@@ -17,6 +17,7 @@ from bypass.slow import HISTORY, acting, reading, slow
 from bypass.world import DRIVEN, World
 
 from sre_responder.emergency import stop
+from sre_responder.ledger import runs
 
 
 def file(world: World) -> Path:
@@ -43,6 +44,44 @@ def test_whatever_the_stop_file_is_but_absent_stops(world: World, how: str) -> N
     assert world.play().returncode != 0
     assert (world.release, world.started()) == ("2", 0)
     assert "emergency stop" in world.refusals()
+
+
+ALIKE = (
+    "emergency_stop",
+    "EMERGENCY_STOP ",
+    "EMERGENCY_STOP.txt",
+    "Emergency-Stop.TXT",
+    "EMERGENCYSTOP",
+    "EMERGENCY_STOP\n",
+)
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_what_looks_like_the_stop_file_stops_and_is_named(world: World, name: str) -> None:
+    file(world).with_name(name).write_text("the database is being moved")
+    assert world.play().returncode != 0
+    assert (world.release, world.started()) == ("2", 0)
+    assert "is taken for the stop file" in world.refusals()
+
+
+MARKS = ("of no run", "of a run that has ended", "of a run that something else drives")
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_mark_that_is_not_its_own_hides_no_play_from_a_stop(world: World, mark: str) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        with world.ledger.transaction() as connection:
+            now = world.ledger.now(connection)
+            if mark != MARKS[0]:
+                pid = other.pid if mark == MARKS[2] else os.getpid()
+                runs.begin(connection, now, "run-0123", pid=pid, driven=True, requester="rosa", environment="staging")
+            if mark == MARKS[1]:
+                runs.end(connection, now, "run-0123", "healed", "rosa", "healed")
+        done = world.play(RESPONDER_RUN="run-0123")
+        other.kill()
+    assert done.returncode != 0
+    assert "Unset RESPONDER_RUN" in done.stdout
+    assert (world.release, world.started()) == ("2", 0)
 
 
 @pytest.mark.parametrize("closed", [".", "EMERGENCY_STOP"])

@@ -28,6 +28,9 @@ ALREADY = StepFact("release_rollback", "not_applicable", measured="unhealthy", a
 REFUSED = StepFact("release_rollback", "refused")
 
 CASES: dict[str, tuple[Ending, Facts]] = {
+    "a signal before anything was done": (Ending.INTERRUPTED, Facts((), how="interrupted", rc=None)),
+    "a signal after a refusal": (Ending.INTERRUPTED, Facts((REFUSED,), how="interrupted", rc=None)),
+    "a signal in the middle of an act": (Ending.UNKNOWN, Facts((), how="interrupted", rc=None, unknown=True)),
     "a remediation that improved": (Ending.HEALED, Facts((did("improved"),))),
     "one that helped after one that did not": (Ending.HEALED, Facts((did("not_improved"), did("improved")))),
     "one that helped, and higher rungs that found it healthy": (Ending.HEALED, Facts((did("improved"), HEALTHY))),
