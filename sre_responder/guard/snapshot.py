@@ -149,6 +149,11 @@ class StopFact:
     scope: str
     raised_at: float | None
 
+    @property
+    def cleared_with(self) -> str:
+        """The command to type. A stop file that is in no ledger, or cannot be read, is no stop that can be lifted: doctor names it."""
+        return "responder doctor" if self.id == "file" else f"responder lift {self.id}"
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -44,6 +44,7 @@ def test_whatever_the_stop_file_is_but_absent_stops(world: World, how: str) -> N
     assert world.play().returncode != 0
     assert (world.release, world.started()) == ("2", 0)
     assert "emergency stop" in world.refusals()
+    assert "responder lift file" not in world.refusals()
 
 
 ALIKE = (
