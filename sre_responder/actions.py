@@ -85,6 +85,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             "supervisord",
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
+            secrets=frozenset({"password"}),
         ),
         ActionSpec("kubernetes_evict", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
         ActionSpec("kubernetes_restart", 2, "kubernetes", undoable=False, annotations=KUBERNETES),

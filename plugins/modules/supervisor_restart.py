@@ -41,6 +41,14 @@ options:
       - Default is the annotation C(responder/supervisor-program).
     type: str
     required: true
+  username:
+    description:
+      - User of supervisord's interface, where it asks for one.
+    type: str
+  password:
+    description:
+      - Password of that user. It never stands in plan, record or output; an address that contains one is refused.
+    type: str
   timeout_s:
     description:
       - How long to wait for the platform, in seconds.
@@ -140,6 +148,8 @@ ARGUMENT_SPEC = {
     "confirm_production": {"type": "bool", "default": False},
     "server": {"type": "str", "required": True},
     "program": {"type": "str", "required": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
     "timeout_s": {"type": "float", "default": 30.0},
 }
 

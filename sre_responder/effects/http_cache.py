@@ -9,9 +9,10 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from sre_responder.address import has_login
+from sre_responder.address import shown as address
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.names import shown
 
 _GONE = (200, 204, 404)  # 404: Squid and Varnish say so of what was not cached; it is not cached now either
 _AGE_SLACK_SECONDS = 2
@@ -85,6 +86,11 @@ def _seconds(arguments: Mapping[str, Any]) -> float:
 
 def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["url"])
+    if has_login(url):
+        raise InputError(
+            f"url '{address(url)}' contains a user name or password, which would stand in the record.",
+            cure="Leave them out; allow this machine's address to purge in the cache's rules.",
+        )
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -92,7 +98,7 @@ def _url(arguments: Mapping[str, Any]) -> str:
         sound = False
     if not sound or "*" in unquote(url) or not url.isprintable() or " " in url:
         raise InputError(
-            f"url '{shown(url)}' is not an http address of one object.",
+            f"url '{address(url)}' is not an http address of one object.",
             cure="Write http://host:port/path, no wildcard.",
         )
     return url

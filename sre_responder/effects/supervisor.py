@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from sre_responder.address import shown as address
 from sre_responder.effects.effect import Became, Change, Effect, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.names import shown
@@ -19,9 +20,9 @@ _CALL_SECONDS = 10
 
 
 @contextmanager
-def supervisord(url: str) -> Iterator[Any]:
+def supervisord(url: str, username: str = "", password: str = "") -> Iterator[Any]:
     """supervisord's interface at an address, over supervisor's own transport with a deadline on every call."""
-    transport = SupervisorTransport("", "", serverurl=url)
+    transport = SupervisorTransport(username, password, serverurl=url)
     connect = transport._get_connection
 
     def connect_in_time() -> Any:
@@ -41,11 +42,21 @@ def supervisord(url: str) -> Iterator[Any]:
         transport.close()
 
 
+def _connected(arguments: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    username, password = (str(arguments.get(option) or "") for option in ("username", "password"))
+    return supervisord(_url(arguments), username, password)
+
+
 def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["server"])
+    if url.startswith("http") and "@" in url:  # nothing else of it may bear one
+        raise InputError(
+            f"server '{address(url)}' contains a user name or password, which would stand in the record.",
+            cure="Leave them out of the address; give username and password as options of the task.",
+        )
     if not url.startswith(("unix:///", "http://")):
         raise InputError(
-            f"server '{url[:200]}' is not an address of supervisord.", cure="Write unix:///path or http://host:port."
+            f"server '{address(url)}' is not an address of supervisord.", cure="Write unix:///path or http://host:port."
         )
     return url
 
@@ -53,11 +64,12 @@ def _url(arguments: Mapping[str, Any]) -> str:
 def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
     program, url = str(arguments["program"]), _url(arguments)
     try:
-        with supervisord(url) as server:
+        with _connected(arguments) as server:
             known = list(server.getAllProcessInfo())
     except (OSError, xmlrpc.client.Error) as error:
         raise InputError(
-            f"supervisord at {url} cannot be asked: {error}.", cure="Check server and that it runs."
+            f"supervisord at {url} cannot be asked: {error}.",
+            cure="Check server, username and password, and that it runs.",
         ) from error
     found = [entry for entry in known if program in (entry["name"], f"{entry['group']}:{entry['name']}")]
     if len(found) != 1:
@@ -110,7 +122,7 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     group = f"{info['group']}:{info['name']}"
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
     try:
-        with supervisord(_url(arguments)) as server:
+        with _connected(arguments) as server:
             if info["statename"] == "RUNNING":
                 server.stopProcess(group, False)
                 _wait(arguments, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
