@@ -15,7 +15,8 @@ from sre_responder.actions import ACTIONS
 from sre_responder.documents import read_documents, validated
 from sre_responder.errors import InputError
 from sre_responder.names import Severity, shown
-from sre_responder.notify.channels import Channel
+from sre_responder.notify.channel import Channel
+from sre_responder.notify.channels import AnyChannel
 
 Profile = Literal["homelab", "team", "production"]
 
@@ -294,7 +295,7 @@ class Policy(_Section):
         "refuse",
         description="Where Git says what a workload is: refuse to change it, or let kubernetes_hold hold GitOps off for a while.",
     )
-    notifications: tuple[Channel, ...] = ()
+    notifications: tuple[AnyChannel, ...] = Field((), description="Where messages to people go.")
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
     )

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from sre_responder.ledger.connection import Ledger
 from sre_responder.ledger.schema import outbox
-from sre_responder.notify.channels import Channel
-from sre_responder.notify.deliver import Delivery, Message
+from sre_responder.notify.channel import Channel
+from sre_responder.notify.message import Delivery, Message
 from sre_responder.plan import canonical
 
 _FIRST_RETRY_SECONDS = 15
 _LAST_RETRY_SECONDS = 3600
+REJECTED_TRIES = 8
+"""A receiver that answered and does not take a message is tried so often, about an hour, and then given up."""
+_SHOWN_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a channel did not take: how many messages, since when, why the last of them, and whether it was given up."""
+
+    channel: str
+    messages: int
+    since: float
+    reason: str
+    given_up: bool
 
 
 def put(connection: Connection, now: float, **message: Any) -> None:
@@ -30,35 +45,62 @@ def deliver(
     channels: Sequence[Channel],
     send: Callable[[Sequence[Message], Sequence[Channel]], Sequence[Delivery]],
 ) -> int:
-    """Try what is due; a message stays until every channel took it. Gives the number still waiting."""
+    """Try what is due; a message stays until every channel took it or gave it up. Returns the number still waiting."""
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
         due = connection.execute(
             select(outbox).where(outbox.c.done_at.is_(None), outbox.c.next_at <= now).order_by(outbox.c.id).limit(100)
         ).all()
     for row in due:
-        taken: list[str] = json.loads(row.delivered_to)
-        open_channels = [channel for channel in channels if channel.name not in taken]
-        message = Message.model_validate(json.loads(row.message))
-        taken += [d.channel for d in send([message], open_channels) if d.delivered]
-        done = all(channel.name in taken for channel in channels)
-        wait = min(_FIRST_RETRY_SECONDS * 2**row.tries, _LAST_RETRY_SECONDS)
+        message, settled = Message.model_validate(json.loads(row.message)), set(json.loads(row.delivered_to))
+        if row.tries and _over_since(ledger, row.id, message.subject):
+            settled |= {channel.name for channel in channels if channel.pages}
+        deliveries = send([message], [channel for channel in channels if channel.name not in settled])
+        given_up = row.tries + 1 >= REJECTED_TRIES
+        failed = [one for one in deliveries if not one.delivered]
+        left = [one for one in failed if not (one.rejected and given_up)]
+        asked = max((one.after_s for one in left), default=0)
+        settled |= {one.channel for one in deliveries} - {one.channel for one in left}
+        kept = {name: why for name, why in json.loads(row.problems).items() if name in json.loads(row.delivered_to)}
         with ledger.transaction() as connection:
             now = ledger.now(connection)
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id == row.id)
                 .values(
-                    delivered_to=canonical(taken),
+                    delivered_to=canonical(sorted(settled)),
+                    problems=canonical(kept | {one.channel: one.reason[:300] for one in failed}),
                     tries=row.tries + 1,
-                    next_at=now + wait,
-                    done_at=now if done else None,
+                    next_at=now + min(max(_FIRST_RETRY_SECONDS * 2**row.tries, asked), _LAST_RETRY_SECONDS),
+                    done_at=None if left else now,
                 )
             )
     return waiting(ledger)
+
+
+def _over_since(ledger: Ledger, id: int, subject: str) -> bool:
+    """Whether a later message says that the matter is over."""
+    with ledger.transaction(reading=True) as connection:
+        later = connection.execute(select(outbox.c.message).where(outbox.c.id > id)).scalars()
+        messages = (Message.model_validate(json.loads(text)) for text in later)
+        return any(message.over and message.subject == subject for message in messages)
 
 
 def waiting(ledger: Ledger) -> int:
     """How many messages are not delivered everywhere."""
     with ledger.transaction(reading=True) as connection:
         return len(connection.execute(select(outbox.c.id).where(outbox.c.done_at.is_(None))).all())
+
+
+def troubles(connection: Connection, now: float) -> list[Trouble]:
+    """What each channel has not taken: all that waits, and what was given up within a week."""
+    recent = outbox.c.done_at.is_(None) | (outbox.c.done_at >= now - _SHOWN_DAYS * 86400)
+    rows = connection.execute(select(outbox).where(recent, outbox.c.problems != "{}").order_by(outbox.c.id)).all()
+    by_channel: dict[tuple[str, bool], list[Row[Any]]] = {}
+    for row in rows:
+        for channel in json.loads(row.problems):
+            by_channel.setdefault((channel, channel in json.loads(row.delivered_to)), []).append(row)
+    return [
+        Trouble(channel, len(found), found[0].made_at, json.loads(found[-1].problems)[channel], given_up)
+        for (channel, given_up), found in by_channel.items()
+    ]

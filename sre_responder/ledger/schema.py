@@ -245,5 +245,7 @@ outbox = Table(
     Column("next_at", Float, nullable=False),
     Column("delivered_to", Text, nullable=False),
     Column("done_at", Float),
+    Column("problems", Text, nullable=False, server_default="{}"),
     Index("outbox_waiting", "done_at", "next_at"),
 )
+"""`delivered_to`: the channels that took the message or that were given up; `problems`: by channel, why it did not take it."""

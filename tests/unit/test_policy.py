@@ -118,7 +118,7 @@ def test_a_severity_written_in_part_keeps_its_other_limits(load: Load) -> None:
         ("severities:\n  SEV2: 5\n", 2, "severities.SEV2", "valid dictionary"),
         ("severity_aliases:\n  urgent: SEV9\n", 2, "severity_aliases.urgent", "'SEV1', 'SEV2', 'SEV3' or 'SEV4'"),
         ("approvals:\n  standing:\n    abc: [7]\n", 3, "approvals.standing.abc.0", "0, 1, 2, 3 or 4"),
-        ("notifications:\n  - kind: pigeon\n", 2, "notifications.0", "'terminal', 'file', 'webhook', 'mail'"),
+        ("notifications:\n  - kind: pigeon\n", 2, "notifications.0", "'pagerduty', 'slack'"),
         ("profile: team\nlop: {attempts: 2}\n", 2, "lop", "loop"),
         ("loop:\n  attempt: 2\n", 2, "loop.attempt", "window_minutes"),
         ("loop: {attempts: 1}\nloop: {attempts: 9}\n", 2, "'loop'", "given twice"),

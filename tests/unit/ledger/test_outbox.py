@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sre_responder.ledger import Ledger, audit, outbox
-from sre_responder.notify.channels import Channel, Terminal
-from sre_responder.notify.deliver import Delivery, Message
+from sre_responder.notify.channel import Channel
+from sre_responder.notify.channels.pagerduty import PagerDuty
+from sre_responder.notify.channels.terminal import Terminal
+from sre_responder.notify.message import Delivery, Message
 
 ONE, TWO = Terminal(kind="terminal", name="one"), Terminal(kind="terminal", name="two")
 
@@ -143,6 +145,105 @@ def test_retries_come_ever_later_up_to_an_hour(ledger: Ledger, now: list[float])
         now[0] += 1.5  # the ledger's own time is ahead by a tick an entry
         outbox.deliver(ledger, [ONE], fails)
         assert len(tries) == done + 1
+
+
+def answers(ledger: Ledger, now: list[float], seconds: float, **answer: Any) -> int:
+    """One pass, so much later, in which channel one does not take what it gets; what still waits."""
+    now[0] += seconds
+
+    def send(messages: Sequence[Message], channels: Sequence[Channel]) -> list[Delivery]:
+        return [Delivery(m.id, c.name, c.name != "one", **(answer if c.name == "one" else {})) for m in messages for c in channels]  # fmt: skip
+
+    return outbox.deliver(ledger, [ONE, TWO], send)
+
+
+def told(ledger: Ledger) -> list[outbox.Trouble]:
+    with ledger.transaction(reading=True) as connection:
+        return outbox.troubles(connection, ledger.now(connection))
+
+
+def test_a_message_that_a_receiver_does_not_take_is_given_up_after_eight_tries(
+    ledger: Ledger, now: list[float]
+) -> None:
+    leave(ledger, "a")
+    found = [answers(ledger, now, 3600, reason="slack answered 400 no_text", rejected=True) for _ in range(8)]
+    assert found == [1] * 7 + [0]
+    [trouble] = told(ledger)
+    assert (trouble.channel, trouble.messages, trouble.given_up) == ("one", 1, True)
+    assert trouble.reason == "slack answered 400 no_text"
+
+
+def test_a_message_that_one_gave_up_still_waits_for_another_that_is_dead(ledger: Ledger, now: list[float]) -> None:
+    leave(ledger, "a")
+    tried = []
+
+    def send(messages: Sequence[Message], channels: Sequence[Channel]) -> list[Delivery]:
+        tried.append([c.name for c in channels])
+        return [Delivery(m.id, c.name, False, "no", rejected=c.name == "one") for m in messages for c in channels]
+
+    for _ in range(10):
+        now[0] += 3601
+        assert outbox.deliver(ledger, [ONE, TWO], send) == 1
+    assert tried == [["one", "two"]] * 8 + [["two"]] * 2
+    assert [(one.channel, one.given_up) for one in told(ledger)] == [("one", True), ("two", False)]
+
+
+def test_a_dead_receiver_is_tried_for_ever_and_told_with_its_reason(ledger: Ledger, now: list[float]) -> None:
+    leave(ledger, "a", "b")
+    assert {answers(ledger, now, 3601, reason="one did not answer within 5 s") for _ in range(20)} == {2}
+    [trouble] = told(ledger)
+    assert (trouble.messages, trouble.given_up, trouble.reason) == (2, False, "one did not answer within 5 s")
+
+
+def test_what_was_given_up_is_told_for_a_week(ledger: Ledger, now: list[float]) -> None:
+    leave(ledger, "a")
+    for _ in range(8):
+        answers(ledger, now, 3600, reason="no", rejected=True)
+    now[0] += 6 * 86400
+    assert len(told(ledger)) == 1
+    now[0] += 2 * 86400
+    assert told(ledger) == []
+
+
+def test_what_was_delivered_late_is_no_trouble_any_more(ledger: Ledger, now: list[float]) -> None:
+    leave(ledger, "a")
+    answers(ledger, now, 0, reason="down")
+    now[0] += 60
+    assert outbox.deliver(ledger, [ONE, TWO], Post()) == 0
+    assert told(ledger) == []
+
+
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks(ledger: Ledger, now: list[float]) -> None:
+    leave(ledger, "a")
+    answers(ledger, now, 0, reason="slack answered 429", after_s=120)
+    post = Post()
+    now[0] += 110
+    outbox.deliver(ledger, [ONE, TWO], post)
+    assert post.taken == []
+    now[0] += 20
+    assert outbox.deliver(ledger, [ONE, TWO], post) == 0
+    assert post.taken == [("a", "one")]
+
+
+def test_a_page_that_could_not_be_sent_does_not_open_again_what_is_closed(ledger: Ledger, now: list[float]) -> None:
+    pager = PagerDuty(kind="pagerduty", routing_key="k")
+    leave(ledger, "refused")
+    post = Post("pagerduty")
+    assert outbox.deliver(ledger, [pager, ONE], post) == 1
+    with ledger.transaction() as connection:
+        audit.append(
+            connection,
+            ledger.now(connection),
+            "incident.closed",
+            "dana",
+            "closed",
+            incident="INC-1234",
+            notify="on_call",
+        )
+    post.dead.clear()
+    now[0] += 60
+    assert outbox.deliver(ledger, [pager, ONE], post) == 0
+    assert post.taken == [("refused", "one"), ("closed", "pagerduty"), ("closed", "one")]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,8 +15,13 @@ from aiosmtpd.controller import Controller
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder.notify.channels import Channel, File, Mail, Terminal, Webhook
-from sre_responder.notify.deliver import Delivery, Message, deliver
+from sre_responder.notify.channel import Channel
+from sre_responder.notify.channels.file import File
+from sre_responder.notify.channels.mail import Mail
+from sre_responder.notify.channels.terminal import Terminal
+from sre_responder.notify.channels.webhook import Webhook
+from sre_responder.notify.deliver import deliver
+from sre_responder.notify.message import Delivery, Message
 
 Serve = Callable[..., str]
 MESSAGE = Message(
@@ -141,7 +146,6 @@ def dead_channels(tmp_path: Path) -> dict[str, Channel]:
     return {
         "a refused connection": webhook(f"http://127.0.0.1:{port}/"),
         "no address": webhook("http://["),
-        "no scheme": webhook("nowhere"),
         "no relay": Mail(kind="mail", host="127.0.0.1", port=port, sender="a@b", recipients=("c@d",)),
         "a sender that is none": Mail(kind="mail", host="127.0.0.1", port=port, sender="a\nb", recipients=("c@d",)),
         "a missing folder": File(kind="file", path=tmp_path / "none" / "x"),
@@ -167,4 +171,4 @@ def test_a_dead_channel_blocks_no_other(tmp_path: Path, case: str) -> None:
 def test_a_webhook_that_never_answers_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         delivery = told(webhook(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout_s=0.1))
-    assert (delivery.delivered, "Timeout" in delivery.reason) == (False, True)
+    assert (delivery.delivered, delivery.reason) == (False, "webhook did not answer within 0.1 s")

@@ -1,0 +1,31 @@
+"""Where messages to people go: one file a kind, found by folder."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from sre_responder.notify.channel import Channel
+
+
+def _kinds() -> list[type[Channel]]:
+    """The channel that each file of this folder defines."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    defined: list[type[Channel]] = []
+    for module in modules:
+        own: list[Any] = [value for value in vars(module).values() if isinstance(value, type)]
+        defined += [kind for kind in own if issubclass(kind, Channel) and kind.__module__ == module.__name__]
+    return defined
+
+
+KINDS = {str(kind.model_fields["kind"].annotation.__args__[0]): kind for kind in _kinds()}  # type: ignore[union-attr]
+
+if TYPE_CHECKING:
+    AnyChannel = Channel
+else:
+    AnyChannel = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]

@@ -1,0 +1,45 @@
+"""Opsgenie, and whatever takes its Alert API."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from sre_responder.names import shown
+from sre_responder.notify.channel import Channel
+from sre_responder.notify.http import Url, post, revealed
+from sre_responder.notify.message import Message
+from sre_responder.secret import Secret
+
+MESSAGE_LIMIT = 130
+"""Opsgenie refuses a message of more than 130 characters; the rest is in the description."""
+
+
+class Opsgenie(Channel):
+    """A team of Opsgenie; one incident of ours is one alert of theirs, acknowledged and closed under its alias."""
+
+    pages: ClassVar[bool] = True
+    kind: Literal["opsgenie"]
+    api_key: str | Secret
+    priority: Literal["P1", "P2", "P3", "P4", "P5"] = "P1"
+    url: Url = "https://api.opsgenie.com"
+    timeout_s: float = Field(5.0, gt=0)
+
+    def send(self, message: Message) -> None:
+        alerts = f"{revealed(self.url).rstrip('/')}/v2/alerts"
+        action = "close" if message.over else "acknowledge" if message.taken else None
+        body: dict[str, Any] = {"source": "responder", "note": message.text(1000)}
+        if action:
+            alerts = f"{alerts}/{quote(message.subject, safe='')}/{action}?identifierType=alias"
+        else:
+            body |= {
+                "message": shown(f"[{message.subject}] {message.summary}")[:MESSAGE_LIMIT],
+                "alias": message.subject,
+                "description": message.text(10_000),
+                "priority": self.priority,
+                "details": {"type": message.type, "audience": message.audience},
+            }
+        headers = {"Authorization": f"GenieKey {revealed(self.api_key)}"}
+        post(alerts, body, who=self.name, timeout_s=self.timeout_s, headers=headers)
