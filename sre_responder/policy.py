@@ -380,6 +380,32 @@ def schema() -> dict[str, Any]:
     return described
 
 
+_CHANNELS = """\
+# Examples; delete "notifications: []" above, and the # of what you use. An address or a key may be a reference:
+# {env: NAME} or {file: PATH}. Then: responder notify test
+# notifications:
+#   - {kind: slack, url: {env: SLACK_WEBHOOK_URL}}  # also Mattermost, Rocket.Chat, Zulip
+#   - {kind: msteams, url: {file: /etc/sre-responder/teams.url}}  # a workflow that posts to a channel
+#   - {kind: pagerduty, routing_key: {env: PAGERDUTY_KEY}, severity: critical}  # Events API v2
+#   - {kind: opsgenie, api_key: {env: OPSGENIE_KEY}, priority: P1, url: https://api.eu.opsgenie.com}
+#   - kind: mail
+#     host: smtp.example.org
+#     port: 587
+#     tls: starttls
+#     username: responder
+#     password: {file: /etc/sre-responder/mail.password}
+#     sender: responder@example.org
+#     recipients: [oncall@example.org]
+#   - kind: webhook
+#     name: tickets
+#     url: https://tickets.example.org/api/new
+#     headers: {Authorization: {env: TICKETS_TOKEN}}
+#     body: "{title: summary, incident: incident}"
+#   - {kind: file, path: /var/log/sre-responder/messages.jsonl}
+#   - {kind: terminal}
+"""
+
+
 def example(profile: Profile) -> str:
     """A commented policy file of that profile with every default written out."""
     policy = Policy.model_validate({"profile": profile, **PROFILES[profile]})
@@ -393,4 +419,6 @@ def example(profile: Profile) -> str:
         doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
+        if name == "notifications":
+            lines += _CHANNELS.splitlines()
     return "\n".join(lines) + "\n"

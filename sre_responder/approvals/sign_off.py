@@ -52,7 +52,7 @@ def decide(
         word = {"grant": "granted", "deny": "denied"}[decision]
         audit.append(
             connection, now, f"approval.{word}", person.name, f"{person.name} {word} plan {plan.short}: {plan.action} on {plan.target}",
-            incident=row.incident, plan=plan.digest, person=person.name, expires_at=audit.iso(statement.expires_at), note=note,
+            incident=row.incident, notify="on_call", plan=plan.digest, person=person.name, expires_at=audit.iso(statement.expires_at), note=note,
         )  # fmt: skip
     return {
         "plan": plan.digest,

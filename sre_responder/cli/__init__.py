@@ -24,6 +24,7 @@ MODULES = {
     "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "break-glass"),
     "state": ("status", "stop", "stops", "contained", "deliver"),
     "recovery": ("settle", "undo"),
+    "notify": ("notify",),
     "kubernetes": ("kubernetes",),
     "house": ("init", "doctor", "lint", "policy", "runbooks", "ledger"),
 }

@@ -18,7 +18,7 @@ from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
-from sre_responder.ledger import Ledger, copying, rights
+from sre_responder.ledger import Ledger, copying, outbox, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
 
@@ -102,6 +102,20 @@ def doctor(json: Json = False) -> None:
         if home.policy.requires.approvals and not home.people.people:
             raise InputError("people.yml names nobody, so nothing can be approved.", cure="Add people and their keys.")
 
+    def channels() -> None:
+        problems = []
+        for channel in home.policy.notifications:
+            for one in channel.secrets:
+                try:
+                    one.reveal()
+                except (OSError, ValueError) as error:
+                    problems.append(f"{channel.name}: {error}")
+        kept = Ledger(home.ledger_url)
+        with kept.transaction(reading=True) as connection:
+            problems += [one.text for one in outbox.troubles(connection, kept.now(connection))]
+        if problems:
+            raise InputError(f"{'; '.join(problems)}.", cure="Correct it, then: responder notify test")
+
     def clusters() -> None:
         states = cluster_stop.asking(home.policy.stop.clusters)()
         if unknown := [f"{one.name}: {state.reason}" for one, state in states.items() if state.word == "unknown"]:
@@ -133,7 +147,8 @@ def doctor(json: Json = False) -> None:
 
     checks: dict[str, Callable[[], object]] = {
         "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
-        "runbooks": registered, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "clusters": clusters,
+        "runbooks": registered, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "channels": channels,
+        "clusters": clusters,
     }  # fmt: skip
     rows = []
     for name, check in checks.items():

@@ -87,6 +87,7 @@ def _decide(
         say(f"{done[-1]['decision']}: plan {plan.short}, valid until {done[-1]['expires_at']}")
     if json:
         print_json(done)
+    here.deliver()
 
 
 def _described(here: Context, row: Any, plan: Any) -> list[str]:
@@ -182,6 +183,7 @@ def lift(
     _tell(
         sign_off.lift(here.home, here.ledger, stop, person, (key or approval.default_key()) if signed else None), json
     )
+    here.deliver()
 
 
 @glass.command("sign")
@@ -204,6 +206,7 @@ def use_glass(
     """Accept a carried approval; then run the runbook again. Its use is owed a review."""
     here = context()
     _tell(break_glass.use(here.home, here.ledger, sys.stdin.read() if file == "-" else read_text(Path(file))), json)
+    here.deliver()
 
 
 @glass.command("review")

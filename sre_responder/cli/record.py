@@ -153,6 +153,7 @@ def close(
     here = context()
     closing.close(here.home, here.ledger, number, approval.requester(here.home.people), agreed=agreed)
     say(f"{number} is closed.")
+    here.deliver()
 
 
 def timeline(number: Number, json: Json = False) -> None:

@@ -88,6 +88,10 @@ def status(json: Json = False) -> None:
                 )
                 for r in attempts.held(connection)
             ],
+            "undelivered": [
+                _row(trouble.text, now, trouble.since, f"responder notify test {trouble.channel}")
+                for trouble in outbox.troubles(connection, now)
+            ],
         }
     told = (cluster_stop.described(one, state, every) for one, state in clusters().items())
     found["stopped"] += [_row(what, now, since, command) for what, since, command in filter(None, told)]
@@ -180,7 +184,10 @@ def deliver(json: Json = False) -> None:
     else:
         for line in told["done"] + told["left"]:
             say(line)
-        say(f"{left} messages wait for a receiver that does not answer." if left else "Nothing waits.")
+        with here.ledger.transaction(reading=True) as connection:
+            for one in outbox.troubles(connection, here.ledger.now(connection)):
+                say(one.text)
+        say(f"{left} messages are waiting to be delivered." if left else "Nothing is waiting to be delivered.")
 
 
 def contained(json: Json = False) -> None:

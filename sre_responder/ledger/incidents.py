@@ -124,7 +124,7 @@ def fact(connection: Connection, id: str) -> Incident | None:
 def close(connection: Connection, now: float, id: str, actor: str) -> None:
     """Mark an incident closed."""
     connection.execute(update(incidents).where(incidents.c.id == id).values(status="closed", closed_at=now))
-    audit.append(connection, now, "incident.closed", actor, f"{id} closed", incident=id)
+    audit.append(connection, now, "incident.closed", actor, f"{id} closed", incident=id, notify="on_call")
 
 
 def observe(

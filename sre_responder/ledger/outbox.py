@@ -18,7 +18,7 @@ from sre_responder.plan import canonical
 _FIRST_RETRY_SECONDS = 15
 _LAST_RETRY_SECONDS = 3600
 REJECTED_TRIES = 8
-"""A receiver that answered and does not take a message is tried so often, about an hour, and then given up."""
+"""A receiver that answered and does not take a message is tried so often, over about half an hour, and then given up."""
 _SHOWN_DAYS = 7
 
 
@@ -31,6 +31,11 @@ class Trouble:
     since: float
     reason: str
     given_up: bool
+
+    @property
+    def text(self) -> str:
+        count = f"{self.messages} message{'s' if self.messages > 1 else ''}"
+        return f"{count} to {self.channel} {'given up' if self.given_up else 'waiting'}: {self.reason}"
 
 
 def put(connection: Connection, now: float, **message: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder.notify.message import Message
+from sre_responder.secret import Secret
 
 
 class Channel(BaseModel):
@@ -22,6 +24,13 @@ class Channel(BaseModel):
         if not self.name:
             object.__setattr__(self, "name", self.kind)
 
-    def send(self, message: Message) -> None:
-        """Send one message; Rejected if the receiver does not take it, Unreachable if it does not answer."""
+    @property
+    def secrets(self) -> list[Secret]:
+        """Where what it needs and what no file holds is kept."""
+        values = [getattr(self, field) for field in type(self).model_fields]
+        nested = [one for value in values if isinstance(value, Mapping) for one in value.values()]
+        return [value for value in [*values, *nested] if isinstance(value, Secret)]
+
+    def send(self, message: Message) -> str:
+        """Send one message; return what the receiver said. Rejected if it does not take it, Unreachable if it does not answer."""
         raise NotImplementedError

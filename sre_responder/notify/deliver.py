@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sre_responder.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.message import Delivery, Message, Rejected, Unreachable
 
@@ -15,7 +16,7 @@ def deliver(messages: Iterable[Message], channels: Sequence[Channel]) -> list[De
 
 def _deliver(message: Message, channel: Channel) -> Delivery:
     try:
-        channel.send(message)
+        said = channel.send(message)
     except Rejected as error:
         return Delivery(message.id, channel.name, False, str(error), rejected=True)
     except Unreachable as error:
@@ -23,4 +24,4 @@ def _deliver(message: Message, channel: Channel) -> Delivery:
     except Exception as error:  # a fault of one channel must not keep a decision, or another channel, waiting
         # Its text is left out: nobody knows whether it holds an address or a key.
         return Delivery(message.id, channel.name, False, f"{channel.name} failed: {type(error).__name__}")
-    return Delivery(message.id, channel.name, True)
+    return Delivery(message.id, channel.name, True, shown(said, 200))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from sre_responder.address import loopback
 from sre_responder.names import shown
 from sre_responder.notify.message import Rejected, Unreachable
 from sre_responder.secret import Secret
@@ -45,7 +44,7 @@ def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[st
     until = time.monotonic() + timeout_s
     try:
         with (
-            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=not _loopback(url)) as client,
+            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=not loopback(url)) as client,
             client.stream("POST", url, json=body, headers=dict(headers or {})) as answer,
         ):
             text = b""
@@ -69,15 +68,6 @@ def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[st
         raise Rejected(problem)
     after = answer.headers.get("Retry-After", "")
     raise Unreachable(problem, float(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0)
-
-
-def _loopback(url: str) -> bool:
-    """Whether it is this machine, which no proxy can reach for us."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _words(said: str) -> str:

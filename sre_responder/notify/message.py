@@ -45,9 +45,9 @@ class Message(BaseModel):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one message on one channel; `rejected` if the receiver answered and will not take it.
+    """What became of one message on one channel; `reason` is what the receiver said, or why it did not take it.
 
-    `after_s`: how long the receiver asks to be left alone.
+    `rejected`: it answered and will not take this message. `after_s`: how long the receiver asks to be left alone.
     """
 
     message: int

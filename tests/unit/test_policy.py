@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +17,7 @@ from sre_responder import policy
 from sre_responder.actions import ACTIONS
 from sre_responder.errors import InputError
 from sre_responder.names import SEVERITIES
+from sre_responder.notify.channels import KINDS
 from sre_responder.policy import PROFILES, Policy, Profile
 
 PROFILE_NAMES: tuple[Profile, ...] = get_args(Profile)
@@ -145,6 +146,14 @@ def test_what_is_not_one_mapping_is_refused(load: Load, text: str) -> None:
 def test_two_channels_of_one_name_are_refused_because_a_delivery_is_remembered_by_name(load: Load) -> None:
     with pytest.raises(InputError, match="webhook"):
         load("notifications: [{kind: webhook, url: http://a/}, {kind: webhook, url: http://b/}]")
+
+
+def test_the_commented_channels_of_an_example_are_valid_when_the_comment_is_taken_away(load: Load) -> None:
+    lines = policy.example("team").splitlines()
+    first = lines.index("# notifications:")
+    block = takewhile(lambda line: line.startswith("#"), lines[first:])
+    channels = load("\n".join(line.removeprefix("# ") for line in block)).notifications
+    assert {channel.kind for channel in channels} == set(KINDS)
 
 
 @pytest.mark.parametrize(

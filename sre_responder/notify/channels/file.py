@@ -15,9 +15,10 @@ class File(Channel):
     kind: Literal["file"]
     path: Path
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(message.model_dump_json() + "\n")
+            return f"written to {self.path}"
         except (OSError, ValueError) as error:
             raise Unreachable(f"{self.path} cannot be written: {getattr(error, 'strerror', None) or error}") from error

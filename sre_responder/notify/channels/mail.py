@@ -40,7 +40,7 @@ class Mail(Channel):
             raise ValueError("a password needs tls: starttls or implicit")
         return self
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         try:
             mail = self._written(message)
             with self._connected() as server:
@@ -49,6 +49,7 @@ class Mail(Channel):
                 if self.username is not None and self.password is not None:
                     server.login(self.username, revealed(self.password))
                 server.send_message(mail)
+            return f"{self.host} took it"
         except smtplib.SMTPResponseException as error:
             text = (
                 error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error

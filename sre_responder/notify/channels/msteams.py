@@ -20,7 +20,7 @@ class Teams(Channel):
     url: Url
     timeout_s: float = Field(5.0, gt=0)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         lines = message.text(TEXT_LIMIT).split("\n")
         card = {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -30,4 +30,4 @@ class Teams(Channel):
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
         body = {"type": "message", "attachments": [attachment]}
-        post(revealed(self.url), body, who=self.name, timeout_s=self.timeout_s)
+        return post(revealed(self.url), body, who=self.name, timeout_s=self.timeout_s)

@@ -27,7 +27,7 @@ class Opsgenie(Channel):
     url: Url = "https://api.opsgenie.com"
     timeout_s: float = Field(5.0, gt=0)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         alerts = f"{revealed(self.url).rstrip('/')}/v2/alerts"
         action = "close" if message.over else "acknowledge" if message.taken else None
         body: dict[str, Any] = {"source": "responder", "note": message.text(1000)}
@@ -42,4 +42,4 @@ class Opsgenie(Channel):
                 "details": {"type": message.type, "audience": message.audience},
             }
         headers = {"Authorization": f"GenieKey {revealed(self.api_key)}"}
-        post(alerts, body, who=self.name, timeout_s=self.timeout_s, headers=headers)
+        return post(alerts, body, who=self.name, timeout_s=self.timeout_s, headers=headers)

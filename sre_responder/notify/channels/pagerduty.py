@@ -26,7 +26,7 @@ class PagerDuty(Channel):
     url: Url = "https://events.pagerduty.com/v2/enqueue"
     timeout_s: float = Field(5.0, gt=0)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         action = "resolve" if message.over else "acknowledge" if message.taken else "trigger"
         event: dict[str, Any] = {"event_action": action, "dedup_key": message.subject}
         event["routing_key"] = revealed(self.routing_key)
@@ -38,4 +38,4 @@ class PagerDuty(Channel):
                 "timestamp": message.at,
                 "custom_details": {"type": message.type, "audience": message.audience, "incident": message.incident},
             }
-        post(revealed(self.url), event, who=self.name, timeout_s=self.timeout_s)
+        return post(revealed(self.url), event, who=self.name, timeout_s=self.timeout_s)

@@ -21,9 +21,10 @@ class Slack(Channel):
     url: Url
     timeout_s: float = Field(5.0, gt=0)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         # https://docs.slack.dev/messaging/formatting-message-text: these three letters are Slack's own.
         text = message.text(TEXT_LIMIT).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         said = post(revealed(self.url), {"text": text}, who=self.name, timeout_s=self.timeout_s)
         if '"ok":false' in said.replace(" ", ""):  # Slack's other methods answer so, also with 200
             raise Rejected(f"{self.name} answered 200 {shown(said, 200)}")
+        return said

@@ -15,9 +15,10 @@ class Terminal(Channel):
 
     kind: Literal["terminal"]
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         who = message.audience.replace("_", " ")
         try:
             print(f"to {who}: {message.incident or ''} {shown(message.summary, 400)}", file=sys.stderr, flush=True)
+            return "written to standard error"
         except (OSError, ValueError) as error:
             raise Unreachable(f"standard error cannot be written: {error}") from error

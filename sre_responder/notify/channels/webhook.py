@@ -36,7 +36,7 @@ class Webhook(Channel):
             raise ValueError(f"not JMESPath: {error}") from error
         return value
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         body: Any = message.model_dump()
         if self.body is not None:
             try:
@@ -44,4 +44,4 @@ class Webhook(Channel):
             except jmespath.exceptions.JMESPathError as error:
                 raise Rejected(f"the body of {self.name} cannot be made: {error}") from error
         headers = {name: revealed(value) for name, value in self.headers.items()}
-        post(revealed(self.url), body, who=self.name, timeout_s=self.timeout_s, headers=headers)
+        return post(revealed(self.url), body, who=self.name, timeout_s=self.timeout_s, headers=headers)

@@ -100,7 +100,7 @@ def test_every_file_of_the_folder_is_a_kind() -> None:
 
 def test_slack_gets_text_with_its_three_letters_escaped(receive: Callable[..., Receiver]) -> None:
     slack = receive(answer="ok")
-    assert told(channel("slack", url=slack.url)) == Delivery(7, "slack", True)
+    assert told(channel("slack", url=slack.url)) == Delivery(7, "slack", True, "ok")
     text = "[INC-1234] refused: &lt;stop&gt; &amp; wait\nresponder incident show INC-1234"
     assert slack.body == {"text": text}
 
@@ -345,7 +345,7 @@ def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 def test_a_mail_goes_over_tls_with_a_login(relay: Callable[..., tuple[Relay, Channel]], tls: str) -> None:
     taken, mail = relay(tls)
-    assert told(mail) == Delivery(7, "mail", True)
+    assert told(mail) == Delivery(7, "mail", True, "127.0.0.1 took it")
     assert [envelope.rcpt_tos for envelope in taken.mails] == [["dana@example.org"]]
 
 
