@@ -25,10 +25,20 @@ def budget(s: Snapshot) -> Gate:
     if s.approved:
         reason = f"{used} of {limit} automatic actions used; this one a person approved"
         return Gate("budget", "passed", reason, evidence, spends_approval=True)
+    spent = f"{severity} allows {limit} automatic actions and all have been used"
+    if not s.policy.requires.approvals:
+        return Gate(
+            "budget",
+            "failed",
+            f"{spent}; this policy does not use approvals",
+            evidence,
+            clears_by=f"you: repair it by hand, or raise severities.{severity}.automatic_actions in policy.yml",
+            command=f"responder incident show {s.request.incident}",
+        )
     return Gate(
         "budget",
         "failed",
-        f"{severity} allows {limit} automatic actions and all have been used; the next one needs approval",
+        f"{spent}; the next one needs approval",
         evidence,
         clears_by="an approver",
         command=s.approve_command,

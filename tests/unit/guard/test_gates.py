@@ -160,6 +160,9 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     "actions of another incident, same symptom": (
         "budget", "failed", lambda: snapshot(incident=severity("SEV2"), attempts=(attempt(1, incident="INC-1"), attempt(2, incident="INC-1"))),
     ),
+    "two actions used at SEV2 in a homelab": (
+        "budget", "failed", lambda: snapshot(policy=HOMELAB, incident=severity("SEV2")),
+    ),
     "a budget without severity": ("budget", "unknown", lambda: snapshot(incident=severity(None))),
     "a budget without tickets": ("budget", "skipped", lambda: snapshot(policy=HOMELAB, incident=None)),
     "staging asks nobody": ("approval", "passed", snapshot),
@@ -290,6 +293,12 @@ def test_closed_off_exactly_when_so_many_stand_within_one_window(times: list[flo
 def test_another_attempt_never_opens_what_was_closed_off(times: list[float], more: float) -> None:
     if closed_off_at(times, 2, 900) is not None:
         assert closed_off_at([*times, more], 2, 900) is not None
+
+
+def test_a_homelab_never_asks_for_an_approval_that_nobody_can_give() -> None:
+    every = [gate for _, _, made in CASES.values() for gate in evaluate(replace(made(), policy=HOMELAB)) if gate.blocks]
+    assert any(gate.name == "budget" for gate in every)
+    assert not any(gate.clears_by_approval or "responder approve" in (gate.command or "") for gate in every)
 
 
 @pytest.mark.parametrize("name", ["budget", "approval"])
