@@ -120,7 +120,7 @@ spec:
 """
 
 _PEOPLE = """\
-# Who may approve. Keys stand in allowed_signers beside this file, in OpenSSH's own format:
+# Who may approve. `responder people add NAME --key KEY.pub` adds a person here, and the key to allowed_signers, in OpenSSH's own format:
 #   dana@example.org namespaces="sre-responder" ssh-ed25519 AAAA...
 people: []
 # people:

@@ -21,7 +21,7 @@ MODULES = {
     "running": ("run", "respond", "plan"),
     "alerts": ("alerts",),
     "record": ("timeline", "incident", "audit", "guard"),
-    "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "break-glass"),
+    "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "people", "break-glass"),
     "state": ("status", "stop", "stops", "contained", "deliver"),
     "recovery": ("settle", "undo"),
     "notify": ("notify",),

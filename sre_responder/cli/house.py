@@ -100,7 +100,9 @@ def doctor(json: Json = False) -> None:
 
     def people() -> None:
         if home.policy.requires.approvals and not home.people.people:
-            raise InputError("people.yml names nobody, so nothing can be approved.", cure="Add people and their keys.")
+            raise InputError(
+                "people.yml names nobody, so nothing can be approved.", cure="responder people add NAME --key KEY.pub"
+            )
 
     def channels() -> None:
         problems = []

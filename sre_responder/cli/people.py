@@ -6,12 +6,13 @@ import json as jsonlib
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from sre_responder.approvals import approval, break_glass, sign_off
-from sre_responder.approvals.people import Person
+from sre_responder import home as homes
+from sre_responder.approvals import approval, break_glass, enroll, sign_off
+from sre_responder.approvals.people import Person, Role
 from sre_responder.breakers import closed_off, tries
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
@@ -21,6 +22,7 @@ from sre_responder.ledger import plans
 from sre_responder.names import shown
 
 glass = typer.Typer(no_args_is_help=True, help="Approvals signed away from everything, and their reviews.")
+known = typer.Typer(invoke_without_command=True, help="Who may sign, and with which keys.")
 Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]
 Name = Annotated[
     str | None, typer.Option("--as", help="Who you are in people.yml; default is the person of this login.")
@@ -31,6 +33,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for terminals that
 def add_to(app: typer.Typer) -> None:
     for command in (approve, deny, approvals, attest, acknowledge, lift):
         app.command(command.__name__)(command)
+    app.add_typer(known, name="people")
     app.add_typer(glass, name="break-glass")
 
 
@@ -131,6 +134,53 @@ def approvals(json: Json = False) -> None:
         )
     if not found:
         say("Nothing waits.")
+
+
+@known.callback()
+def people(command: typer.Context, json: Json = False) -> None:
+    """Who may sign: roles, logins and kinds of keys."""
+    if command.invoked_subcommand is not None:
+        return
+    here = homes.find().people
+    keys = enroll.kinds_of_keys(here)
+    if json:
+        print_json([{**person.model_dump(mode="json"), "keys": keys[person.name]} for person in here.people])
+        return
+    for one in here.people:
+        roles, logins = ", ".join(one.roles), ", ".join(one.logins) or "none"
+        signs = ", ".join(keys[one.name]) or "none, so they cannot sign"
+        console.print(f"{one.name}  {roles}\n  logins: {logins}; keys: {signs}", markup=False)
+    if not here.people:
+        say("Nobody may sign yet. Add a person: responder people add NAME --key ~/.ssh/id_ed25519.pub")
+
+
+@known.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Name by which the person is shown.")],
+    key: Annotated[Path, typer.Option("--key", help="Their public SSH key, a .pub file.")],
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="operator (default) or incident_commander; repeatable.")
+    ] = None,
+    login: Annotated[
+        list[str] | None, typer.Option("--login", help="User name by which they request runs; repeatable.")
+    ] = None,
+    principal: Annotated[
+        str | None, typer.Option("--principal", help="Their name in allowed_signers; default NAME.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Add a person to people.yml and their key to allowed_signers."""
+    known_roles = get_args(Role)
+    if unknown := [one for one in role or () if one not in known_roles]:
+        raise InputError(f"role '{shown(unknown[0])}' is not known.", cure=f"Use {' or '.join(known_roles)}.")
+    values = {"name": name, "principal": principal or name, "roles": role or ["operator"], "logins": login or []}
+    person = Person.model_validate(values)
+    written = enroll.enroll(homes.find(), person, key)
+    if json:
+        print_json({**person.model_dump(mode="json"), "files": [str(path) for path in written]})
+        return
+    for path in written:
+        say(f"wrote {path}")
 
 
 def attest(
