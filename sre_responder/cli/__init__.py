@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from sre_responder import signals
+from sre_responder import __version__, signals
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json
 from sre_responder.errors import ResponderError
 
@@ -26,7 +27,7 @@ MODULES = {
     "recovery": ("settle", "undo"),
     "notify": ("notify",),
     "kubernetes": ("kubernetes",),
-    "house": ("init", "doctor", "lint", "policy", "runbooks", "ledger"),
+    "house": ("init", "doctor", "lint", "completion", "policy", "runbooks", "ledger"),
 }
 """Where each command stands. In an outage the start is waited for, so a call imports one module, and a list all of them."""
 
@@ -51,6 +52,15 @@ class _Commands(TyperGroup):
         gc.freeze()
         gc.enable()
         self.commands = get_group(loaded).commands
+        for command in self.commands.values():
+            _show_whole(command)
+
+
+def _show_whole(command: Any) -> None:
+    """Let a list of commands show the whole sentence of each, and not what fits into one line."""
+    command.short_help = (command.help or "").split("\n\n")[0]
+    for below in getattr(command, "commands", {}).values():
+        _show_whole(below)
 
 
 app = typer.Typer(
@@ -61,17 +71,32 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"responder {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _responder() -> None:
+def _responder(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Without a callback Typer sees an application that has no command yet."""
 
 
 def main() -> None:
     """Run one command. Its exit code is what it did; a result that could not be written makes a 1 of a 0."""
     open_streams()
+    if any(name.endswith("RESPONDER_COMPLETE") for name in os.environ):
+        from typer._completion_classes import completion_init  # a shell asks for words; no other call needs it
+
+        completion_init()
     with signals.raised():
         code = _run()
     if lost := close_streams():

@@ -21,6 +21,7 @@ from sre_responder.errors import InputError, ResponderError
 from sre_responder.ledger import Ledger, copying, outbox, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
+from sre_responder.names import shown
 
 policies = typer.Typer(no_args_is_help=True, help="The policy file.")
 ledgers = typer.Typer(no_args_is_help=True, help="The ledger.")
@@ -31,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("init")(init)
     app.command("doctor")(doctor)
     app.command("lint")(lint)
+    app.command("completion")(completion)
     app.add_typer(policies, name="policy")
     app.add_typer(books, name="runbooks")
     app.add_typer(ledgers, name="ledger")
@@ -190,11 +192,29 @@ def _ignored(home: homes.Home) -> list[str]:
         return []
 
 
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+    name: Annotated[str, typer.Option("--name", help="The command to complete.")] = "responder",
+) -> None:
+    """Print the completion script of a shell, as in: eval "$(responder completion bash)"."""
+    from typer._completion_shared import get_completion_script
+
+    if shell not in ("bash", "zsh", "fish"):
+        raise InputError(f"shell '{shown(shell)}' is not known.", cure="Use bash, zsh or fish.")
+    if name not in ("responder", "sre-responder"):
+        raise InputError(f"'{shown(name)}' is not a command of Responder.", cure="Use responder or sre-responder.")
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    print(get_completion_script(prog_name=name, complete_var=variable, shell=shell))
+
+
 @policies.command()
-def check() -> None:
+def check(json: Json = False) -> None:
     """Errors of the policy with their lines."""
     home = homes.find()
-    say(f"{home.folder / 'policy.yml'}: profile {home.policy.profile}, no errors.")
+    if json:
+        print_json({"file": str(home.folder / "policy.yml"), "profile": home.policy.profile, "errors": []})
+    else:
+        say(f"{home.folder / 'policy.yml'}: profile {home.policy.profile}, no errors.")
 
 
 @policies.command()

@@ -123,13 +123,15 @@ def _tried(one: Tried) -> list[str]:
 
 
 @incident.command()
-def note(number: Number, text: Annotated[str, typer.Argument(help="The words to remember.")]) -> None:
+def note(
+    number: Number, text: Annotated[str, typer.Argument(help="The words to remember.")], json: Json = False
+) -> None:
     """Add a note to the timeline."""
     here = context()
     with here.ledger.transaction() as connection:
         if incidents.get(connection, names.incident(number)) is None:
             raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
-        record.append(
+        entry = record.append(
             connection,
             here.ledger.now(connection),
             "note.added",
@@ -137,7 +139,10 @@ def note(number: Number, text: Annotated[str, typer.Argument(help="The words to 
             text,
             incident=number,
         )
-    say("Noted.")
+    if json:
+        print_json({"incident": number, "entry": entry})
+    else:
+        say("Noted.")
 
 
 @incident.command()
@@ -146,13 +151,17 @@ def close(
     agreed: Annotated[
         str, typer.Option("--agreed", help="You looked yourself: Git says what the cluster runs, and how you know.")
     ] = "",
+    json: Json = False,
 ) -> None:
     """Close an incident; refused while anything of it is contained, frozen or held, or Git and cluster disagree."""
     from sre_responder.record import closing  # with all that acts, whose word is asked for
 
     here = context()
     closing.close(here.home, here.ledger, number, approval.requester(here.home.people), agreed=agreed)
-    say(f"{number} is closed.")
+    if json:
+        print_json({"incident": number, "status": "closed"})
+    else:
+        say(f"{number} is closed.")
     here.deliver()
 
 

@@ -25,8 +25,10 @@ from sre_responder.respond import Outcome, climb
 from sre_responder.runbook import Runbook
 
 Incident = Annotated[str, typer.Option("--incident", help="The incident's number, INC-1234.")]
-Service = Annotated[str, typer.Option("--service", help="A service of the catalogue.")]
-Environment = Annotated[str, typer.Option("--environment", help="dev, staging, canary or production.")]
+Service = Annotated[str | None, typer.Option("--service", help="A service; default is that of the incident.")]
+Environment = Annotated[
+    str | None, typer.Option("--environment", help="Where it runs; default is the environment of the incident.")
+]
 Confirm = Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")]
 Wait = Annotated[str, typer.Option("--wait", help="Wait so long for approvals (90s, 15m) and go on by itself.")]
 
@@ -50,8 +52,8 @@ def seconds(text: str) -> float:
 def run(
     runbook: Annotated[str, typer.Argument(help="Id of a registered runbook; see `responder runbooks`.")],
     incident: Incident,
-    service: Service,
-    environment: Environment,
+    service: Service = None,
+    environment: Environment = None,
     confirm_production: Confirm = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; show what would be done.")] = False,
     wait: Wait = "0s",
@@ -59,6 +61,7 @@ def run(
 ) -> None:
     """Run one runbook: it climbs until the evidence says healed, a gate refuses, or it hands over."""
     here = context()
+    service, environment = _about(here, incident, service, environment)
     outcome = _climb(
         here,
         here.home.runbooks.named(runbook),
@@ -72,6 +75,21 @@ def run(
     if not check and not outcome.interrupted:
         _end_what_is_over(here, service)
     _tell(outcome, json)
+
+
+def _about(here: Context, incident: str, service: str | None, environment: str | None) -> tuple[str, str]:
+    """The service and environment that were given, else those of the incident."""
+    names.incident(incident)
+    if service is None or environment is None:
+        with here.ledger.transaction(reading=True) as connection:
+            row = incidents.get(connection, incident)
+        if row is None:
+            raise InputError(
+                f"incident {incident} is not in the ledger, so its service and environment are not known.",
+                cure="Add --service and --environment, or open it: responder incident open --help",
+            )
+        service, environment = service or row.service, environment or row.environment
+    return str(service), str(environment)
 
 
 def respond(
@@ -202,15 +220,15 @@ def _tell(outcome: Outcome, json: bool, all: Sequence[Outcome] = (), *, code: in
 def plan(
     runbook: Annotated[str, typer.Argument(help="Id of a runbook.")],
     incident: Incident,
-    service: Service,
-    environment: Environment,
+    service: Service = None,
+    environment: Environment = None,
     confirm_production: Confirm = False,
     json: Json = False,
 ) -> None:
     """Preview: each task mutates, reads or is undetermined; the gates as they stand now; approvals it will need; the radius."""
     here = context()
     chosen = here.home.runbooks.named(runbook)
-    names.incident(incident)
+    service, environment = _about(here, incident, service, environment)
     radius = here.home.catalogue.radius(service)
     outcome = climb(
         here.home, here.ledger, chosen, incident=incident, service=service, environment=names.environment(environment),

@@ -18,7 +18,7 @@ from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
 from sre_responder.errors import LedgerUnavailable
 from sre_responder.guard.loop import allow
-from sre_responder.ledger import attempts, outbox, plans, runs, temporary
+from sre_responder.ledger import attempts, incidents, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.schema import stops as stops_table
 from sre_responder.notify.background import tell_soon
@@ -36,7 +36,7 @@ def _age(now: float, then: float) -> str:
 
 
 def status(json: Json = False) -> None:
-    """What runs, waits, is stopped, frozen, contained, closed off or held; each with its age and the command that clears it."""
+    """What is open, runs, waits, or was refused, stopped, frozen or contained; each with its age and what clears it."""
     here = context()
     clusters = cluster_stop.asking(here.home.policy.stop.clusters)  # answer meanwhile: no transaction waits for one
     with here.ledger.transaction() as connection:
@@ -47,6 +47,15 @@ def status(json: Json = False) -> None:
             if runs.gone(connection, row):
                 runs.end(connection, now, row.id, "died", "responder", f"the process of run {row.id} died")
         found: dict[str, list[dict[str, Any]]] = {
+            "incidents": [
+                _row(
+                    f"{r.id} {r.severity or 'without severity'} {r.service} in {r.environment}: {r.title}",
+                    now,
+                    r.opened_at,
+                    f"responder incident show {r.id}",
+                )
+                for r in incidents.open_now(connection)
+            ],
             "running": [
                 _row(
                     f"{r.runbook or 'a playbook'} for {r.incident} on {r.machine} (pid {r.pid})",
@@ -59,6 +68,15 @@ def status(json: Json = False) -> None:
             "waiting": [
                 _row(f"{plans.of(r).action} of {r.incident}", now, r.made_at, f"responder approve {r.digest[:12]}")
                 for r in plans.waiting(connection)
+            ],
+            "refused": [
+                _row(
+                    f"{r.runbook or 'a playbook'} for {r.incident}: {r.halted_because or 'see the timeline'}",
+                    now,
+                    r.ended_at,
+                    f"responder timeline {r.incident}",
+                )
+                for r in runs.refused(connection)
             ],
             "stopped": _stops(here, connection, now),
             "frozen": [

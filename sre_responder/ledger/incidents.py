@@ -109,6 +109,12 @@ def get(connection: Connection, id: str) -> Row[Any] | None:
     return connection.execute(select(incidents).where(incidents.c.id == id)).one_or_none()
 
 
+def open_now(connection: Connection) -> list[Row[Any]]:
+    """The open incidents, the oldest first."""
+    query = select(incidents).where(incidents.c.status == "open").order_by(incidents.c.opened_at)
+    return list(connection.execute(query))
+
+
 def severities(connection: Connection, ids: Collection[str]) -> tuple[str, ...]:
     """The severities of these incidents."""
     rows = connection.execute(select(incidents.c.severity).where(incidents.c.id.in_(ids)).distinct()).scalars()

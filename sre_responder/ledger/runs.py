@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sre_responder import process
 from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import audit
-from sre_responder.ledger.schema import leases, runs
+from sre_responder.ledger.schema import incidents, leases, runs
 
 MACHINE = socket.gethostname()
 
@@ -100,6 +100,14 @@ def standing(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(runs).where(runs.c.ended_at.is_(None)).order_by(runs.c.started_at)).all()
 
 
+def refused(connection: Connection) -> list[Row[Any]]:
+    """Of each open incident the last run, if a gate refused it; previews do not count."""
+    of_open = select(runs).join(incidents, runs.c.incident == incidents.c.id).where(incidents.c.status == "open")
+    rows = connection.execute(of_open.order_by(runs.c.started_at))
+    last = {row.incident: row for row in rows if row.ending != "previewed"}
+    return [row for row in last.values() if row.ended_at and (row.ending == "refused" or row.halted_because)]
+
+
 def end(connection: Connection, now: float, id: str, ending: str, actor: str, summary: str, **data: Any) -> None:
     """Record how a run ended; only the first ending counts."""
     row = get(connection, id)
@@ -107,7 +115,8 @@ def end(connection: Connection, now: float, id: str, ending: str, actor: str, su
         update(runs).where(runs.c.id == id, runs.c.ended_at.is_(None)).values(ended_at=now, ending=ending)
     )
     if done.rowcount and row is not None:
-        audit.append(connection, now, f"run.{ending}", actor, summary, incident=row.incident, run=id, **data)
+        incident = None if ending == "previewed" else row.incident
+        audit.append(connection, now, f"run.{ending}", actor, summary, incident=incident, run=id, **data)
 
 
 def halt(connection: Connection, now: float, id: str, because: str) -> None:

@@ -35,8 +35,9 @@ def test_a_module_adds_the_commands_that_stand_under_its_name(module: str) -> No
 
 def test_help_lists_every_command_once_with_its_help_and_groups_last() -> None:
     lines = CliRunner().invoke(cli.app, ["--help"]).output.partition("Commands:\n")[2].splitlines()
-    told = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
-    assert sorted(told) == sorted(COMMANDS) and len(lines) == len(COMMANDS)
+    firsts = [line for line in lines if not line.startswith("    ")]
+    told = {line.split()[0]: " ".join(line.split()[1:]) for line in firsts}
+    assert sorted(told) == sorted(COMMANDS) and len(firsts) == len(COMMANDS)
     assert all(told.values())
     assert [*told][:2] == ["demo", "run"] and [*told][-3:] == ["policy", "runbooks", "ledger"]
 
