@@ -10,7 +10,8 @@ from sre_responder.drive.prove import MARK, PLAY_MARK
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, outbox
-from sre_responder.notify.channels import File, Terminal
+from sre_responder.notify.channels.file import File
+from sre_responder.notify.channels.terminal import Terminal
 from sre_responder.notify.deliver import deliver
 
 
