@@ -19,10 +19,10 @@ from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
 from sre_responder import process
-from sre_responder.drive.prove import MARK, PLAY_MARK
 from sre_responder.errors import Refused
 from sre_responder.ledger import Ledger, runs
 from sre_responder.names import shown
+from sre_responder.prove import MARK, PLAY_MARK
 from sre_responder.runbook import Runbook, plays, task_digest
 
 CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from sre_responder.drive.prove import MARK
 from sre_responder.errors import EffectFailed, InputError
+from sre_responder.prove import MARK
 
 SHADOWS = frozenset(
     [

@@ -15,8 +15,8 @@ import psutil
 from ansible_runner.runner import pexpect
 
 from sre_responder.drive.prepare import Prepared, only
-from sre_responder.drive.prove import ProcessInfo, Proof, descendants, end, marked
 from sre_responder.errors import InternalError
+from sre_responder.prove import ProcessInfo, Proof, descendants, end, marked
 
 GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.15

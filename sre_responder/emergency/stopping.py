@@ -10,7 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from sre_responder.drive.prove import (
+from sre_responder.emergency import cluster_stop, stop
+from sre_responder.errors import LedgerUnavailable
+from sre_responder.ledger import Ledger, attempts, audit, runs
+from sre_responder.names import shown
+from sre_responder.policy import Stop
+from sre_responder.prove import (
     ProcessInfo,
     Proof,
     descendants,
@@ -21,11 +26,6 @@ from sre_responder.drive.prove import (
     processes_of,
     runs_seen,
 )
-from sre_responder.emergency import cluster_stop, stop
-from sre_responder.errors import LedgerUnavailable
-from sre_responder.ledger import Ledger, attempts, audit, runs
-from sre_responder.names import shown
-from sre_responder.policy import Stop
 
 DRIVER_SECONDS = 3.0
 """How long a driver that lives may take to end its own run before it is ended from here."""

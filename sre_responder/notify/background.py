@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 
-from sre_responder.drive.prove import MARK, PLAY_MARK
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, outbox
 from sre_responder.notify.channels.file import File
 from sre_responder.notify.channels.terminal import Terminal
 from sre_responder.notify.deliver import deliver
+from sre_responder.prove import MARK, PLAY_MARK
 
 
 def send_soon(home: Home) -> None:

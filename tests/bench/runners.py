@@ -11,7 +11,7 @@ from pathlib import Path
 from bypass.world import DRIVEN, Play, World
 
 from sre_responder.drive.prepare import prepare
-from sre_responder.drive.prove import MARK
+from sre_responder.prove import MARK
 
 PROGRAMS = Path(sys.executable).parent
 

@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from bench.figures import Figure, percentile
 from bench.runners import driven
-from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import runs
 from sre_responder.ledger.schema import stops
+from sre_responder.prove import processes_of
 
 ROUNDS = 100
 HOW = """\

@@ -17,9 +17,9 @@ from bypass.world import DRIVEN, World, world
 from crash.inside.sitecustomize import VARIABLE
 from sqlalchemy import Row, Table, select
 
-from sre_responder.drive.prove import marked, processes_of
 from sre_responder.ledger import Ledger, attempts, audit, schema
 from sre_responder.ledger.runs import alive
+from sre_responder.prove import marked, processes_of
 
 VICTIMS = ("worker", "play", "driver", "everything")
 BAD, GOOD = "2", "1"

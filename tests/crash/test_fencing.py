@@ -16,9 +16,9 @@ from bypass.world import Play, World
 from crash.at import BAD, GOOD, MODULE, befalls, eventually, frozen, one_step, rows
 from sqlalchemy import update
 
-from sre_responder.drive.prove import marked
 from sre_responder.ledger import attempts, audit, schema
 from sre_responder.plan import canonical
+from sre_responder.prove import marked
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,8 @@ from bypass.slow import HISTORY, waits
 from bypass.world import Play, World
 from crash.at import BAD, MODULE, ended, eventually, frozen, one_step, rows, stories
 
-from sre_responder.drive.prove import processes_of
 from sre_responder.ledger import schema
+from sre_responder.prove import processes_of
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from bypass.world import DRIVEN, Play, World
 from crash.at import BAD, eventually, frozen, one_step, rows
 from sqlalchemy import update
 
-from sre_responder.drive.prove import marked, processes_of
 from sre_responder.ledger import schema
+from sre_responder.prove import marked, processes_of
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from sre_responder.drive.prove import processes_of
 from sre_responder.lab import sandbox
+from sre_responder.prove import processes_of
 
 pytestmark = pytest.mark.slow
 

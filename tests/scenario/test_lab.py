@@ -19,7 +19,6 @@ import psutil
 import pytest
 
 from ansible_collections.sre.responder.plugins.module_utils import _release
-from sre_responder.drive.prove import processes_of
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.home import Home
@@ -27,6 +26,7 @@ from sre_responder.intake import alertmanager
 from sre_responder.lab import programs, sandbox
 from sre_responder.lab.lab import Lab
 from sre_responder.lab.sandbox import FAULTS, RUNGS, SEVERITIES, Fault
+from sre_responder.prove import processes_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab")]
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from sre_responder import process as processes
-from sre_responder.drive.prove import MARK, Proof, end, end_tree, marked, processes_of
 from sre_responder.process import alive, space
+from sre_responder.prove import MARK, Proof, end, end_tree, marked, processes_of
 
 WAIT = "import os, signal, sys, time\ndef wait():\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
 RESISTING = {
@@ -109,7 +109,7 @@ def test_a_process_is_named_by_pid_start_command_and_user(run: str, start: Start
 
 
 def test_a_process_never_finds_itself(run: str) -> None:
-    code = f"from sre_responder.drive.prove import marked; print(marked({run!r}))"
+    code = f"from sre_responder.prove import marked; print(marked({run!r}))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, MARK: run}, capture_output=True, text=True, check=True
     )
