@@ -131,7 +131,7 @@ def end_trees(run: str, roots: Collection[int], grace_s: float = 3.0) -> Proof:
 
 def end_tree(pid: int, started: float, grace_s: float = 3.0) -> Proof:
     """End one process of this machine and all below it, if it is still the one that was started then."""
-    return end_trees("", [pid], grace_s) if alive(pid, started, space()) else Proof((), ())
+    return end_trees(f"none-{pid}", [pid], grace_s) if alive(pid, started, space()) else Proof((), ())
 
 
 def described(pid: int) -> ProcessInfo | None:

@@ -34,6 +34,8 @@ ELSEWHERE_SECONDS = 5.0
 BUSY_SECONDS = 0.5
 """How long a ledger that is locked may hold back a stop before the stop goes by its file."""
 RECORD_SECONDS = 2.0
+RUNS = ("run-", "ansible-", "undo-")
+"""How a run's name begins. A lab bears a mark of the same kind, and a stop of what is changed ends no service."""
 DYING_SECONDS = 1.0
 """How long a process that was killed may take to go: it has lost its mark a moment before."""
 
@@ -173,7 +175,8 @@ def _holders(connection: Connection, id: str) -> tuple[int, ...]:
 
 def _unrecorded(ledger: Ledger, scope: _Scope, done: Collection[str]) -> list[str]:
     """The runs of this ledger that are seen on this machine, and of which it cannot say that they are not meant."""
-    mine = {run for run, url in runs_seen().items() if url == scope.url}.difference(done)
+    seen = runs_seen().items()
+    mine = {run for run, url in seen if url == scope.url and run.startswith(RUNS)}.difference(done)
     try:
         with ledger.transaction(reading=True) as connection:
             return sorted(run for run in mine if runs.get(connection, run) is None)

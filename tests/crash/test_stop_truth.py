@@ -321,6 +321,20 @@ def test_a_run_elsewhere_whose_driver_says_nothing_is_not_proven(world: World) -
     assert rows(world, schema.runs)[0].ending is None
 
 
+@pytest.mark.parametrize(("mark", "ends"), [("run-0123456789ab", True), ("lab-0123456789ab", False)])
+def test_a_mark_that_the_ledger_does_not_know_is_ended_if_it_is_a_runs_and_no_labs(
+    world: World, mark: str, ends: bool
+) -> None:
+    """A lab bears its mark as a run does, and its ledger's address too when that was exported before it was started."""
+    environ = {**world.environ, "RESPONDER_RUN": mark}
+    with subprocess.Popen(["sleep", "60"], env=environ) as process:
+        try:
+            stop(world)
+            assert (process.poll() is not None) is ends
+        finally:
+            process.kill()
+
+
 def test_from_another_pid_namespace_nothing_counts_as_ended(world: World, start: Start) -> None:
     inside = ["unshare", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
