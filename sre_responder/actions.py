@@ -20,6 +20,8 @@ class ActionSpec:
     on_host: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Options that the catalogue's annotations fill where the task leaves them out: option to annotation."""
+    locates: tuple[str, ...] = ()
+    """Those of them that say which target it is; the others say how it is changed."""
     minutes: str = ""
     """The option that says for how long it lasts: containment that only makes room for a remedy. It is not taken where the
     service is healthy, does not count as contained first, and its plan says when it is undone."""
@@ -50,6 +52,9 @@ KUBERNETES = {
     "kubernetes_id": "backstage.io/kubernetes-id",
 }
 """How the catalogue tells where a service runs on Kubernetes: option to annotation."""
+_CLUSTER = ("kubeconfig", "context")
+_NAMESPACE = (*_CLUSTER, "namespace")
+"""A workload is found by its name, a selector or an id, so two ways to one share no more than the namespace for certain."""
 _HAPROXY = {"socket": "responder/haproxy-socket", "backend": "responder/haproxy-backend"}
 
 ACTIONS: Mapping[str, ActionSpec] = {
@@ -61,23 +66,36 @@ ACTIONS: Mapping[str, ActionSpec] = {
             "haproxy",
             undoable=True,
             annotations={**_HAPROXY, "server": "responder/haproxy-server"},
+            locates=tuple(_HAPROXY),
         ),
         ActionSpec(
             "kubernetes_drain",
             0,
             "kubernetes",
             undoable=True,
-            annotations={option: KUBERNETES[option] for option in ("kubeconfig", "context")},
+            annotations={option: KUBERNETES[option] for option in _CLUSTER},
+            locates=_CLUSTER,
         ),
-        ActionSpec("kubernetes_hold", 0, "kubernetes", undoable=True, annotations=KUBERNETES, minutes="minutes"),
-        ActionSpec("kubernetes_isolate", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
-        ActionSpec("kubernetes_pause_rollout", 0, "kubernetes", undoable=True, annotations=KUBERNETES),
+        ActionSpec(
+            "kubernetes_hold",
+            0,
+            "kubernetes",
+            undoable=True,
+            annotations=KUBERNETES,
+            locates=_NAMESPACE,
+            minutes="minutes",
+        ),
+        ActionSpec("kubernetes_isolate", 0, "kubernetes", undoable=True, annotations=KUBERNETES, locates=_NAMESPACE),
+        ActionSpec(
+            "kubernetes_pause_rollout", 0, "kubernetes", undoable=True, annotations=KUBERNETES, locates=_NAMESPACE
+        ),
         ActionSpec(
             "http_cache_purge",
             1,
             "http cache",
             undoable=False,
             annotations={"url": "responder/cache-url", "method": "responder/cache-method"},
+            locates=("url",),
         ),
         ActionSpec(
             "supervisor_restart",
@@ -85,18 +103,20 @@ ACTIONS: Mapping[str, ActionSpec] = {
             "supervisord",
             undoable=False,
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
+            locates=("server", "program"),
             secrets=frozenset({"password"}),
         ),
-        ActionSpec("kubernetes_evict", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
-        ActionSpec("kubernetes_restart", 2, "kubernetes", undoable=False, annotations=KUBERNETES),
+        ActionSpec("kubernetes_evict", 2, "kubernetes", undoable=False, annotations=KUBERNETES, locates=_NAMESPACE),
+        ActionSpec("kubernetes_restart", 2, "kubernetes", undoable=False, annotations=KUBERNETES, locates=_NAMESPACE),
         ActionSpec(
             "kubernetes_scale",
             2,
             "kubernetes",
             undoable=True,
             annotations={**KUBERNETES, "replicas": "responder/kubernetes-peak-replicas"},
+            locates=_NAMESPACE,
         ),
-        ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=KUBERNETES),
+        ActionSpec("kubernetes_rollback", 3, "kubernetes", undoable=True, annotations=KUBERNETES, locates=_NAMESPACE),
         ActionSpec(
             "release_rollback",
             3,
@@ -104,6 +124,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             undoable=True,
             on_host=True,
             annotations={"root": "responder/release-root"},
+            locates=("root",),
         ),
         ActionSpec(
             "haproxy_failover",
@@ -111,6 +132,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             "haproxy",
             undoable=True,
             annotations={**_HAPROXY, "to": "responder/haproxy-failover-to"},
+            locates=tuple(_HAPROXY),
         ),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from sre_responder.errors import InputError
 if TYPE_CHECKING:
     from sre_responder.dependencies import Dependencies
 
+HOSTS = "responder/hosts"
+"""The annotation that lists the inventory's hosts of an environment, with commas between them."""
 ENVIRONMENTS = "responder/environments"
 """The annotation that lists where a service exists."""
 Tier = Literal["edge", "middleware", "backend"]
@@ -129,27 +132,31 @@ class Catalogue:
         return wanted
 
     def stricter(
-        self, name: str, environment: str, keys: Mapping[str, str], arguments: Mapping[str, Any]
+        self, name: str, environment: str, keys: Mapping[str, str], arguments: Mapping[str, Any], host: str = ""
     ) -> str | None:
         """Who else this target is, in a stricter environment: `SERVICE in ENVIRONMENT`; None where it is nobody's.
 
-        `keys` are the annotations that fill an action's options. One target has one set of limits, the strictest, whatever it is called.
+        `keys` are the annotations that fill the options by which an action finds its target. One target has one set of limits, the strictest, whatever it is called.
+        `host` is the inventory's host, where the target lies on one: an environment may list its own in `responder/hosts`.
         An option that is not the catalogue's own in this environment may mean any of the service's environments.
         """
-        rank = names.ENVIRONMENTS.index(environment)
-        own, told = (
-            self.service(name),
-            {key: str(arguments[option]) for option, key in keys.items() if option in arguments},
-        )
-        if not told:
+        own = self.service(name)
+        told = {key: _one_spelling(arguments.get(option)) for option, key in keys.items()}
+        if not any(told.values()):
             return None
-        foreign = any(own.reached(environment).get(key) != value for key, value in told.items())
+
+        def reaches(way: Mapping[str, str]) -> bool:
+            there = way.get(HOSTS)
+            if host and there is not None and host not in {one.strip() for one in there.split(",")}:
+                return False
+            return all(_one_spelling(way.get(key)) == value for key, value in told.items())
+
+        rank, foreign = names.ENVIRONMENTS.index(environment), not reaches(own.reached(environment))
         for service in self.services.values():
             for other in service.environments:
                 if names.ENVIRONMENTS.index(other) <= rank:
                     continue
-                way = service.reached(other)
-                if (service is own and foreign) or all(way.get(key) == value for key, value in told.items()):
+                if (service is own and foreign) or reaches(service.reached(other)):
                     return f"{service.name} in {other}"
         return None
 
@@ -311,6 +318,12 @@ def _below(node: yaml.Node | None, wanted: str) -> yaml.Node | None:
 def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
     """What a mapping holds, after its merge keys were taken in when it was read."""
     return [(key.value, value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
+
+def _one_spelling(value: object) -> str:
+    """A place in one spelling: this machine has one name, a path leads behind its links, and a slash at the end says nothing."""
+    text = re.sub(r"\blocalhost\b|\[::1\]", "127.0.0.1", str(value or "")).removeprefix("unix://")
+    return os.path.realpath(text) if text.startswith("/") else text.lower().rstrip("/")
 
 
 def _environments(listed: str | None, lifecycle: str | None, place: str) -> tuple[str, ...]:

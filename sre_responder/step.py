@@ -246,13 +246,16 @@ def _plan(
 
 def misnamed(home: Home, request: Request, spec: ActionSpec, arguments: Mapping[str, Any]) -> str | None:
     """Why this target may not be changed under the name of this environment: it is judged by the strictest that reaches it."""
-    other = home.catalogue.stricter(request.service, request.environment, spec.annotations, arguments)
+    keys = {option: spec.annotations[option] for option in spec.locates}
+    host = request.host if spec.on_host else ""
+    other = home.catalogue.stricter(request.service, request.environment, keys, arguments, host)
     if other is None:
         return None
     return (
         f"what {request.action} would change as {request.service} in {request.environment} is, or may be, that of {other}, and one "
         f"target has one set of limits, the strictest: act for {other}, or give each environment its own "
-        f"{', '.join(f'{request.environment}.{key}' for key in spec.annotations.values())} in the catalogue"
+        f"{'responder/hosts, or its own ' if spec.on_host else ''}"
+        f"{', '.join(f'{request.environment}.{key}' for key in keys.values())} in the catalogue"
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder import catalogue
+from sre_responder.actions import ACTIONS
 from sre_responder.catalogue import Catalogue, Radius, Service
 from sre_responder.errors import InputError
 
@@ -374,3 +375,38 @@ def test_ten_thousand_services_in_a_ring_are_one_ring() -> None:
     found = graph({name: [names[place - 1]] for place, name in enumerate(names)})
     assert found.cycles() == [sorted(names)]
     assert len(found.radius("s0").downstream) == 9_999
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("http://localhost:9001", "http://127.0.0.1:9001"),
+        ("HTTP://Shop:9001", "http://shop:9001/"),
+        ("unix:///run/s.sock", "/run/s.sock"),
+        ("/run/./s.sock", "/run/s.sock"),
+    ],
+)
+def test_a_target_is_the_same_however_it_is_spelt(load: Load, here: str, there: str) -> None:
+    found = load(component("web", environments="dev", process=here), component("pay", process=there))
+    assert found.stricter("web", "dev", KEYS, {"program": here}) == "pay in production"
+
+
+def test_options_that_say_how_and_not_what_tell_no_targets_apart(load: Load) -> None:
+    for name, spec in ACTIONS.items():
+        assert spec.locates and set(spec.locates) <= set(spec.annotations), name
+    url = {"cache-url": "http://cache/"}
+    found = load(component("web", environments="dev", **url), component("pay", **url))
+    keys = {option: ACTIONS["http_cache_purge"].annotations[option] for option in ACTIONS["http_cache_purge"].locates}
+    given = {"url": "http://cache/", "method": "purge"}
+    assert found.stricter("web", "dev", keys, given) == "pay in production"
+
+
+@pytest.mark.parametrize(
+    ("host", "stricter"), [("s1", None), ("p1", "web in production"), ("other", "web in production")]
+)
+def test_one_path_on_hosts_of_their_own_is_a_target_of_each_environment(
+    load: Load, host: str, stricter: str | None
+) -> None:
+    document = component("web", environments="staging, production", process="/srv/app")
+    document["metadata"]["annotations"] |= {"staging.responder/hosts": "s1, s2", "production.responder/hosts": "p1"}
+    assert load(document).stricter("web", "staging", KEYS, {"program": "/srv/app"}, host) == stricter
