@@ -178,7 +178,7 @@ def main() -> None:
         target = f"{planned['node']}:{planned['target']}"
         if given["_expect"] != {"target": target, **planned["before"]}:
             found = f"{target}, release {planned['before']['release']}"
-            module.fail_json(moved=True, msg=f"this is {found}, not what the plan saw; nothing was changed.")
+            module.fail_json(moved=True, msg=f"this is {found}, not as the plan saw it; nothing was changed.")
         observed = switch(given["root"], planned["after"]["release"], planned["before"]["release"])
     except Moved as error:
         module.fail_json(moved=True, msg=str(error))

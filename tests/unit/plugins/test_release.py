@@ -420,5 +420,5 @@ def test_a_root_that_was_swapped_since_the_plan_is_left_alone(tmp_path: Path) ->
     words = [sys.executable, "-c", run, json.dumps({"ANSIBLE_MODULE_ARGS": given})]
     answer = json.loads(subprocess.run(words, capture_output=True, text=True, check=False).stdout)
     assert (answer["failed"], answer["moved"]) == (True, True), answer
-    assert "not what the plan saw" in answer["msg"]
+    assert "not as the plan saw it" in answer["msg"]
     assert (current(east), current(west)) == ("2", "2")
