@@ -89,7 +89,7 @@ def test_gone_after_the_effect_its_outcome_is_unknown_and_its_target_frozen(home
     ledger = Ledger(home.ledger_url)
     with ledger.transaction() as transaction:
         assert attempts.holder(transaction, "light") is not None
-        attempts.reap(transaction, ledger.now(transaction), lambda *_: False)  # its process has ended meanwhile
+        attempts.reap(transaction, ledger.now(transaction), lambda *_, **__: False)  # its process has ended meanwhile
         assert attempts.frozen(transaction, "light") == 1
 
 
