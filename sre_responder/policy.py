@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sre_responder.actions import ACTIONS
 from sre_responder.documents import read_documents, validated
 from sre_responder.errors import InputError
+from sre_responder.expression import Expression
 from sre_responder.names import Severity, shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.channels import AnyChannel
@@ -200,20 +201,13 @@ class Radius(_Section):
 class FromAlert(_Section):
     """Where in an alert a word stands, and what it means here."""
 
-    expression: str = Field(description="JMESPath over one alert (status, labels, annotations) that gives a text.")
+    expression: Expression = Field(
+        description="JMESPath over one alert (status, labels, annotations) that gives a text."
+    )
     values: Mapping[str, str] = Field(
         default_factory=dict,
         description="Their word to ours, such as prod-eu: production; other words stay as they are.",
     )
-
-    @field_validator("expression")
-    @classmethod
-    def _valid_expression(cls, value: str) -> str:
-        try:
-            jmespath.compile(value)
-        except jmespath.exceptions.JMESPathError as error:
-            raise ValueError(f"not JMESPath: {error}") from error
-        return value
 
     def read(self, alert: Mapping[str, Any], name: str) -> str:
         """The word that an alert has for `name`, as it is called here; InputError if there is none."""

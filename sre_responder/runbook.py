@@ -20,6 +20,7 @@ from sre_responder.actions import ACTIONS, COLLECTION, short_name
 from sre_responder.documents import Loader, read_model, read_text, sound_yaml, validated
 from sre_responder.errors import InputError
 from sre_responder.evidence.criterion import Criterion
+from sre_responder.expression import Expression
 from sre_responder.plan import canonical
 
 SHIPPED = Path(__file__).parent / "runbooks"
@@ -83,7 +84,7 @@ class Metadata(BaseModel):
     id: str
     failure_class: str = Field(pattern=r"^[a-z][a-z0-9-]{1,63}$")
     summary: str = ""
-    alerts: str = Field("`false`", description="JMESPath over one alert: true where this runbook serves it.")
+    alerts: Expression = Field("`false`", description="JMESPath over one alert: true where this runbook serves it.")
     success: Criterion
     contain_first: bool = Field(False, description="Containment must have happened before any remediation.")
     contacts: tuple[str, ...] = ()
@@ -96,15 +97,6 @@ class Metadata(BaseModel):
             return names.runbook(value)
         except InputError as error:
             raise ValueError(str(error)) from error
-
-    @field_validator("alerts")
-    @classmethod
-    def _valid_expression(cls, value: str) -> str:
-        try:
-            jmespath.compile(value)
-        except jmespath.exceptions.JMESPathError as error:
-            raise ValueError(f"not JMESPath: {error}") from error
-        return value
 
     def serves(self, alert: Mapping[str, Any]) -> bool:
         """Whether this runbook is for that alert. An expression that breaks on it, as on a label it lacks, serves it not."""

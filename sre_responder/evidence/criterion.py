@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import jmespath
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sre_responder import address
+from sre_responder.expression import Expression
 
 
 class Criterion(BaseModel):
@@ -20,7 +20,7 @@ class Criterion(BaseModel):
     url: str | None = Field(None, description="Default: the catalogue's annotation responder/probe-url.")
     status: int = Field(200, ge=100, le=599)
     max_latency_ms: float | None = Field(None, gt=0)
-    expect: str | None = Field(
+    expect: Expression | None = Field(
         None,
         description="JMESPath; good is exactly true. Over the JSON body, or over what evidence/kubernetes.py reads: desired, "
         "available, ready, rolled_out, failing, reasons, restarts, events.",
@@ -49,16 +49,6 @@ class Criterion(BaseModel):
             math.comb(self.samples, bad) * (1 - success_rate) ** bad * success_rate ** (self.samples - bad)
             for bad in range(self.spare + 1)
         )
-
-    @field_validator("expect")
-    @classmethod
-    def _valid_expression(cls, value: str | None) -> str | None:
-        try:
-            if value is not None:
-                jmespath.compile(value)
-        except jmespath.exceptions.JMESPathError as error:
-            raise ValueError(f"not JMESPath: {error}") from error
-        return value
 
     @field_validator("url")
     @classmethod

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import jmespath
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from sre_responder.expression import Expression
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import Url, post, revealed
 from sre_responder.notify.message import Message, Rejected
@@ -20,21 +21,11 @@ class Webhook(Channel):
     kind: Literal["webhook"]
     url: Url
     headers: Mapping[str, str | Secret] = Field(default_factory=dict, description="Sent with each message.")
-    body: str | None = Field(
+    body: Expression | None = Field(
         None,
         description="JMESPath over the message that gives what is sent, such as {text: summary}; null sends it whole.",
     )
     timeout_s: float = Field(5.0, gt=0)
-
-    @field_validator("body")
-    @classmethod
-    def _valid_expression(cls, value: str | None) -> str | None:
-        try:
-            if value is not None:
-                jmespath.compile(value)
-        except jmespath.exceptions.JMESPathError as error:
-            raise ValueError(f"not JMESPath: {error}") from error
-        return value
 
     def send(self, message: Message) -> str:
         body: Any = message.model_dump()
