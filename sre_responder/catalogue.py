@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder import names
-from sre_responder.documents import read_documents, read_text, validated
+from sre_responder.documents import documents_of, read_text, validated
 from sre_responder.errors import InputError
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class Catalogue:
     ) -> str | None:
         """Who else this target is, in a stricter environment: `SERVICE in ENVIRONMENT`; None where it is nobody's.
 
-        `keys` are the annotations that fill the options by which an action finds its target. One target has one set of limits, the strictest, whatever it is called.
+        `keys` are the annotations that fill the options by which an action finds its target. One target has one set of limits,
+        the strictest, whatever it is called.
         `host` is the inventory's host, where the target lies on one: an environment may list its own in `responder/hosts`.
         An option that is not the catalogue's own in this environment may mean any of the service's environments.
         """
@@ -188,15 +189,15 @@ class _Reader:
     def catalogue(self) -> Catalogue:
         for file in _files(self.path):
             self._file(file)
-        names_ = {name.lower(): name for name in (*self.found, *self.unusable)}
+        known = {name.lower(): name for name in (*self.found, *self.unusable)}
         needs: dict[str, list[str]] = {name: [] for name in self.found}
-        for name, (component, _, place) in self.found.items():
+        for name, (component, _, _) in self.found.items():
             spec = component.spec or _Spec()
             for reference in spec.dependsOn or ():
-                if needed := self._needed(reference, component, place, names_):
+                if needed := self._needed(reference, name, known):
                     needs[name].append(needed)
             for reference in spec.dependencyOf or ():
-                if (dependent := self._needed(reference, component, place, names_)) in needs:
+                if (dependent := self._needed(reference, name, known)) in needs:
                     needs[dependent].append(name)
         services = {
             name: service for name in self.found if (service := self._service(name, tuple(dict.fromkeys(needs[name]))))
@@ -210,7 +211,7 @@ class _Reader:
         text = ""
         try:
             text = read_text(file)
-            documents = list(read_documents(file))
+            documents = list(documents_of(text, file, fast=True))
         except InputError as error:
             if not text or _COMPONENT.search(text):
                 self.problems.append(str(error))
@@ -252,10 +253,12 @@ class _Reader:
             self.problems.append(str(error))
             self.unusable[name] = error.message
             return None
+        # mypy does not narrow text by membership in a tuple; tier was checked above
         return Service(name, spec.owner or "unknown", tier, needs, annotations, where)  # type: ignore[arg-type]
 
-    def _needed(self, reference: str, component: _Component, place: str, known: Mapping[str, str]) -> str | None:
+    def _needed(self, reference: str, mine: str, known: Mapping[str, str]) -> str | None:
         """The service of a reference `[kind:][namespace/]name`, in any case; None where it is of another kind or none at all."""
+        component, _, place = self.found[mine]
         kind, _, rest = reference.rpartition(":")
         if kind.lower() not in ("", "component"):
             return None
@@ -269,7 +272,6 @@ class _Reader:
             return known[needed.lower()]
         near = difflib.get_close_matches(needed, known.values(), n=1)
         cure = f"Did you mean {near[0]}?" if near else "Add it, or remove the dependency."
-        mine = _named(component.metadata.name, component.metadata.namespace, place)
         self.problems.append(f"{place}: service '{mine}' depends on '{needed}', which is not in the catalogue. {cure}")
         return needed
 

@@ -28,7 +28,7 @@ class _Telling:
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)  # type: ignore[misc]
+            return super().construct_object(node, deep)  # type: ignore[misc]  # of the loader that this is mixed into
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             value = node.value if isinstance(node.value, str) else node.tag
             raise yaml.constructor.ConstructorError(
@@ -44,7 +44,7 @@ class _UniqueKeys(Loader):
     """Refuses a key given twice: the second would silently win. A key that a merge (`<<`) brings is overridden, as YAML says."""
 
 
-class _FastUniqueKeys(_Telling, _Fast):  # type: ignore[misc]
+class _FastUniqueKeys(_Telling, _Fast):  # type: ignore[misc]  # a class that is known when it runs
     """The same over the C library's parser."""
 
 
@@ -98,9 +98,13 @@ def read_text(path: Path) -> str:
 
 def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
     """Each YAML document of a file, with its node so that errors can name lines."""
-    text = read_text(path)
+    return documents_of(read_text(path), path)
+
+
+def documents_of(text: str, path: Path, *, fast: bool = False) -> Iterator[tuple[Any, yaml.Node]]:
+    """The documents of a text that stands at `path`; `fast` by the C library, three times as fast, for files by the thousand."""
     with sound_yaml(path):
-        loader = _UniqueKeys if _deep(text) else _FastUniqueKeys
+        loader = _FastUniqueKeys if fast and not _deep(text) else _UniqueKeys
         for node in yaml.compose_all(text, loader):
             yield loader("").construct_document(node), node
 
