@@ -11,13 +11,13 @@ from pathlib import Path
 import yaml
 
 from sre_responder.approvals.people import People, Person
+from sre_responder.approvals.signers import KEY, signers
 from sre_responder.documents import read_text
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.names import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}", re.ASCII)
-_KEY = re.compile(r"(?P<kind>(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+)\s+(?P<blob>AAAA[A-Za-z0-9+/=]+)")
 
 
 def enroll(home: Home, person: Person, key: Path) -> list[Path]:
@@ -28,20 +28,23 @@ def enroll(home: Home, person: Person, key: Path) -> list[Path]:
                 f"'{shown(word, 64)}' is not a valid name.", cure="Use letters, digits and _ . + @ -, at most 64."
             )
     public = public_key(key)
-    file, signers = home.folder / "people.yml", home.people.signers
+    file, listed = home.folder / "people.yml", home.people.signers
     if taken := next((one.name for one in home.people.people if _words(one) & _words(person)), None):
         raise InputError(
             f"{taken} in {file} already has one of these names.",
             cure="Use another name or login. To change a person, edit the file.",
         )
-    lines = read_text(signers) if signers.exists() else ""
-    if owner := _owner(lines, public):
-        raise InputError(f"this key already belongs to {shown(owner)}.", cure="Use a key of this person's own.")
+    lines = read_text(listed) if listed.exists() else ""
+    blob = public.split()[1]
+    if owner := next((one.principals for one in signers(lines) if one.blob == blob), None):
+        raise InputError(
+            f"this key already belongs to {shown(','.join(owner))}.", cure="Use a key of this person's own."
+        )
     people = _added(read_text(file) if file.exists() else "", person)
     gap = "" if lines.endswith("\n") or not lines else "\n"
-    _write(signers, f'{lines}{gap}{person.principal} namespaces="sre-responder" {public}\n')
+    _write(listed, f'{lines}{gap}{person.principal} namespaces="sre-responder" {public}\n')
     _write(file, people)
-    return [file, signers]
+    return [file, listed]
 
 
 def public_key(key: Path) -> str:
@@ -50,7 +53,7 @@ def public_key(key: Path) -> str:
     if key.suffix != ".pub" and (beside := key.with_name(key.name + ".pub")).exists():
         key = beside
     found = [line for line in read_text(key).splitlines() if line.strip() and not line.startswith("#")]
-    match = _KEY.match(found[0]) if len(found) == 1 else None
+    match = KEY.match(found[0]) if len(found) == 1 else None
     if match is None or not _is_key(match[0]):
         raise InputError(f"{key} is not one public SSH key.", cure="Name the .pub file that ssh-keygen wrote.")
     return f"{match['kind']} {match['blob']}"
@@ -58,15 +61,8 @@ def public_key(key: Path) -> str:
 
 def kinds_of_keys(people: People) -> dict[str, list[str]]:
     """For each person, the kinds of the keys that are listed under their principal."""
-    lines = read_text(people.signers).splitlines() if people.signers.exists() else []
-    found: dict[str, list[str]] = {person.name: [] for person in people.people}
-    for line in lines:
-        if not line.startswith("#") and (match := _KEY.search(line)):
-            principals = line.split()[0].strip('"').split(",")
-            for person in people.people:
-                if person.principal in principals:
-                    found[person.name].append(match["kind"])
-    return found
+    listed = list(signers(read_text(people.signers))) if people.signers.exists() else []
+    return {person.name: [one.kind for one in listed if person.principal in one.principals] for person in people.people}
 
 
 def _is_key(text: str) -> bool:
@@ -79,13 +75,6 @@ def _is_key(text: str) -> bool:
 
 def _words(person: Person) -> set[str]:
     return {person.name, person.principal, *person.logins}
-
-
-def _owner(signers: str, public: str) -> str | None:
-    """Who has that key already."""
-    blob = public.split()[1]
-    lines = (line for line in signers.splitlines() if line.strip() and not line.startswith("#"))
-    return next((line.split()[0] for line in lines if blob in line.split()), None)
 
 
 def _added(text: str, person: Person) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from sre_responder.approvals.signers import signers
 from sre_responder.documents import read_model
 from sre_responder.errors import InputError
 
 Role = Literal["operator", "incident_commander"]
-
-
-_KEY = re.compile(r"\s(?:ssh-|ecdsa-|sk-)\S+\s+(AAAA\S+)")
 
 
 class Person(BaseModel):
@@ -56,16 +53,14 @@ class People(BaseModel):
 
     def shared_keys(self) -> list[tuple[str, ...]]:
         """Names of people who have one key between them: a signature by it does not tell who it was."""
+        text = self.signers.read_text(encoding="utf-8", errors="replace") if self.signers.is_file() else ""
         owners: dict[str, set[str]] = {}
-        for line in (
-            self.signers.read_text(encoding="utf-8", errors="replace").splitlines() if self.signers.is_file() else ()
-        ):
-            if (found := _KEY.search(line)) and "cert-authority" not in line[
-                : found.start()
-            ]:  # it signs the keys of many
-                patterns = line.split(maxsplit=1)[0].strip('"').split(",")
-                owners.setdefault(found.group(1), set()).update(
-                    person.name for person in self.people if any(fnmatchcase(person.principal, one) for one in patterns)
+        for one in signers(text):
+            if not one.authority:  # that signs the keys of many
+                owners.setdefault(one.blob, set()).update(
+                    person.name
+                    for person in self.people
+                    if any(fnmatchcase(person.principal, pattern) for pattern in one.principals)
                 )
         return sorted(tuple(sorted(names)) for names in owners.values() if len(names) > 1)
 
