@@ -170,10 +170,12 @@ def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
 
 def _longer(criterion: Criterion) -> str:
     """The window that would tell 90 % from 100 %, other things equal."""
+    if criterion.good_share <= 0.9:
+        return "Set good_share above 0.9."
     for number in range(criterion.samples, 2000):
         if criterion.model_copy(update={"minimum_samples": number}).chance(0.9) <= TELLING:
             return f"Set hold_s to {number * criterion.interval_s:g} or more, or minimum_samples to {number}."
-    return "Set good_share above 0.9."
+    return "Set good_share to 0.95 or more."
 
 
 def _play(file: Path, play: Mapping[str, Any], line: int) -> Iterator[Finding]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sre_responder import address
 from sre_responder.expression import Expression
+
+MOST_SAMPLES = 100_000
+"""More samples in one window are a slip of the pen: a day at one a second is fewer."""
 
 
 class Criterion(BaseModel):
     """A probe, sampled: over HTTP good means that status, latency and expression all hold; on Kubernetes that the expression does."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     source: Literal["http", "kubernetes"] = "http"
     url: str | None = Field(None, description="Default: the catalogue's annotation responder/probe-url.")
@@ -45,10 +48,22 @@ class Criterion(BaseModel):
 
     def chance(self, success_rate: float) -> float:
         """The probability that a service which answers this share of its requests well passes one window."""
-        return sum(
-            math.comb(self.samples, bad) * (1 - success_rate) ** bad * success_rate ** (self.samples - bad)
-            for bad in range(self.spare + 1)
+        if success_rate in (0, 1):
+            return float(success_rate)
+        good, bad, n = math.log(success_rate), math.log1p(-success_rate), math.lgamma(self.samples + 1)
+        return math.fsum(
+            # by logarithms: the ways to choose hundreds of samples are more than a float can hold
+            math.exp(n - math.lgamma(k + 1) - math.lgamma(self.samples - k + 1) + k * bad + (self.samples - k) * good)
+            for k in range(self.spare + 1)
         )
+
+    @model_validator(mode="after")
+    def _within_reason(self) -> Criterion:
+        if (number := max(self.minimum_samples, self.hold_s / self.interval_s)) > MOST_SAMPLES:
+            raise ValueError(
+                f"one window takes {number:.0f} samples, and at most {MOST_SAMPLES}: shorten hold_s, or lengthen interval_s"
+            )
+        return self
 
     @field_validator("url")
     @classmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -174,6 +177,31 @@ def test_a_window_is_as_long_as_asked_and_never_of_fewer_samples(hold_s: float, 
 def test_a_criterion_that_half_the_samples_meet_is_none() -> None:
     with pytest.raises(ValidationError, match="good_share"):
         Criterion(good_share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hold_s": float("inf")}, "finite number"),
+        ({"interval_s": float("nan")}, "finite number"),
+        ({"minimum_samples": 10**9}, "one window takes 1000000000 samples"),
+        ({"hold_s": 1e300, "interval_s": 1e-300}, "samples, and at most 100000"),
+    ],
+)
+def test_a_window_that_never_ends_is_refused_where_it_is_read(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Criterion(**settings)
+
+
+@given(st.integers(1, 400), st.floats(0.55, 1), st.floats(0.01, 0.99))
+def test_the_chance_is_that_of_the_binomial_distribution(minimum: int, share: float, rate: float) -> None:
+    criterion = Criterion(minimum_samples=minimum, hold_s=0, good_share=share)
+    q = Fraction(rate)
+    exact = sum(
+        math.comb(criterion.samples, bad) * (1 - q) ** bad * q ** (criterion.samples - bad)
+        for bad in range(criterion.spare + 1)
+    )
+    assert criterion.chance(rate) == pytest.approx(float(exact), rel=1e-9, abs=1e-300)
 
 
 def test_a_slow_probe_is_asked_again_at_once_and_its_time_is_not_added_to_the_interval() -> None:
