@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import psutil
 from bypass.world import DRIVEN, World, world
 from crash.inside.sitecustomize import VARIABLE
 from sqlalchemy import Row, Table, select
@@ -26,6 +27,16 @@ BAD, GOOD = "2", "1"
 MODULE = "sre.responder.release_rollback"
 INSIDE = Path(__file__).with_name("inside")
 Found = TypeVar("Found")
+
+
+def living(pids: Iterable[int]) -> list[int]:
+    """Which of these are processes still; a zombie is not."""
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
 
 
 @contextmanager

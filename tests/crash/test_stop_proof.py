@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import psutil
 import pytest
 from bypass.slow import HISTORY, waits
 from bypass.world import Play, World
-from crash.at import BAD, MODULE, ended, eventually, frozen, one_step, rows, stories
+from crash.at import BAD, MODULE, ended, eventually, frozen, living, one_step, rows, stories
 
 from sre_responder.ledger import schema
 from sre_responder.prove import processes_of
@@ -50,16 +49,6 @@ QUIET = ("a module that waits",)
 """Tasks that note no process: their worker and module are found by the mark of the run."""
 
 
-def alive(pids: Iterable[int]) -> list[int]:
-    """Which of these are processes still; a zombie is not."""
-    found = []
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-    return found
-
-
 @pytest.fixture
 def noted(world: World) -> Iterator[Noted]:
     """`noted()` gives the processes that noted themselves; what lives of them when the test is over is ended."""
@@ -69,7 +58,7 @@ def noted(world: World) -> Iterator[Noted]:
         return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     yield read
-    for pid in alive(read()):
+    for pid in living(read()):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -112,7 +101,7 @@ def pids(said: list[str]) -> set[int]:
 def test_stop_ends_a_run_in_the_middle_of_a_task(world: World, start: Start, noted: Noted, case: str) -> None:
     run, seen = waiting(world, start, case, noted)
     code, told = stop(world)
-    assert alive([*seen, *noted()]) == marked(world) == []
+    assert living([*seen, *noted()]) == marked(world) == []
     assert (code, told["left"]) == (0, [])
     assert f"run {rows(world, schema.runs)[0].id}" in told["ended"]
     assert run.wait(30) == 4
@@ -126,9 +115,9 @@ def test_stop_ends_what_a_killed_driver_left(world: World, start: Start, noted: 
     run, seen = waiting(world, start, case, noted)
     run.kill()
     run.wait(30)
-    assert alive(seen) != []
+    assert living(seen) != []
     _, told = stop(world)
-    assert alive([*seen, *noted()]) == marked(world) == []
+    assert living([*seen, *noted()]) == marked(world) == []
     assert pids(told["left"]) == set()
 
 
@@ -140,7 +129,7 @@ def test_stop_claims_no_proof_where_a_killed_driver_left_what_bears_no_mark(
     run.kill()
     run.wait(30)
     code, told = stop(world)
-    assert alive(noted()) == noted()
+    assert living(noted()) == noted()
     assert code == 4
     assert rows(world, schema.runs)[0].id in " ".join(told["left"])
 
@@ -156,12 +145,12 @@ def test_stop_names_a_driver_that_sleeps_and_what_it_cannot_tie_to_the_run(
     assert code == 4
     assert run.pid in pids(told["left"])
     unmarked = case == "a daemon without its environment"
-    assert alive(noted()) == (noted() if unmarked else [])
-    assert set(alive(seen)) - {run.pid} <= pids(told["left"])
+    assert living(noted()) == (noted() if unmarked else [])
+    assert set(living(seen)) - {run.pid} <= pids(told["left"])
     assert marked(world) == []
     driver.resume()
     assert run.wait(30) == 4
-    assert alive([*seen, *noted()]) == []
+    assert living([*seen, *noted()]) == []
 
 
 @pytest.fixture
@@ -210,7 +199,7 @@ def test_stop_ends_a_local_effect_and_its_target_is_frozen(
     if driver == "was killed":
         run.kill()
     _, told = stop(world)
-    assert alive(seen) == marked(world) == []
+    assert living(seen) == marked(world) == []
     assert pids(told["left"]) == set()
     ended(world)
     assert frozen(world) == [f"http_cache:{url}"]
@@ -251,7 +240,7 @@ def test_stop_ends_a_module_in_its_effect_and_its_target_is_frozen(world: World,
     if driver == "was killed":
         run.kill()
     _, told = stop(world)
-    assert alive(seen) == marked(world) == []
+    assert living(seen) == marked(world) == []
     assert pids(told["left"]) == set()
     with pytest.raises(BrokenPipeError):  # nobody reads any more what the module waited for
         os.write(pipe, HISTORY)

@@ -15,12 +15,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 from bypass.slow import HISTORY, _opened, acting, slow, waits
 from bypass.world import DRIVEN, Play, World
-from crash.at import BAD, eventually, frozen, one_step, rows
+from crash.at import BAD, eventually, frozen, living, one_step, rows
 from sqlalchemy import update
 
 from sre_responder.ledger import schema
@@ -30,23 +29,14 @@ pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def living(pids: list[int]) -> list[int]:
-    found = []
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-    return found
-
-
 def stop(world: World, *words: str, **environ: str) -> tuple[int, dict[str, Any]]:
     done = world.responder("stop", "the database is being moved", "--json", *words, **environ)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
-def in_effect(world: World, start: Start) -> subprocess.Popen[str]:
-    """A driven run whose module waits in its effect."""
+def begun(world: World, start: Start) -> subprocess.Popen[str]:
+    """A driven run whose module waits for its history before it acts."""
     os.mkfifo(world.root / "history")
 
     def waiting(play: Play) -> None:
@@ -54,7 +44,12 @@ def in_effect(world: World, start: Start) -> subprocess.Popen[str]:
         waits(world, play)
 
     world.write(waiting)
-    run = start()
+    return start()
+
+
+def in_effect(world: World, start: Start) -> subprocess.Popen[str]:
+    """A driven run whose module waits in its effect."""
+    run = begun(world, start)
     write(world)
     eventually(world.started, "no action is started")
     PIPES.append(
@@ -235,14 +230,7 @@ def test_a_run_that_gets_a_signal_ends_itself_with_proof_and_on_the_record(
 
 
 def test_a_run_that_is_interrupted_before_it_acts_says_so(world: World, start: Start) -> None:
-    os.mkfifo(world.root / "history")
-
-    def waiting(play: Play) -> None:
-        one_step(play)
-        waits(world, play)
-
-    world.write(waiting)
-    run = start()
+    run = begun(world, start)
     pipe = eventually(lambda: _opened(world.root / "history"), "nobody waits")
     run.send_signal(signal.SIGTERM)
     said = run.communicate(timeout=30)[0]
