@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import suppress
 from typing import NamedTuple
 
 from ansible_collections.sre.responder.plugins.module_utils._release_history import (
@@ -112,7 +113,7 @@ def plan(root: str, to: str, named: str | None = None) -> dict:
 def switch(root: str, to: str, before: str) -> dict:
     """Point `current` at a release: a new link takes the old one's place in one step, durably.
 
-    Everything happens in the folder that is opened first, whatever links to it are swapped meanwhile. Moved where
+    The folder is opened once, and all is done in it: a link to it that is swapped meanwhile changes nothing. Moved where
     `current` is no longer `before`: it is looked at once more in the last instant.
     """
     draft = f".current.{os.getpid()}"
@@ -128,7 +129,8 @@ def switch(root: str, to: str, before: str) -> dict:
                 os.replace(draft, "current", src_dir_fd=folder, dst_dir_fd=folder)
                 os.fsync(folder)
             finally:
-                _remove(draft, folder)
+                with suppress(FileNotFoundError):  # it took the place of the other
+                    os.unlink(draft, dir_fd=folder)
             return {"release": current(here)}
         finally:
             os.close(folder)
@@ -146,10 +148,3 @@ def _whole(root: str, name: str) -> bool:
 
 def _bad(root: str, name: str) -> bool:
     return any(os.path.lexists(os.path.join(root, "releases", name, mark)) for mark in LEFT_AS_BAD)
-
-
-def _remove(draft: str, folder: int) -> None:
-    try:
-        os.unlink(draft, dir_fd=folder)
-    except FileNotFoundError:
-        return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from sre_responder.notify.message import Message
 from sre_responder.secret import Secret
 
 
-class Channel(BaseModel):
+class Channel(BaseModel, ABC):
     """A channel adds `kind: Literal[...]`, a default `name`, and its settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,6 @@ class Channel(BaseModel):
         nested = [one for value in values if isinstance(value, Mapping) for one in value.values()]
         return [value for value in [*values, *nested] if isinstance(value, Secret)]
 
+    @abstractmethod
     def send(self, message: Message) -> str:
         """Send one message; return what the receiver said. Rejected if it does not take it, Unreachable if it does not answer."""
-        raise NotImplementedError
