@@ -16,7 +16,7 @@ from sre_responder.health import Health
 
 
 class ActionModule(ActionBase):
-    """Reads. Measured by a registered runbook that declares this task, a healthy period starts the counts of the symptom anew."""
+    """Only reads. A healthy period resets the counts of the symptom, if a registered runbook declares this task."""
 
     _supports_async = False
     _requires_connection = False
