@@ -32,6 +32,7 @@ from sre_responder.effects.kubernetes.brake import State
 from sre_responder.effects.kubernetes.manifests import manifests
 from sre_responder.effects.kubernetes.rights import RIGHTS, WIDE, WORKLOADS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
+from sre_responder.process import space
 
 pytestmark = pytest.mark.contract
 
@@ -295,7 +296,8 @@ def left_by_a_dead_process(shop: Shop) -> None:
     """The lock of a healer on this machine that was killed: it is taken over."""
     dead = subprocess.Popen(["true"])
     dead.wait()
-    uid, held = shop.document["metadata"]["uid"], {"holderIdentity": f"{socket.gethostname()}/{dead.pid}/0.00"}
+    uid = shop.document["metadata"]["uid"]
+    held = {"holderIdentity": f"{socket.gethostname()}/{dead.pid}/0.00/{space()}"}
     metadata = {"name": f"responder-{uid}"}
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": held}
     shop.kubectl("apply", "-f", "-", input=json.dumps(lease))
