@@ -102,10 +102,11 @@ def _reason(window: list[Sample], ok: bool | None, samples: tuple[Sample, ...]) 
     """How many of the window decided, what the last of them said, and the whole watch where it was not all of one kind."""
     deciding = [one for one in window if one.ok is ok]
     word = {True: "good", False: "bad", None: "not measured"}[ok]
+    many = "the last sample" if len(window) == 1 else f"the last {len(window)} samples"
     if all(one.ok is ok for one in samples):
         share, whole = "the only sample" if len(samples) == 1 else f"all {len(samples)} samples", ""
     else:
-        share = "the last sample" if len(window) == 1 else f"{len(deciding)} of the last {len(window)} samples"
+        share = many if len(deciding) == len(window) else f"{len(deciding)} of {many}"
         whole = f" (whole watch: {_counts(samples)})" if len(samples) > len(window) else ""
     return f"{share} {word}{whole}: {deciding[-1].reason}"
 
