@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -46,21 +47,27 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
             f"{plan.action} on {target} may still be at work: pid {living[0].pid} of its run lives ({living[0].command}).",
             cure="Wait until it has ended, or end it; then settle again.",
         )
+    observed = json.loads(row.observed or "null")
+    became, how = None, f"{who} looked and says it is as it should be"
     try:
         state = probe.state(home, acted, row.host)
         became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
         reason = f"its state, {state}, does not tell"
     except ResponderError as error:
-        became, reason = None, str(error)
+        reason = str(error)
+    else:
+        if became:
+            how = HOW[became]
+        elif observed is not None:  # whoever died after that was watching whether it helped
+            became, how = "done", "its act had ended, says the record"
     if became is None and not looked:
         raise OutcomeUnknown(
             f"the probe of {target} cannot tell what became of {plan.action}: {reason}.",
             cure=f"Look at the target; once it is as it should be: responder settle '{target}' --looked",
         )
-    how = HOW[became] if became else f"{who} looked and says it is as it should be"
     with ledger.transaction() as connection:
         now = ledger.now(connection)
-        attempts.end_effect(connection, now, row.id, became or "done", reason=how)
+        attempts.end_effect(connection, now, row.id, became or "done", observed=observed, reason=how)
         attempts.settle(connection, row.attempt)
         if acted is not plan and became == "done":
             attempts.undone(connection, now, int(plan.arguments["attempt"]), target)

@@ -28,6 +28,7 @@ from sre_responder.guard.decide import decide
 from sre_responder.guard.loop import lockout
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, schema
+from sre_responder.recovery import settling
 
 
 @pytest.fixture
@@ -163,6 +164,28 @@ def test_what_was_interrupted_and_never_measured_is_not_called_tried(ladder: Hom
         attempts.end_effect(connection, 9e9, 1, "done")
         attempts.settle(connection, 1)
     assert told(ladder, WEB, "light", "run-2") == "not_improved"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_act_that_had_ended_is_settled_by_its_record_where_the_state_does_not_tell(
+    ladder: Home, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    ledger = Ledger(ladder.ledger_url)
+    with pytest.raises(OutcomeUnknown):
+        take(ladder, Stuck(OutcomeUnknown("who knows"), half=True), WEB)
+    with ledger.transaction() as connection:
+        if ended:  # and its run was killed while it watched
+            attempts.end_effect(connection, 9e9, 1, "done", observed={"kept": False})
+        attempts.freeze(connection, 9e9, 1, "its process died")
+    monkeypatch.setattr("sre_responder.recovery.probe.state", lambda *_: {"kept": True})
+    if not ended:
+        with pytest.raises(OutcomeUnknown, match="does not tell"):
+            settling.settle(ladder, ledger, "light")
+        return
+    assert settling.settle(ladder, ledger, "light")["how"] == "its act had ended, says the record"
+    with ledger.transaction(reading=True) as connection:
+        assert [row.observed for row in attempts.effects_of(connection, 1)] == ['{"kept":false}']
+    assert told(ladder, WEB, "light", "run-2") == "not_improved", "it was never measured"
 
 
 def test_one_of_two_hosts_that_was_tried_leaves_the_other_to_be_finished(ladder: Home) -> None:
