@@ -32,6 +32,7 @@ _DOING = {
     "effect.done": "measuring whether it helped",
     "action.ended": "measuring the success criterion",
     "action.skipped": "measuring the success criterion",
+    "gate.blocked": "waiting for the play to end",
 }
 """What goes on after an entry of the record."""
 
