@@ -72,6 +72,12 @@ class Home:
         """Where the hosts of on-host actions stand; without it there is only this machine."""
         return next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
 
+    @property
+    def vault_password_file(self) -> Path | None:
+        """Where the password of vaulted inventories stands, as the policy says; None leaves it to whoever starts a run."""
+        named = self.policy.ansible.vault_password_file
+        return None if named is None else self.folder / named.expanduser()
+
     def _existing(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():

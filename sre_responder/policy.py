@@ -238,6 +238,51 @@ class Alerts(_Section):
     severity: FromAlert = _label("severity")
 
 
+_LOADS_CODE = (
+    "PYTHON",
+    "LD_",
+    "DYLD_",
+    "ANSIBLE_",
+    "RESPONDER_",
+    "BASH_",
+    "GCONV_",
+    "PATH",
+    "HOME",
+    "ENV",
+    "IFS",
+    "LC_",
+    "LANG",
+)
+
+
+class Ansible(_Section):
+    """What Ansible gets in a run."""
+
+    environment: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\*?$")], ...] = Field(
+        (),
+        description="Variables of whoever starts a run that reach it besides those of clouds, kubectl, PostgreSQL, proxies and "
+        "certificates: VAULT_ADDR, or HCLOUD_* for all that begin so.",
+    )
+    vault_password_file: Path | None = Field(
+        None,
+        description="File, or script that prints it, with the ansible-vault password of the inventory; relative to the home. "
+        "Default: ANSIBLE_VAULT_PASSWORD_FILE of whoever starts the run.",
+    )
+
+    @field_validator("environment")
+    @classmethod
+    def _harmless(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """A run must not load code, or find programs, where whoever starts it says."""
+        for name in names:
+            if name.startswith(_LOADS_CODE) or any(
+                one.startswith(name.rstrip("*")) for one in _LOADS_CODE if "*" in name
+            ):
+                raise ValueError(
+                    f"{name} may not reach a run: it decides which code is loaded, or what Responder works with"
+                )
+        return names
+
+
 class Lease(_Section):
     """How long a target is held for one attempt."""
 
@@ -284,6 +329,7 @@ class Policy(_Section):
     tested: Tested = Field(default_factory=lambda: Tested.model_validate({}))
     cascade: Cascade = Field(default_factory=lambda: Cascade.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
+    ansible: Ansible = Field(default_factory=lambda: Ansible.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
     gitops: Literal["refuse", "hold"] = Field(
         "refuse",

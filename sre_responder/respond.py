@@ -14,8 +14,11 @@ from sqlalchemy import Connection
 from sre_responder import signals
 from sre_responder.actions import ACTIONS
 from sre_responder.approvals import approval
+from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
+from sre_responder.drive.vault import VAULT, encrypted
+from sre_responder.drive.words import brief, last_error
 from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused
@@ -111,13 +114,14 @@ def _driven(
     """Prepare the run that is on the record, drive it, and put its end there."""
     home, ledger, id, check, came = climbed.home, climbed.ledger, climbed.id, climbed.check, climbed.signals
     environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
+    given = inherited(environ, home)
     prepared = prepare(
         id, climbed.runbook.folder, folder,
         {
             "incident": climbed.incident, "service": climbed.service, "target": climbed.environment,
             "confirm_production": confirm_production,
         },
-        home.inventory, environ, check=check,
+        home.inventory, given, check=check,
     )  # fmt: skip
     watch = Watch(home, ledger, id, climbed.environment, climbed.service)
 
@@ -133,14 +137,15 @@ def _driven(
 
     def keep(event: dict[str, Any]) -> None:
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
-            words.append(str(event.get("event_data", {}).get("res", {}).get("msg", "")))
+            words.append(brief(str(event.get("event_data", {}).get("res", {}).get("msg", ""))))
 
     try:
         with ledger.kept_open():
             seconds = home.policy.run_deadline_minutes * 60
             ended = run(prepared, watch=watch_and_tell, on_event=keep, deadline_s=seconds)
         judged, steps = climbed.settled(ended, follower)
-        return climbed.closed(ended, judged, steps)
+        said = words[-1] if words and words[-1] else last_error(folder / "artifacts" / "run" / "stdout")
+        return climbed.closed(ended, judged, steps, said)
     except LedgerUnavailable as error:
         if check:
             raise
@@ -229,14 +234,15 @@ class _Climb:
         )
         return judged, tuple(_step(entry) for entry in steps)
 
-    def closed(self, ended: Ended, facts: Facts, steps: tuple[dict[str, Any], ...]) -> Outcome:
-        """Put the ending on the record, hand over what a person must take, and tell them."""
+    def closed(self, ended: Ended, facts: Facts, steps: tuple[dict[str, Any], ...], said: str) -> Outcome:
+        """Put the ending on the record, hand over what a person must take, and tell them; `said`: Ansible's last error."""
         ending = judge(facts)
         message, left = _message(ending, facts, steps, ended), tuple(f"{p.pid} {p.command}" for p in ended.left)
         if ended.reason == "interrupted":
             message += f" ({', '.join(dict.fromkeys(self.signals))}); {self._next()}"
         if ending is Ending.FAILED:
-            message += f"; see {self.home.state / 'runs' / self.id}"
+            message += f": {said}" if said and said not in message else ""
+            message += f"{self._vaulted()}; see {self.home.state / 'runs' / self.id}"
         if left:
             message += f"; still running: {', '.join(left)}"
         with self.ledger.transaction() as connection:
@@ -260,6 +266,14 @@ class _Climb:
             f"look with `responder status` and `responder timeline {self.incident}`, then run it again: responder run"
             f" {self.runbook.metadata.id} --incident {self.incident} --service {self.service} --environment {self.environment}{confirm}"
         )
+
+    def _vaulted(self) -> str:
+        """What of the inventory nobody could read in this run."""
+        if self.home.vault_password_file or os.environ.get(VAULT):
+            return ""
+        found = encrypted(self.home.inventory)
+        cure = "set ansible.vault_password_file in policy.yml"
+        return f"; {found} is encrypted with ansible-vault, and no password was given: {cure}" if found else ""
 
     def _handed_over(self, connection: Connection) -> bool:
         """Whether the runbook's own last step called a person: nobody is called twice for one run."""

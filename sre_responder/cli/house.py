@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from sre_responder import policy, runbook
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.drive.vault import VAULT, encrypted
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.ledger import Ledger, copying, outbox, rights
@@ -142,6 +144,21 @@ def doctor(json: Json = False) -> None:
                 cure="Give each person a key of their own in allowed_signers: one key is one person.",
             )
 
+    def vault() -> None:
+        if path := home.vault_password_file:
+            if not os.access(path, os.R_OK):
+                raise InputError(
+                    f"the vault password file {path} cannot be read.",
+                    cure="Correct ansible.vault_password_file in policy.yml.",
+                )
+            if path.stat().st_mode & 0o077 and not os.access(path, os.X_OK):
+                raise InputError(f"others than you may read the vault password in {path}.", cure=f"chmod 600 {path}")
+        elif (found := encrypted(home.inventory)) and not os.environ.get(VAULT):
+            raise InputError(
+                f"{found} is encrypted with ansible-vault, and no password is known.",
+                cure="Set ansible.vault_password_file in policy.yml.",
+            )
+
     def command() -> None:
         others = [d.name for d in importlib.metadata.distributions() if d.name.lower() == "responder"]
         if others:
@@ -152,7 +169,7 @@ def doctor(json: Json = False) -> None:
     checks: dict[str, Callable[[], object]] = {
         "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
         "runbooks": registered, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "channels": channels,
-        "clusters": clusters,
+        "clusters": clusters, "vault": vault,
     }  # fmt: skip
     rows = []
     for name, check in checks.items():

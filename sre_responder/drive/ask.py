@@ -13,17 +13,21 @@ from typing import Any
 import ansible_runner
 
 from sre_responder import literal
+from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import only, surroundings
+from sre_responder.drive.words import brief, last_error
 from sre_responder.errors import EffectFailed
+from sre_responder.home import Home
 
 TIMEOUT_SECONDS = 60
 
 
-def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | None) -> dict[str, Any]:
+def ask(host: str, module: str, arguments: Mapping[str, Any], home: Home) -> dict[str, Any]:
     """What the module answers; EffectFailed where the host gives no answer."""
     folder = Path(tempfile.mkdtemp(prefix="sre-ask-"))
     try:
-        environment = surroundings(folder, f"ask-{secrets.token_hex(6)}", inventory, os.environ)
+        given = inherited(os.environ, home)
+        environment = surroundings(folder, f"ask-{secrets.token_hex(6)}", home.inventory, given)
         answers: list[dict[str, Any]] = []
 
         def keep(event: dict[str, Any]) -> bool:
@@ -39,16 +43,15 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], inventory: Path | 
         }
         playbook = folder / "ask.yml"
         playbook.write_text(literal.dump([play]), encoding="utf-8")
-        with only(environment):
+        with only(environment, folder):
             ansible_runner.run(
                 private_data_dir=str(folder), playbook=str(playbook), ident="ask", quiet=True,
                 event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
             )  # fmt: skip
+        said = last_error(folder / "artifacts" / "ask" / "stdout")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(answers) != 1 or not answers[0]["ok"]:
-        said = answers[0].get("msg", answers[0]) if answers else "no answer"
-        raise EffectFailed(
-            f"{host} cannot be asked: {str(said)[:300]}.", cure="Check the inventory and the connection."
-        )
+        said = brief(str(answers[0].get("msg", answers[0]))) if answers else said or "no answer"
+        raise EffectFailed(f"{host} cannot be asked: {said}.", cure="Check the inventory and the connection.")
     return answers[0]

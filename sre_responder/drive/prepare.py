@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from sre_responder.drive.environment import writable_home
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.prove import MARK
 
@@ -41,19 +42,6 @@ SHADOWS = frozenset(
     ]
 )
 """Names beside a play that would take the place of what is installed, the guard included."""
-_KEPT = (
-    "KUBECONFIG",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "SSH_AUTH_SOCK",
-    "TERM",
-    "TZ",
-    "USER",
-    "LOGNAME",
-    "SUDO_USER",
-    "PYTHONPATH",
-)
 _LOCALHOST = {
     "all": {
         "hosts": {
@@ -89,7 +77,7 @@ def prepare(
     folder: Path,
     variables: Mapping[str, str | bool],
     inventory: Path | None,
-    environ: Mapping[str, str],
+    inherited: Mapping[str, str],
     *,
     check: bool = False,
 ) -> Prepared:
@@ -110,7 +98,7 @@ def prepare(
         # The tag stands on the whole document: on a single text Ansible would read "10" and "on" as a number and a yes.
         text = f"--- !unsafe\n{yaml.safe_dump(dict(variables), allow_unicode=False)}"
         (folder / "env" / "extravars").write_text(text, encoding="utf-8")
-        environment = surroundings(folder, run, inventory, environ)
+        environment = surroundings(folder, run, inventory, inherited)
     except FileExistsError:
         raise
     except OSError as error:
@@ -122,20 +110,24 @@ def prepare(
 
 
 @contextmanager
-def only(environment: Mapping[str, str]) -> Iterator[None]:
-    """This process has no other environment in the block: ansible-runner hands on whatever it finds."""
-    before = dict(os.environ)
+def only(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
+    """This process has no other environment in the block, which ansible-runner hands on as it finds it, and stands in `folder`:
+    the one from which it was called may be gone."""
+    variables, place = dict(os.environ), os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     os.environ.clear()
     os.environ.update(environment)
+    os.chdir(folder)
     try:
         yield
     finally:
+        os.fchdir(place)
+        os.close(place)
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(variables)
 
 
-def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Write inventory and settings into a run's folder; gives the whole environment that Ansible gets."""
+def surroundings(folder: Path, run: str, inventory: Path | None, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Write inventory and settings into a run's folder; gives the whole environment that Ansible gets, `inherited` and ours."""
     (folder / "inventory").mkdir()
     if inventory is None:
         (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(_LOCALHOST), encoding="utf-8")
@@ -145,16 +137,12 @@ def surroundings(folder: Path, run: str, inventory: Path | None, environ: Mappin
         shutil.copy(inventory, folder / "inventory" / inventory.name)
     settings = folder / "ansible.cfg"
     settings.write_text(_SETTINGS, encoding="utf-8")
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if name in _KEPT or name.startswith(("RESPONDER_", "LC_", "PG", "KUBERNETES_SERVICE_"))
-    }
     home = folder / "ansible"
     return {
-        **kept,
+        **inherited,
         MARK: run,
-        "PATH": f"{Path(sys.executable).parent}:{environ.get('PATH', '/usr/bin:/bin')}",
+        "HOME": writable_home(inherited.get("HOME"), folder),
+        "PATH": f"{Path(sys.executable).parent}:{inherited.get('PATH', os.defpath)}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),

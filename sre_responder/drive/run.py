@@ -87,7 +87,7 @@ def run(
 
     rc, unwritable = None, ""
     try:
-        with only(prepared.environment):
+        with only(prepared.environment, prepared.folder):
             rc = ansible_runner.run(
                 private_data_dir=str(prepared.folder),
                 playbook="runbook.yml",

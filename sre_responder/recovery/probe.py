@@ -15,7 +15,7 @@ def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:
     if plan.action in EFFECTS:
         return EFFECTS[plan.action].read(plan.arguments)
     probe = PROBES[plan.action]
-    answer = ask(host, probe.module, probe.arguments(plan.arguments), home.inventory)
+    answer = ask(host, probe.module, probe.arguments(plan.arguments), home)
     return probe.understand(plan.arguments, answer)
 
 
@@ -24,7 +24,7 @@ def gone(home: Home, plan: Plan, host: str) -> str | None:
     if plan.action in EFFECTS:
         return None
     path = PROBES[plan.action].needs(plan.arguments, plan.before)
-    return None if ask(host, "ansible.builtin.stat", {"path": path}, home.inventory)["stat"]["exists"] else path
+    return None if ask(host, "ansible.builtin.stat", {"path": path}, home)["stat"]["exists"] else path
 
 
 def became(plan: Plan, now: dict[str, Any]) -> Became | None:

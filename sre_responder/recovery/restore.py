@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Row
 from sre_responder import undo
 from sre_responder.actions import UNDO
 from sre_responder.approvals import approval
+from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
+from sre_responder.drive.words import last_error
 from sre_responder.effects import Change
 from sre_responder.emergency import cluster_stop
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
@@ -141,14 +143,17 @@ class _Capsule:
                 text = self._vouched(connection, plans.find(connection, self.undone.digest).undo)
             (Path(folder) / PLAYBOOK).write_text(text, encoding="utf-8")
             here = self.home.state / "runs" / self.run / str(self.row.id)
-            prepared = prepare(self.run, Path(folder), here, {}, self.home.inventory, os.environ)
+            given = inherited(os.environ, self.home)
+            prepared = prepare(self.run, Path(folder), here, {}, self.home.inventory, given)
             watch = Watch(self.home, self.ledger, self.run, self.undone.environment, self.undone.service)
             ended = run(
                 prepared, watch=watch, on_event=lambda _: None, deadline_s=self.home.policy.rollbacks.deadline_seconds
             )
         if ended.reason != "finished" or ended.rc != 0:
+            output = here / "artifacts" / "run" / "stdout"
             raise EffectFailed(
-                f"the undo playbook ended with {ended.rc} ({ended.reason}).", cure=f"Read {here}/artifacts/run/stdout."
+                f"the undo playbook ended with {ended.rc} ({ended.reason}): {last_error(output)}.",
+                cure=f"Read {output}.",
             )
         now = probe.state(self.home, self.undone, self.row.host)
         if not probe.restored(self.undone, now):

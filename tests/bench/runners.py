@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bypass.world import DRIVEN, Play, World
 
+from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
 from sre_responder.prove import MARK
 
@@ -43,7 +44,7 @@ def driven(here: World) -> Runner:
 def bare(here: World, folder: Path, **environ: str) -> Runner:
     """`ansible-runner run` in a folder as the driver prepares it: same playbook, inventory, variables and settings."""
     variables = {"incident": "INC-1234", "service": "checkout", "target": "staging"}
-    prepared = prepare("bare", here.book, folder, variables, None, here.environ)
+    prepared = prepare("bare", here.book, folder, variables, None, inherited(here.environ, here.home))
     unmarked = {name: value for name, value in prepared.environment.items() if name != MARK}
     words = (str(PROGRAMS / "ansible-runner"), "run", str(folder), "-p", "runbook.yml", "--ident", "run", "-q")
     return Runner(words, {**unmarked, **environ})

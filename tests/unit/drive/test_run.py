@@ -18,8 +18,10 @@ import yaml
 DRIVER = """
 import dataclasses, json, os, sys
 from pathlib import Path
+from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
+from sre_responder.home import Home
 
 folder, word, deadline = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 events = []
@@ -31,7 +33,8 @@ def watch():
         raise RuntimeError("the watch is broken")
     return word
 
-prepared = prepare(f"run-{os.getpid()}", folder / "book", folder / "run", {}, None, os.environ)
+given = inherited(os.environ, Home(folder, "", folder))
+prepared = prepare(f"run-{os.getpid()}", folder / "book", folder / "run", {}, None, given)
 try:
     ended = run(prepared, watch=watch, on_event=events.append, deadline_s=deadline)
     print(json.dumps({**dataclasses.asdict(ended), "events": [event["event"] for event in events]}))
@@ -47,6 +50,7 @@ def drive(tmp_path: Path) -> Iterator[Drive]:
 
     def run(*tasks: Any, word: str = "", deadline_s: float = 60, **environ: str) -> dict[str, Any]:
         (tmp_path / "book").mkdir()
+        (tmp_path / "policy.yml").write_text("profile: homelab\n")
         play = {"hosts": "localhost", "gather_facts": False, "vars": {"here": str(tmp_path)}, "tasks": list(tasks)}
         (tmp_path / "book" / "runbook.yml").write_text(yaml.safe_dump([play]))
         done = subprocess.run(

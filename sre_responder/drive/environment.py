@@ -1,0 +1,66 @@
+"""What of the caller's environment reaches Ansible: what platforms' own tools read, and nothing that loads code."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import site
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sre_responder.drive.vault import VAULT
+from sre_responder.home import Home
+
+_KEPT = frozenset([
+    "HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "SUDO_USER", "TERM", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+])  # fmt: skip
+_PROXIES = frozenset(["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"])
+_KEPT_KINDS = ("RESPONDER_", "PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
+
+
+def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
+    """The caller's variables that a run gets, and where its vault password stands: as the home says, else as the caller does.
+
+    Its locale is none of them: a run speaks C.UTF-8 whoever starts it, since a locale that is not installed, or is not UTF-8,
+    ends Ansible, and what programs say in it would differ from run to run.
+    """
+    kept = {name: value for name, value in environ.items() if _reaches(name, home.policy.ansible.environment)}
+    if named := home.vault_password_file:
+        kept[VAULT] = str(named)
+    elif given := environ.get(VAULT):
+        kept[VAULT] = str(Path(given).expanduser().absolute())
+    return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **_isolated()}
+
+
+def _reaches(name: str, more: Iterable[str]) -> bool:
+    if name in _KEPT or name.startswith(_KEPT_KINDS) or name.upper() in _PROXIES:
+        return True
+    return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in more)
+
+
+def _isolated() -> dict[str, str]:
+    """Without the packages of the user's own folder, unless Responder is one of them."""
+    ours = Path(__file__).is_relative_to(site.getusersitepackages())
+    return {} if ours else {"PYTHONNOUSERSITE": "1"}
+
+
+def writable_home(named: str | None, folder: Path) -> str:
+    """The home of a run: `named`, else the account's; where nobody may write into it, a new one in `folder` with links to all it has.
+
+    Ansible and the tools of platforms keep caches and sockets there.
+    """
+    if not named:
+        with suppress(KeyError):
+            named = pwd.getpwuid(os.getuid()).pw_dir
+    given = Path(named or "/nonexistent")
+    if os.access(given, os.W_OK | os.X_OK):
+        return str(given)
+    made = folder / "home"
+    made.mkdir()
+    with suppress(OSError):
+        for entry in given.iterdir():
+            if entry.name != ".ansible":
+                (made / entry.name).symlink_to(entry.absolute())
+    return str(made)
