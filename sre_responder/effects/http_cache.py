@@ -13,6 +13,7 @@ from sre_responder.address import has_login
 from sre_responder.address import shown as address
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
+from sre_responder.outbound import through, way
 
 _GONE = (200, 204, 404)  # 404: Squid and Varnish say so of what was not cached; it is not cached now either
 _AGE_SLACK_SECONDS = 2
@@ -25,10 +26,12 @@ _MARKS = ("x-varnish", "x-cache", "via")
 def _plan(arguments: Mapping[str, Any]) -> Change:
     url, method = _url(arguments), _method(arguments)
     try:
-        answer = httpx.head(url, timeout=_seconds(arguments), follow_redirects=False)
+        answer = _ask("HEAD", url, arguments)
         evidence: dict[str, Any] = {"status": answer.status_code, "age_s": _age(answer), "marks": _marks(answer)}
     except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
-        raise InputError(f"no cache answers at {url}: {error}.", cure="Check url and that the cache runs.") from error
+        raise InputError(
+            f"no cache answers at {url}{through(url)}: {error}.", cure="Check url and that the cache runs."
+        ) from error
     except httpx.HTTPError as error:
         evidence = {"status": None, "reason": str(error)}  # a cache whose origin is gone can still be purged
     return Change(
@@ -45,12 +48,12 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     url, method = _url(arguments), _method(arguments)
     began, marks = time.monotonic(), change.evidence.get("marks", [])
     try:
-        answer = httpx.request(method, url, timeout=_seconds(arguments), follow_redirects=False)
+        answer = _ask(method, url, arguments)
     except httpx.HTTPError as error:
-        raise EffectFailed(f"{method} {url} failed: {error}.") from error
+        raise EffectFailed(f"{method} {url} failed{through(url)}: {error}.") from error
     if answer.status_code not in _GONE:
         raise EffectFailed(
-            f"{method} {url} was answered {answer.status_code}; nothing was purged.",
+            f"{method} {url} was answered {answer.status_code}{through(url)}; nothing was purged.",
             cure="Allow this address to purge in the cache's rules.",
         )
     if marks and not set(marks) & set(_marks(answer)):
@@ -66,9 +69,21 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
 def _age_now(url: str, arguments: Mapping[str, Any]) -> float:
     """The age of what the cache answers now: other evidence than the purge's own answer. 0 where it cannot be told."""
     try:
-        return _age(httpx.head(url, timeout=_seconds(arguments), follow_redirects=False)) or 0
+        return _age(_ask("HEAD", url, arguments)) or 0
     except httpx.HTTPError:
         return 0  # the origin is gone: nothing is answered from the cache either
+
+
+def _ask(method: str, url: str, arguments: Mapping[str, Any]) -> httpx.Response:
+    """One request. InputError if the environment's proxy or certificate authorities cannot be used."""
+    try:
+        chosen = way(url)
+    except OSError as error:
+        raise InputError(
+            f"{url} cannot be asked{through(url)}: {error}.", cure="Correct the proxy or SSL_CERT_FILE of this machine."
+        ) from error
+    with httpx.Client(**chosen, timeout=_seconds(arguments), follow_redirects=False) as client:
+        return client.request(method, url)
 
 
 def _age(answer: httpx.Response) -> int | None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import math
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import httpx
 import jmespath
 
-from sre_responder import address
+from sre_responder import address, outbound
 from sre_responder.evidence.criterion import Criterion
 from sre_responder.names import shown
 
@@ -97,13 +95,13 @@ def fetch(url: str, timeout_s: float) -> Answer:
     """The whole answer to one GET. NoAnswer if it does not end within `timeout_s`, however slowly it drips, or is too large."""
     if wrong := address.problem(url):
         raise NoAnswer(f"{address.shown(url)} {wrong}")
-    proxy, began = address.proxy_for(url), time.monotonic()
+    began = time.monotonic()
     sockets: list[socket.socket] = []
     results: list[Answer | Exception] = []
 
     def work() -> None:
         try:
-            results.append(_get(url, proxy, timeout_s, sockets))
+            results.append(_get(url, timeout_s, sockets))
         except Exception as error:  # whatever it is, nothing was measured
             results.append(error)
 
@@ -111,7 +109,7 @@ def fetch(url: str, timeout_s: float) -> Answer:
     asking = threading.Thread(target=work, daemon=True)
     asking.start()
     asking.join(timeout_s)
-    through = f" through the proxy {address.shown(proxy)} that the environment names" if proxy else ""
+    through = outbound.through(url)
     late = NoAnswer(f"{address.shown(url)} did not answer completely within {timeout_s:g} s{through}")
     if not results:
         for open_ in list(sockets):
@@ -130,13 +128,12 @@ def fetch(url: str, timeout_s: float) -> Answer:
     raise NoAnswer(f"cannot reach {address.shown(url)}{through}: {reason} (after {after:.1f} s)") from result
 
 
-def _get(url: str, proxy: str | None, timeout_s: float, sockets: list[socket.socket]) -> Answer:
+def _get(url: str, timeout_s: float, sockets: list[socket.socket]) -> Answer:
     def connected(event: str, info: Mapping[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             sockets.append(info["return_value"].get_extra_info("socket"))
 
-    verify = _certificates() if url.startswith("https:") or (proxy or "").startswith("https:") else False
-    with httpx.Client(verify=verify, proxy=proxy, trust_env=False, timeout=timeout_s) as client:
+    with httpx.Client(**outbound.way(url), timeout=timeout_s) as client:
         began, body = time.monotonic(), b""
         asked = {"headers": {"Accept-Encoding": "identity"}, "extensions": {"trace": connected}}
         with client.stream("GET", url, follow_redirects=False, **asked) as response:  # type: ignore[arg-type]
@@ -145,14 +142,9 @@ def _get(url: str, proxy: str | None, timeout_s: float, sockets: list[socket.soc
                 if len(body) > BODY_LIMIT:
                     raise NoAnswer(f"{address.shown(url)} answers more than 1 MiB")
         seconds = time.monotonic() - began
+    proxy = address.proxy_for(url)
     through = address.shown(proxy) if proxy else None
     return Answer(url, response.status_code, body, seconds, dict(response.headers), through)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Read once: that takes longer than many an answer."""
-    return httpx.create_ssl_context()
 
 
 def _no_number(word: str) -> Any:

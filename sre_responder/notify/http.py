@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from sre_responder.address import loopback
 from sre_responder.names import shown
 from sre_responder.notify.message import Rejected, Unreachable
+from sre_responder.outbound import through, way
 from sre_responder.secret import Secret
 
 ANSWER_LIMIT = 4096
@@ -44,7 +44,7 @@ def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[st
     until = time.monotonic() + timeout_s
     try:
         with (
-            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=not loopback(url)) as client,
+            httpx.Client(**way(url), timeout=timeout_s, follow_redirects=False) as client,
             client.stream("POST", url, json=body, headers=dict(headers or {})) as answer,
         ):
             text = b""
@@ -53,13 +53,13 @@ def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[st
                 if len(text) >= ANSWER_LIMIT or time.monotonic() > until:
                     break
     except httpx.TimeoutException as error:
-        raise Unreachable(f"{who} did not answer within {timeout_s:g} s") from error
+        raise Unreachable(f"{who} did not answer within {timeout_s:g} s{through(url)}") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise Rejected(f"{who}: its URL is not valid") from error
     except (httpx.LocalProtocolError, UnicodeEncodeError) as error:  # the text of these repeats the header
         raise Rejected(f"{who}: a header of it is not valid") from error
-    except httpx.HTTPError as error:
-        raise Unreachable(f"{who} cannot be reached: {type(error).__name__} {error}".strip()) from error
+    except (httpx.HTTPError, OSError) as error:  # OSError: a proxy or authorities that cannot be used
+        raise Unreachable(f"{who} cannot be reached{through(url)}: {type(error).__name__} {error}".strip()) from error
     said = text[:ANSWER_LIMIT].decode("utf-8", "replace").strip()
     if answer.is_success:
         return said

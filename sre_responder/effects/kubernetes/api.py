@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sre_responder import address
 from sre_responder.effects.kubernetes.kubeconfig import client_of, expired, heard, untrusted
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
 from sre_responder.names import shown
@@ -228,7 +229,7 @@ class Api:
         self, verb: str, resource: Resource, query: Mapping[str, str], body: Any, content: str, accept: str, seconds: float
     ) -> Any:  # fmt: skip
         from urllib3 import Timeout
-        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
         headers = {"Accept": accept, "User-Agent": MANAGER}
         with heard() as errors:  # a token that runs out is renewed here
@@ -246,15 +247,16 @@ class Api:
                 timeout=Timeout(connect=CONNECT_SECONDS, read=seconds),
             )  # fmt: skip
         except (HTTPError, OSError) as error:
-            reached = not isinstance(error, NewConnectionError | ConnectTimeoutError)
+            reached = not isinstance(error, NewConnectionError | ConnectTimeoutError | ProxyError)
             kind = OutcomeUnknown if reached and METHODS[verb] != "GET" else EffectFailed
             if distrust := untrusted(error):
                 why, cure = distrust
                 raise EffectFailed(
                     f"cannot {verb} {resource}: the API server {self.server} is not trusted: {why}.", cure=cure
                 ) from error
+            through = f" through the proxy {address.shown(proxy)}" if (proxy := self.configuration.proxy) else ""
             raise kind(
-                f"cannot {verb} {resource}: the API server {self.server} does not answer ({type(error).__name__}).",
+                f"cannot {verb} {resource}: the API server {self.server} does not answer{through} ({_cause(error)}).",
                 cure="Check that it runs and can be reached from here.",
             ) from error
 
@@ -318,6 +320,12 @@ def _json(data: bytes) -> Document:
     except ValueError:
         return {"message": data[:500].decode("utf-8", "replace")}
     return answer if isinstance(answer, dict) else {"message": str(answer)}
+
+
+def _cause(error: Exception) -> str:
+    """The kind of an error, and what a proxy said that let nothing through."""
+    original = getattr(error, "original_error", None)
+    return f"{type(error).__name__}: {shown(original)}" if original else type(error).__name__
 
 
 def _causes(answer: Document) -> list[Document]:

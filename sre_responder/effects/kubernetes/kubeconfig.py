@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.request import getproxies
 
 import yaml
 
+from sre_responder.address import loopback
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.names import shown
 
@@ -22,6 +27,8 @@ IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 ANNOTATIONS = "responder/kubeconfig and responder/kubernetes-context"
 EXPIRED, OTHER_NAME = (9, 10), (62, 64)
 """OpenSSL's codes: not valid at this time; not for this host name or address."""
+_NO_TERMINAL = SimpleNamespace(platform=sys.platform, stdin=None, stdout=io.StringIO(), stderr=None)
+"""What the client library sees as `sys` when it runs a credential plugin: at a terminal it would lose the plugin's error."""
 
 
 def client_of(file: str | None, context: str | None) -> Any:
@@ -31,11 +38,13 @@ def client_of(file: str | None, context: str | None) -> Any:
     """
     try:
         from kubernetes import client, config
+        from kubernetes.config import exec_provider
     except ModuleNotFoundError as error:
         raise InputError(
             "Kubernetes needs the package kubernetes.", cure="pip install 'sre-responder[kubernetes]'"
         ) from error
 
+    exec_provider.sys = _NO_TERMINAL  # type: ignore[assignment, attr-defined]
     if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
         settings = client.Configuration()
         try:
@@ -63,6 +72,10 @@ def client_of(file: str | None, context: str | None) -> Any:
             f"no credentials for the cluster of {shown(named)}: {errors[0]}.",
             cure="Log in again, or give the program what it needs (such as AWS_PROFILE); try `kubectl auth whoami`.",
         )
+    settings = made.configuration
+    if loopback(str(settings.host)) and settings.proxy and settings.proxy in getproxies().values():
+        settings.proxy = None  # as kubectl does; a proxy-url of the kubeconfig is meant
+        made = client.ApiClient(settings)
     return made
 
 

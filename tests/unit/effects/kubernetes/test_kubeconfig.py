@@ -122,6 +122,12 @@ def test_a_plugin_that_has_no_credentials_is_told_in_its_own_words(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_plugin_is_told_in_its_own_words_at_a_terminal_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    with pytest.raises(EffectFailed, match=r"process returned 253\. Unable to locate credentials"):
+        connect({"kubeconfig": plugin(tmp_path, "echo 'Unable to locate credentials' >&2; exit 253")})
+
+
 def test_a_plugin_that_is_not_installed_is_named(tmp_path: Path) -> None:
     called = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"}
     with pytest.raises(EffectFailed, match="no-such-plugin"):
