@@ -3,6 +3,7 @@
 ResponderError            internal             exit 1
 ├── InputError            bad_input            exit 2   the caller can correct it
 ├── Refused               refused              exit 3   a gate said no
+│   ├── NotApplicable     not_applicable       exit 3   this remedy is none for what the platform shows
 │   ├── StateMoved        state_moved          exit 3   the world is no longer as the plan saw it
 │   └── UnsafeDeclaration unsafe_declaration   exit 3   the task is written in a way that weakens the guard
 ├── Stopped               stopped              exit 4   an emergency stop covers this
@@ -45,6 +46,12 @@ class Refused(ResponderError):
 
     code = "refused"
     exit_code = 3
+
+
+class NotApplicable(Refused):
+    """A remedy would change nothing for the better, as the platform itself shows; a ladder goes on without it."""
+
+    code = "not_applicable"
 
 
 class StateMoved(Refused):

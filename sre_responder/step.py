@@ -19,6 +19,7 @@ from sre_responder.errors import (
     EffectFailed,
     InputError,
     LedgerUnavailable,
+    NotApplicable,
     OutcomeUnknown,
     Refused,
     ResponderError,
@@ -91,7 +92,12 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
             state, measured = verdict.state, spec.containment or verdict.state != "unknown"
             if verdict.state == "healthy":
                 return _skip(ledger, step, "healthy", verdict.reason, measured=state, sampled=health.facts(verdict))
-    change, plan, problem = _plan(home, step, spec, effect)
+    try:
+        change, plan, problem = _plan(home, step, spec, effect)
+    except NotApplicable as error:
+        if declared and not request.problems:
+            return _skip(ledger, step, "not_applicable", error.message, measured=state)
+        change, plan, problem = None, None, str(error)
     if state is not None and (tried := _tried(home, ledger, step, plan)):
         return _skip_tried(ledger, step, plan, tried, state)
     if problem:
@@ -237,6 +243,8 @@ def _plan(
     try:
         with deadline(seconds):
             change = effect.plan()
+    except NotApplicable:
+        raise
     except ResponderError as error:
         return None, None, str(error)
     except DeadlinePassed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import xmlrpc.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -12,11 +12,13 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from sre_responder.address import shown as address
 from sre_responder.effects.effect import Became, Change, Effect, here
-from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
 from sre_responder.names import shown
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10
+_LOOK_SECONDS = 5.0
+_LATELY_SECONDS = 30
 
 
 @contextmanager
@@ -61,24 +63,38 @@ def _url(arguments: Mapping[str, Any]) -> str:
     return url
 
 
-def _info(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    program, url = str(arguments["program"]), _url(arguments)
+def _known(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All programs of that supervisord."""
+    url = _url(arguments)
     try:
         with _connected(arguments) as server:
-            known = list(server.getAllProcessInfo())
+            return [dict(entry) for entry in server.getAllProcessInfo()]
     except (OSError, xmlrpc.client.Error) as error:
         raise InputError(
             f"supervisord at {url} cannot be asked: {error}.",
             cure="Check server, username and password, and that it runs.",
         ) from error
-    found = [entry for entry in known if program in (entry["name"], f"{entry['group']}:{entry['name']}")]
-    if len(found) != 1:
-        names = ", ".join(sorted(_full(entry) for entry in found or known)) or "none"
-        what = f"is a program of {len(found)} groups" if found else "does not exist"
-        raise InputError(
-            f"program '{shown(program, 80)}' {what}; supervisord at {url} knows: {names}.", cure="Name one of these."
-        )
-    return dict(found[0])
+
+
+def _members(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The one program of that name, or all of a group, `GROUP:*`."""
+    program, known = str(arguments["program"]), _known(arguments)
+    group = program.removesuffix(":*") if program.endswith(":*") else None
+    if group is not None:
+        found = [entry for entry in known if entry["group"] == group]
+        if found:
+            return found
+    else:
+        found = [entry for entry in known if program in (entry["name"], f"{entry['group']}:{entry['name']}")]
+        if len(found) == 1:
+            return found
+    names = ", ".join(sorted(_full(entry) for entry in found or known)) or "none"
+    what = f"is a program of {len(found)} groups" if found else "does not exist"
+    whole = f", or {program}:* for its whole group" if any(entry["group"] == program for entry in known) else ""
+    raise InputError(
+        f"program '{shown(program, 80)}' {what}; supervisord at {_url(arguments)} knows: {names}.",
+        cure=f"Name one of these{whole}.",
+    )
 
 
 def _full(entry: Mapping[str, Any]) -> str:
@@ -91,58 +107,114 @@ def _identity(info: Mapping[str, Any]) -> dict[str, Any]:
     return {"state": info["statename"], "pid": info["pid"], "started": info["start"]}
 
 
+def _state(arguments: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What identifies a program, or each of a group, by name."""
+    if not _of_group(arguments):
+        return _identity(members[0])
+    return {"programs": {_full(info): _identity(info) for info in members}}
+
+
+def _of_group(arguments: Mapping[str, Any]) -> bool:
+    return str(arguments["program"]).endswith(":*")
+
+
+def _chosen(members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a group of which some run, what a person stopped stays stopped."""
+    return [info for info in members if info["statename"] != "STOPPED"] or list(members)
+
+
+def _looked_at(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The programs to restart, looked at until it is known whether they stay as they are.
+
+    One that ended a moment ago may be started again and again by supervisord itself. To restart that once more is no remedy, and what
+    identifies its process would have changed before anybody acts: NotApplicable, so that the ladder goes on.
+    """
+    first = members = _chosen(_members(arguments))
+    until = time.monotonic() + _LOOK_SECONDS
+    while True:
+        again = [_full(now) for was, now in zip(first, members, strict=False) if _again(was, now)]
+        if again:
+            last = next(info for info in members if _full(info) in again)
+            why = last["spawnerr"] or f"exit status {last['exitstatus']}"
+            raise NotApplicable(
+                f"supervisord starts {', '.join(again)} again and again by itself ({why}); one more restart would change nothing"
+            )
+        if time.monotonic() > until or not any(map(_ended_lately, members)):
+            return members
+        time.sleep(0.2)
+        members = _chosen(_members(arguments))
+
+
+def _again(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether it failed while it was started, or was started anew since it was looked at first."""
+    return now["statename"] == "BACKOFF" or (now["start"] > was["start"] and now["pid"] != was["pid"])
+
+
+def _ended_lately(info: Mapping[str, Any]) -> bool:
+    ended, now = float(info["stop"]), float(info["now"])
+    return 0 < now - _LATELY_SECONDS < ended and info["statename"] not in ("STOPPED", "FATAL")
+
+
 def _plan(arguments: Mapping[str, Any]) -> Change:
-    info, server = _info(arguments), str(arguments["server"])
+    members, server = _looked_at(arguments), str(arguments["server"])
     place = here(server.removeprefix("unix://")) if server.startswith("unix://") else server.rstrip("/")
+    moving = [f"{_full(info)} in {info['statename']}" for info in members if info["statename"] in _MOVING]
+    count = len(members)
     return Change(
-        target=f"supervisor:{place}:{info['group']}:{info['name']}",
-        before=_identity(info),
-        after={"state": "RUNNING", "started": f"after {info['start']}"},
+        target=f"supervisor:{place}:{members[0]['group']}:{'*' if _of_group(arguments) else members[0]['name']}",
+        before=_state(arguments, members),
+        after={"state": "RUNNING", "started": f"after {max(info['start'] for info in members)}"},
         undo_note="Nothing to undo: a restart keeps no earlier state.",
         evidence={
-            "uptime_s": info["now"] - info["start"],
-            "exitstatus": info["exitstatus"],
-            "spawnerr": info["spawnerr"],
+            _full(info): {
+                "uptime_s": info["now"] - info["start"],
+                "exitstatus": info["exitstatus"],
+                "spawnerr": info["spawnerr"],
+            }
+            for info in members
         },
-        busy=f"supervisord has {arguments['program']} in {info['statename']}" if info["statename"] in _MOVING else None,
+        busy=f"supervisord has {', '.join(moving)}" if moving else None,
+        capacity=(count - 1) / count if count > 1 else None,  # one after the other
         diff={
-            "before": f"{arguments['program']} pid {info['pid']} {info['statename']}\n",
-            "after": f"{arguments['program']} RUNNING, new pid\n",
+            "before": "".join(f"{_full(info)} pid {info['pid']} {info['statename']}\n" for info in members),
+            "after": "".join(f"{_full(info)} RUNNING, new pid\n" for info in members),
         },
     )
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    info, program = _info(arguments), str(arguments["program"])
-    if _identity(info) != change.before:
+    members, program = _chosen(_members(arguments)), str(arguments["program"])
+    if (now := _state(arguments, members)) != change.before:
         raise StateMoved(
-            f"{program} is no longer as the plan saw it: {_identity(info)}, not {change.before}.",
-            cure="Run again for a new plan.",
+            f"{program} is no longer as the plan saw it: {now}, not {change.before}.", cure="Run again for a new plan."
         )
-    group = f"{info['group']}:{info['name']}"
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
+    return _state(arguments, [_restarted(arguments, info, until) for info in members])
+
+
+def _restarted(arguments: Mapping[str, Any], info: Mapping[str, Any], until: float) -> dict[str, Any]:
+    """End one program and start it; gives how it runs then."""
+    name, old = f"{info['group']}:{info['name']}", info["pid"]
+    one = {**arguments, "program": name}
     try:
         with _connected(arguments) as server:
             if info["statename"] == "RUNNING":
-                server.stopProcess(group, False)
-                _wait(arguments, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
-            server.startProcess(group, False)
+                server.stopProcess(name, False)
+                _wait(one, until, lambda now: now["statename"] in ("STOPPED", "EXITED", "FATAL"), "stop")
+            server.startProcess(name, False)
     except (OSError, xmlrpc.client.Error) as error:
-        raise EffectFailed(f"restarting {program} at {arguments['server']} failed: {error}.") from error
-    now = _wait(
-        arguments, until, lambda now: now["statename"] == "RUNNING" and now["pid"] != change.before["pid"], "start"
-    )
-    return _identity(now)
+        raise EffectFailed(f"restarting {_full(info)} at {arguments['server']} failed: {error}.") from error
+    return _wait(one, until, lambda now: now["statename"] == "RUNNING" and now["pid"] != old, "start")
 
 
 def _wait(arguments: Mapping[str, Any], until: float, reached: Any, word: str) -> dict[str, Any]:
     while True:
-        info = _info(arguments)
+        [info] = _members(arguments)
         if reached(info):
             return info
         if time.monotonic() > until or (word == "start" and info["statename"] == "FATAL"):
             raise EffectFailed(
-                f"{arguments['program']} did not {word}: {info['statename']} {info['spawnerr']}.", cure="Read its log."
+                f"{_full(info)} did not {word}: {info['statename']} {info['spawnerr']}.", cure="Read its log."
             )
         time.sleep(0.05)
 
@@ -150,9 +222,15 @@ def _wait(arguments: Mapping[str, Any], until: float, reached: Any, word: str) -
 def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     if now == old.before:
         return "not_done"
-    if now["state"] in _MOVING:
+    was = old.before.get("programs", {"": old.before})
+    states = now.get("programs", {"": now})
+    if any(one["state"] in _MOVING for one in states.values()):
         return None
-    return "done" if now["state"] == "RUNNING" and now["pid"] != old.before["pid"] else "cut_short"
+    new = [
+        name in states and states[name]["state"] == "RUNNING" and states[name]["pid"] != one["pid"]
+        for name, one in was.items()
+    ]
+    return "done" if all(new) else "cut_short"
 
 
-RESTART = Effect(_plan, _act, lambda arguments: _identity(_info(arguments)), _became)
+RESTART = Effect(_plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _became)

@@ -9,9 +9,10 @@ from typing import Any
 
 import psutil
 import pytest
+from control_plane import wait_until
 
 from sre_responder.effects import EFFECTS
-from sre_responder.errors import EffectFailed, InputError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
 
 pytestmark = pytest.mark.contract
 
@@ -93,7 +94,7 @@ def test_there_is_nothing_to_undo_because_a_restart_keeps_no_earlier_state(super
     assert change.undo == [] and "keeps no earlier state" in change.undo_note
 
 
-@pytest.mark.parametrize("unknown", ["shopp", "", "*", "all", "shop:*", "shop\n"])
+@pytest.mark.parametrize("unknown", ["shopp", "", "*", "all", "shops:*", ":*", "shop\n"])
 def test_unknown_program_names_the_known_ones(supervisord: Supervisord, address: str, unknown: str) -> None:
     daemon = supervisord(shop=STEADY, cache=STEADY)
     with pytest.raises(InputError, match="knows: cache, shop"):
@@ -129,6 +130,92 @@ def test_program_that_cannot_be_spawned_is_told_with_the_cause(supervisord: Supe
     words = arguments(daemon, "shop", address)
     with pytest.raises(EffectFailed, match=r"NO_FILE: can.t find command"):
         RESTART.act(words, RESTART.plan(words))
+
+
+LOOPS = {
+    "fails before it counts as started": {
+        "command": "/bin/sh -c 'sleep 0.3; exit 1'",
+        "startsecs": 1,
+        "startretries": 9999,
+    },
+    "fails soon after it counts as started": {
+        "command": "/bin/sh -c 'sleep 2; exit 1'",
+        "startsecs": 1,
+        "autorestart": "true",
+    },
+    "ends well and is not meant to": {"command": "/bin/sh -c 'sleep 1.5'", "startsecs": 1, "autorestart": "true"},
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_program_that_supervisord_starts_again_and_again_is_no_case_for_a_restart(
+    supervisord: Supervisord, loop: str
+) -> None:
+    daemon = supervisord(shop=LOOPS[loop])
+    wait_until(lambda: daemon.info("shop")["stop"], "it has ended once")
+    with pytest.raises(NotApplicable, match="supervisord starts shop again and again by itself"):
+        RESTART.plan(arguments(daemon, "shop"))
+
+
+def test_program_that_was_restarted_once_and_stays_is_planned_like_any_other(supervisord: Supervisord) -> None:
+    daemon = supervisord(shop=STEADY)
+    words = arguments(daemon, "shop")
+    RESTART.act(words, RESTART.plan(words))
+    now = daemon.info("shop")
+    assert RESTART.plan(words).before == {"state": "RUNNING", "pid": now["pid"], "started": now["start"]}
+
+
+POOL = {**STEADY, "process_name": "%(program_name)s_%(process_num)02d", "numprocs": 3}
+
+
+def pids(daemon: Any, *names: str) -> list[int]:
+    return [daemon.info(name)["pid"] for name in names]
+
+
+def test_all_of_a_group_are_restarted_one_after_the_other(supervisord: Supervisord, address: str) -> None:
+    daemon = supervisord(pool=POOL, neighbour=STEADY)
+    members, words = [f"pool:pool_0{n}" for n in range(3)], arguments(daemon, "pool:*", address)
+    old, change = pids(daemon, *members, "neighbour"), RESTART.plan(words)
+    assert (change.capacity, sorted(change.before["programs"])) == (pytest.approx(2 / 3), members)
+    assert change.target.endswith(":pool:*")
+    observed = RESTART.act(words, change)
+    new = pids(daemon, *members, "neighbour")
+    assert [observed["programs"][name]["pid"] for name in members] == new[:3]
+    assert not set(new[:3]) & set(old[:3]) and new[3] == old[3]
+    assert RESTART.became(change, RESTART.read(words)) == "done"
+    with pytest.raises(StateMoved):
+        RESTART.act(words, change)
+
+
+def test_member_of_a_group_that_a_person_stopped_stays_stopped(supervisord: Supervisord) -> None:
+    daemon = supervisord(pool=POOL)
+    daemon.ask("stopProcess", "pool:pool_01")
+    words = arguments(daemon, "pool:*")
+    change = RESTART.plan(words)
+    assert sorted(change.before["programs"]) == ["pool:pool_00", "pool:pool_02"]
+    RESTART.act(words, change)
+    assert daemon.info("pool:pool_01")["statename"] == "STOPPED"
+
+
+def test_group_whose_member_does_not_come_back_is_told_by_name_and_the_next_is_left_alone(
+    supervisord: Supervisord, tmp_path: Path
+) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text("import time; time.sleep(600)")
+    daemon = supervisord(pool={**POOL, "command": f"{sys.executable} {script}", "startsecs": 1, "startretries": 0})
+    words = arguments(daemon, "pool:*")
+    wait_until(lambda: daemon.info("pool:pool_02")["statename"] == "RUNNING", "all run")
+    change, last = RESTART.plan(words), daemon.info("pool:pool_02")["pid"]
+    script.write_text("raise SystemExit(3)")
+    with pytest.raises(EffectFailed, match="pool:pool_00 did not start"):
+        RESTART.act(words, change)
+    assert daemon.info("pool:pool_02")["pid"] == last
+    assert RESTART.became(change, RESTART.read(words)) == "cut_short"
+
+
+def test_name_of_a_group_that_is_no_program_tells_how_to_name_the_group(supervisord: Supervisord) -> None:
+    with pytest.raises(InputError, match=r"or pool:\* for its whole group"):
+        RESTART.plan(arguments(supervisord(pool=POOL), "pool"))
 
 
 def test_program_that_is_starting_is_busy(supervisord: Supervisord) -> None:
