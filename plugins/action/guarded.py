@@ -41,6 +41,15 @@ from sre_responder.step import Step, perform, resolve
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
 
 
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was left out, at any depth: the module's own check would take it for given."""
+    return {
+        name: _given(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
 class HostModule:
     """An effect whose code runs on the host of the play, as an ordinary module."""
 
@@ -231,7 +240,7 @@ class ActionModule(ActionBase):
                 f"{self.short}: {'; '.join(checked.error_messages)}.",
                 cure=f"See ansible-doc sre.responder.{self.short}.",
             )
-        return dict(plain({name: value for name, value in checked.validated_parameters.items() if value is not None}))
+        return dict(plain(_given(checked.validated_parameters)))
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
         """A plain ansible-playbook has no driver: its run is recorded by the process that forked this worker."""

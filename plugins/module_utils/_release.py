@@ -20,6 +20,8 @@ from ansible_collections.sre.responder.plugins.module_utils._release_history imp
     folders,
     without_rolled_back,
 )
+from ansible_collections.sre.responder.plugins.module_utils._restart import looked_at
+from ansible_collections.sre.responder.plugins.module_utils._restart import undo as undo_of_restart
 
 
 class Moved(ReleaseError):
@@ -72,8 +74,11 @@ def history(root: str, named: str | None = None) -> tuple[str, list[str]]:
         ) from error
 
 
-def plan(root: str, to: str, named: str | None = None) -> dict:
-    """Before, after and undo of a return to release `to`; ReleaseError where it is not in the history or does not exist."""
+def plan(root: str, to: str, named: str | None = None, restart: dict | None = None) -> dict:
+    """Before, after and undo of a return to release `to` and of the restart of what runs it.
+
+    ReleaseError where the release is not in the history or does not exist, or where the restart cannot be done.
+    """
     was, (log, past) = link(root), history(root, named)
     now = was.release
     known = sorted({name for name in past if _whole(root, name)})
@@ -97,16 +102,17 @@ def plan(root: str, to: str, named: str | None = None) -> dict:
             },
         }
     ]  # fmt: skip
+    restarts = looked_at(restart) if restart else None
     return {
         # The machine's own name and the folder behind all links: what is locked and approved has one name.
         "node": socket.gethostname(),
         "target": f"release:{os.path.realpath(root)}",
         "before": {"release": now},
         "after": {"release": to},
-        "undo": undo if to != now else [],
-        "undo_note": f"Points current back at release {now}.",
+        "undo": [*undo, *(undo_of_restart(restart) if restart else [])] if to != now else [],
+        "undo_note": f"Points current back at release {now}{' and restarts what runs it' if restart else ''}.",
         "diff": {"before": f"current -> {was.text}\n", "after": f"current -> {was.to(to)}\n"},
-        "evidence": {"history": log, "deployments": past[-5:]},
+        "evidence": {"history": log, "deployments": past[-5:], **({"restarts": restarts} if restart else {})},
     }
 
 

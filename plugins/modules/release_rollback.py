@@ -50,6 +50,42 @@ options:
       - Default is the first in O(root) of C(deployments.log), C(revisions.log), C(.dep/releases_log) and C(.dep/releases);
         without any of them the folders of C(releases/), ordered by number, by a name that is a time, or by their own time.
     type: path
+  restart:
+    description:
+      - What runs the release and reads C(current) only when it starts. It is restarted on the host once C(current) was switched, and again by
+        the undo. It must be there before anything is changed. A switch whose restart fails leaves the target frozen, with what was changed.
+      - A program that systemd runs is restarted by a task of its own.
+    type: dict
+    suboptions:
+      supervisor:
+        description: Programs of supervisord. Where it asks for a login, restart them by M(sre.responder.supervisor_restart) instead.
+        type: dict
+        suboptions:
+          server:
+            description: Its address as the host reaches it, C(unix:///PATH) or C(http://HOST:PORT).
+            type: str
+            required: true
+          program:
+            description: Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.
+            type: str
+            required: true
+      http:
+        description: An address that makes the program read the release anew; any status from 200 to 299 is success. It is never reached by a proxy.
+        type: dict
+        suboptions:
+          url:
+            description: The address as the host reaches it, without user name and password.
+            type: str
+            required: true
+          method:
+            description: How it is called.
+            type: str
+            choices: [GET, POST, PUT]
+            default: POST
+      seconds:
+        description: How long each program, or the answer of the hook, may take.
+        type: int
+        default: 30
   _plan:
     description: Set by the guard alone; a task that sets it is refused.
     type: str
@@ -69,6 +105,17 @@ EXAMPLES = r"""
     environment: staging
     root: /srv/checkout
     to: previous
+
+- name: Return to the previous release and restart what runs it
+  sre.responder.release_rollback:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    root: /srv/checkout
+    restart:
+      supervisor:
+        server: unix:///run/supervisor.sock
+        program: checkout
 """
 
 RETURN = r"""
@@ -147,6 +194,7 @@ import signal
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.sre.responder.plugins.module_utils._release import Moved, ReleaseError, plan, switch
+from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, again
 
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
@@ -158,6 +206,25 @@ ARGUMENT_SPEC = {
     "root": {"type": "path", "required": True},
     "to": {"type": "str", "default": "previous"},
     "history": {"type": "path"},
+    "restart": {
+        "type": "dict",
+        "options": {
+            "supervisor": {
+                "type": "dict",
+                "options": {"server": {"type": "str", "required": True}, "program": {"type": "str", "required": True}},
+            },
+            "http": {
+                "type": "dict",
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "method": {"type": "str", "choices": ["GET", "POST", "PUT"], "default": "POST"},
+                },
+            },
+            "seconds": {"type": "int", "default": 30},
+        },
+        "mutually_exclusive": [("supervisor", "http")],
+        "required_one_of": [("supervisor", "http")],
+    },
     "_plan": {"type": "str"},
     "_expect": {"type": "dict"},
     "_deadline": {"type": "int"},
@@ -166,11 +233,11 @@ ARGUMENT_SPEC = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    given = module.params
+    given, observed = module.params, {}
     if given["_deadline"]:
         signal.alarm(given["_deadline"])  # also where the controller is gone by then
     try:
-        planned = plan(given["root"], given["to"], given["history"])
+        planned = plan(given["root"], given["to"], given["history"], given["restart"])
         if module.check_mode:
             module.exit_json(**planned, changed=planned["before"] != planned["after"])
         if not given["_plan"]:
@@ -180,8 +247,13 @@ def main() -> None:
             found = f"{target}, release {planned['before']['release']}"
             module.fail_json(moved=True, msg=f"this is {found}, not as the plan saw it; nothing was changed.")
         observed = switch(given["root"], planned["after"]["release"], planned["before"]["release"])
+        if given["restart"]:
+            observed["restart"] = again(given["restart"])
     except Moved as error:
         module.fail_json(moved=True, msg=str(error))
+    except RestartError as error:
+        switched = f"current points at {observed['release']} now, and " if observed else ""
+        module.fail_json(msg=f"{switched}{error}")
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**planned, changed=True, observed=observed)

@@ -37,7 +37,8 @@ options:
     required: true
   program:
     description:
-      - Name of the program.
+      - Name of the program, or C(GROUP:*) for all of a group, one after the other, but for those that a person stopped.
+      - One that supervisord starts again and again by itself is skipped.
       - Default is the annotation C(responder/supervisor-program).
     type: str
     required: true

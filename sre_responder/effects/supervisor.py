@@ -147,12 +147,11 @@ def _looked_at(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _again(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether it failed while it was started, or was started anew since it was looked at first."""
-    return now["statename"] == "BACKOFF" or (now["start"] > was["start"] and now["pid"] != was["pid"])
+    return bool(now["statename"] == "BACKOFF" or (now["start"] > was["start"] and now["pid"] != was["pid"]))
 
 
 def _ended_lately(info: Mapping[str, Any]) -> bool:
-    ended, now = float(info["stop"]), float(info["now"])
-    return 0 < now - _LATELY_SECONDS < ended and info["statename"] not in ("STOPPED", "FATAL")
+    return bool(info["now"] - _LATELY_SECONDS < info["stop"] and info["statename"] not in ("STOPPED", "FATAL"))
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
