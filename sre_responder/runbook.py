@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -268,20 +270,63 @@ class Runbook:
         return self.registered_digest == self.digest
 
 
+def contents(folder: Path) -> Path:
+    """Where the files of a runbook's folder are, behind the links of a mounted ConfigMap or Secret: one version of them.
+
+    Kubernetes writes each version into a folder of its own, `..data` is a link to the one in force, and each name a link into
+    `..data`. What was read there stays one version when `..data` is swapped. Any other link is refused.
+    """
+    real = Path(os.path.realpath(folder))
+    data = real / "..data"
+    if not data.is_symlink():
+        return real
+    version = Path(os.path.realpath(data))
+    if version.parent != real or not version.name.startswith("..") or not version.is_dir():
+        raise InputError(f"{data} does not lead to a version of this mount.", cure="Mount the ConfigMap again.")
+    for entry in real.iterdir():
+        if not entry.name.startswith("..") and not (
+            entry.is_symlink() and os.readlink(entry) == f"..data/{entry.name}"
+        ):
+            raise InputError(
+                f"{names.shown(entry)} is not part of what is mounted at {real}; its other files are.",
+                cure="Put it into the ConfigMap, or remove it.",
+            )
+    return version
+
+
 def digest(folder: Path) -> str:
     """SHA-256 over the names and contents of every file of a runbook's folder, bytecode included: Python would run it.
 
     What is no file is refused: a link points outside, a pipe never ends.
     """
-    total = hashlib.sha256()
-    for path in sorted(_files(folder)):
-        name = os.fsencode(path.relative_to(folder).as_posix())
-        total.update(name + f"\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    total, real = hashlib.sha256(), contents(folder)
+    try:
+        for path in sorted(_files(real)):
+            name = os.fsencode(path.relative_to(real).as_posix())
+            total.update(name + f"\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    except OSError as error:
+        raise InputError(
+            f"{names.shown(error.filename)} cannot be read: {error.strerror}.", cure=_readable(folder)
+        ) from error
     return total.hexdigest()
 
 
+def copy(folder: Path, into: Path) -> None:
+    """Copy a runbook's folder; the copy can be written and removed, also where a mount is for reading only."""
+    shutil.copytree(folder, into)
+    for path in (into, *into.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o200)
+
+
+def _readable(folder: Path) -> str:
+    return f"Let the user of Responder read it: chmod -R u+rX {folder}"
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=unreadable):
         for name in (*folders, *files):
             path = Path(root, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
@@ -293,10 +338,22 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in files)
 
 
-class Registry:
-    """The runbooks shipped and the home's, by id."""
+@dataclass(frozen=True)
+class Broken:
+    """A folder of the home that holds no usable runbook, why, and the ids that it was meant to have."""
 
-    def __init__(self, runbooks: Mapping[str, Runbook], home: Path) -> None:
+    folder: Path
+    reason: str
+    cure: str
+    ids: frozenset[str]
+
+
+class Registry:
+    """The runbooks shipped and the home's, by id; what is broken is no runbook, and stops no other."""
+
+    def __init__(self, runbooks: Mapping[str, Runbook], home: Path, broken: Iterable[Broken] = ()) -> None:
+        self.broken = tuple(broken)
+        self._meant = {id: one for one in self.broken for id in one.ids}
         self._runbooks = runbooks
         self.home = home
 
@@ -305,6 +362,8 @@ class Registry:
 
     def named(self, name: str) -> Runbook:
         """The runbook of that id."""
+        if name not in self._runbooks and (broken := self._meant.get(name)):
+            raise InputError(f"runbook '{name}' cannot be used: {broken.reason}", cure=broken.cure)
         names.runbook(name)
         if name not in self._runbooks:
             raise InputError(f"runbook '{name}' is not known.", cure=f"Known: {', '.join(self._runbooks) or 'none'}.")
@@ -315,8 +374,10 @@ class Registry:
         serving = [r for r in self if r.metadata.serves(alert)]
         if len(serving) != 1:
             found = ", ".join(r.metadata.id for r in serving) or "none"
+            hidden = f" {len(self.broken)} folders hold no usable runbook: responder doctor." if self.broken else ""
             raise InputError(
-                f"{len(serving)} runbooks serve this alert ({found}).", cure="Name one: `responder run RUNBOOK ...`."
+                f"{len(serving)} runbooks serve this alert ({found}).",
+                cure=f"Name one: `responder run RUNBOOK ...`.{hidden}",
             )
         return serving[0]
 
@@ -332,14 +393,79 @@ def locked(home: Path) -> dict[str, str]:
 
 
 def registry(home: Path) -> Registry:
-    """All runbooks that this home knows; one of the home's wins over a shipped one of the same id."""
+    """All runbooks that this home knows; one of the home's wins over a shipped one of the same id, also where it is broken."""
     digests = locked(home)
-    found: dict[str, Runbook] = {}
-    for folder, shipped in ((SHIPPED, True), (home / "runbooks", False)):
-        for playbook in sorted(folder.glob(f"*/{PLAYBOOK}")):
-            name = Runbook(playbook.parent, None, shipped).metadata.id
-            found[name] = Runbook(playbook.parent, digests.get(name), shipped)
-    return Registry(found, home)
+    found = {one.metadata.id: one for one in (_entry(folder, digests, True) for folder in _folders(SHIPPED))}
+    own, broken = dict[str, Runbook](), list[Broken]()
+    for folder in _folders(home / "runbooks"):
+        try:
+            entry = _entry(folder, digests, False)
+        except InputError as error:
+            broken.append(Broken(folder, error.message, error.cure, _meant(folder)))
+            continue
+        id = entry.metadata.id
+        first = own.setdefault(id, entry)
+        if first is not entry:
+            chosen, other = (entry, first) if entry.registered and not first.registered else (first, entry)
+            own[id] = chosen
+            reason = f"{other.folder} has the id {id} of {chosen.folder}, which is used."
+            broken.append(Broken(other.folder, reason, "Give it an id of its own, or remove it.", frozenset()))
+    for one in broken:
+        for id in one.ids:
+            found.pop(id, None)
+    return Registry({**found, **own}, home, broken)
+
+
+def _folders(place: Path) -> list[Path]:
+    """What stands for a runbook, in order: every folder, and every playbook that is in none. A dot hides, as in `..data` and `.git`."""
+    try:
+        visible = [path for path in sorted(place.iterdir()) if not path.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{place} cannot be read: {error.strerror}.", cure=_readable(place)) from error
+    return [path for path in visible if path.is_dir() or path.is_symlink() or path.suffix in (".yml", ".yaml")]
+
+
+def _entry(folder: Path, digests: Mapping[str, str], shipped: bool) -> Runbook:
+    """The runbook of a folder, read whole. InputError says what keeps it from being one."""
+    book = Runbook(playable(folder), None, shipped)
+    entry = replace(book, registered_digest=digests.get(book.metadata.id))
+    _ = entry.metadata, entry.digest  # what cannot be read is found here, not in the middle of a run
+    return entry
+
+
+def playable(folder: Path) -> Path:
+    """The folder in which a runbook's files are. InputError with the cure where it holds no playbook."""
+    try:
+        if not folder.exists():
+            kind = "is a link to nothing" if folder.is_symlink() else "does not exist"
+            raise InputError(f"{folder} {kind}.", cure="Remove it, or correct where it leads.")
+        if folder.is_file():
+            cure = f"mkdir {folder.with_suffix('')} && mv {folder} {folder.with_suffix('') / PLAYBOOK}"
+            raise InputError(f"{folder} is a file, and a runbook is a folder that holds {PLAYBOOK}.", cure=cure)
+        real = contents(folder)
+        if (real / PLAYBOOK).is_symlink() and not (real / PLAYBOOK).exists():
+            raise InputError(f"{folder / PLAYBOOK} is a link to nothing.", cure="Copy the playbook in.")
+        if not (real / PLAYBOOK).is_file():
+            other = next((path.name for path in sorted(real.glob("*.y*ml")) if path.is_file()), None)
+            named = f"Rename {other} to {PLAYBOOK}" if other else f"Write {PLAYBOOK}"
+            raise InputError(f"{folder} holds no {PLAYBOOK}.", cure=f"{named}, or remove the folder.")
+    except PermissionError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}.", cure=_readable(folder)) from error
+    return real
+
+
+_ID = re.compile(r"^\s*id:\s*[\"']?([a-z][a-z0-9-]{1,63})\b", re.MULTILINE | re.ASCII)
+
+
+def _meant(folder: Path) -> frozenset[str]:
+    """The ids under which people will look for a broken runbook: its folder's name, and what its text calls itself."""
+    try:
+        text = read_text(contents(folder) / PLAYBOOK)
+    except InputError:
+        text = ""
+    return frozenset({folder.stem if folder.is_file() else folder.name, *_ID.findall(text)[:1]})
 
 
 def register(home: Path, folders: Iterable[Path]) -> Path:

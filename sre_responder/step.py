@@ -42,7 +42,7 @@ from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import not_applicable
 from sre_responder.plan import Plan, hide_secrets
-from sre_responder.runbook import PLAYBOOK, Runbook, locked
+from sre_responder.runbook import PLAYBOOK, Runbook, contents, locked
 
 UNCHANGED = "Nothing was changed."
 TURN_SECONDS = 60
@@ -543,8 +543,8 @@ def resolve(home: Home, playbook: Path) -> Runbook | None:
     """The runbook in which a playbook stands, with the digest under which this home has registered it, if it has."""
     if playbook.name != PLAYBOOK or not playbook.is_file():
         return None
-    here = Runbook(playbook.parent, None, shipped=False)
     try:
+        here = Runbook(contents(playbook.parent), None, shipped=False)
         return replace(here, registered_digest=locked(home.folder).get(here.metadata.id))
     except InputError:
         return None

@@ -166,9 +166,14 @@ def doctor(json: Json = False) -> None:
                 "another distribution called 'responder' is installed.", cure="Type sre-responder instead."
             )
 
+    def folders() -> None:
+        if found := home.runbooks.broken:
+            rows = "\n".join(f"{one.reason} {one.cure}" for one in found)
+            raise InputError(f"{len(found)} {'holds' if len(found) == 1 else 'hold'} no usable runbook.\n{rows}")
+
     checks: dict[str, Callable[[], object]] = {
         "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
-        "runbooks": registered, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "channels": channels,
+        "runbooks": registered, "folders": folders, "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "channels": channels,
         "clusters": clusters, "vault": vault,
     }  # fmt: skip
     rows = []
@@ -245,17 +250,29 @@ def runbooks(command: typer.Context, json: Json = False) -> None:
     """The runbooks, their digests, and whether they are registered as they are now."""
     if command.invoked_subcommand is not None:
         return
+    registry = homes.find().runbooks
     rows = [
         {
             "id": entry.metadata.id, "digest": entry.digest, "registered": entry.registered, "shipped": entry.shipped,
             "failure_class": entry.metadata.failure_class, "folder": str(entry.folder), "summary": entry.metadata.summary,
+            "problem": "", "cure": "",
         }
-        for entry in homes.find().runbooks
+        for entry in registry
+    ]  # fmt: skip
+    rows += [
+        {
+            "id": one.folder.name, "digest": None, "registered": False, "shipped": False, "failure_class": None,
+            "folder": str(one.folder), "summary": "", "problem": one.reason, "cure": one.cure,
+        }
+        for one in registry.broken
     ]  # fmt: skip
     if json:
         print_json(rows)
         return
     for row in rows:
+        if row["problem"]:
+            console.print(f"{row['id']}  cannot be used: {row['problem']} {row['cure']}".rstrip(), markup=False)
+            continue
         known = "registered" if row["registered"] else "NOT registered as it is now"
         console.print(f"{row['id']}  {str(row['digest'])[:12]}  {known}\n  {row['summary']}", markup=False)
 
@@ -266,10 +283,7 @@ def register(
 ) -> None:
     """Register runbooks by their digest as they are now; errors that the lint finds prevent it."""
     home = homes.find()
-    given = {
-        name: Path(name) if (Path(name) / runbook.PLAYBOOK).is_file() else home.runbooks.named(name).folder
-        for name in which
-    }
+    given = {name: _folder(home, name) for name in which}
     found = [finding for folder in given.values() for finding in findings(folder)]
     if problems := [finding for finding in found if finding.level == "error"]:
         raise InputError(
@@ -277,14 +291,42 @@ def register(
         )
     for finding in found:
         say(_line(finding))
-    folders = []
-    for folder in given.values():
-        own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
-        inside = folder.resolve().is_relative_to(home.folder.resolve()) or folder.is_relative_to(runbook.SHIPPED)
-        if not inside:
-            shutil.copytree(folder, own, dirs_exist_ok=True)
-        folders.append(folder if inside else own)
+    known = {entry.folder for entry in home.runbooks}
+    folders = [
+        folder if folder in known or folder.is_relative_to(home.folder.resolve()) else _copied(home, folder)
+        for folder in given.values()
+    ]
     say(f"wrote {runbook.register(home.folder, folders)}")
+
+
+def _folder(home: homes.Home, name: str) -> Path:
+    """The folder of a runbook that is given by its id or by its path."""
+    path = Path(name)
+    if "/" in name or (path / runbook.PLAYBOOK).is_file():
+        return runbook.playable(path)
+    return home.runbooks.named(name).folder
+
+
+def _copied(home: homes.Home, folder: Path) -> Path:
+    """Copy a runbook into this home, in the place of an earlier version of it, whole."""
+    own = home.folder / "runbooks" / runbook.Runbook(folder, None, False).metadata.id
+    draft = own.with_name(f".{own.name}.draft")
+    try:
+        if own.is_symlink() or (own / "..data").is_symlink():
+            raise InputError(
+                f"{own} is mounted or a link, so it is not overwritten.",
+                cure="Change what it leads to, and register that.",
+            )
+        shutil.rmtree(draft, ignore_errors=True)
+        runbook.copy(folder, draft)
+        if own.exists():
+            shutil.rmtree(own)
+        return draft.rename(own)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be copied to {own}: {error.strerror or error}.",
+            cure="Let the user of Responder write it.",
+        ) from error
 
 
 @ledgers.command()

@@ -15,6 +15,7 @@ import yaml
 from sre_responder.drive.environment import writable_home
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.prove import MARK
+from sre_responder.runbook import copy
 
 SHADOWS = frozenset(
     [
@@ -93,7 +94,7 @@ def prepare(
         )
     try:
         folder.mkdir(parents=True, mode=0o700)
-        shutil.copytree(runbook, folder / "project")
+        copy(runbook, folder / "project")
         (folder / "env").mkdir()
         # The tag stands on the whole document: on a single text Ansible would read "10" and "on" as a number and a yes.
         text = f"--- !unsafe\n{yaml.safe_dump(dict(variables), allow_unicode=False)}"

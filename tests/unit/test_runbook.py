@@ -370,3 +370,135 @@ def test_a_running_task_proves_by_its_digest_to_be_the_declared_one(tmp_path: Pa
     [declared] = Runbook(write(tmp_path, raw), None, False).steps
     assert declared.digest == task_digest(raw)
     assert declared.digest != task_digest({**raw, **change})
+
+
+def mount(folder: Path, version: str, files: Mapping[str, str]) -> Path:
+    """A folder as Kubernetes mounts a ConfigMap: a version beside its link `..data`, swapped at once, and a link to each name."""
+    real = folder / version
+    for name, text in files.items():
+        (real / name).parent.mkdir(parents=True, exist_ok=True)
+        (real / name).write_text(text)
+        top = folder / name.partition("/")[0]
+        if not top.is_symlink():
+            top.symlink_to(f"..data/{top.name}")
+    (folder / "..data_tmp").symlink_to(version)
+    (folder / "..data_tmp").rename(folder / "..data")
+    return folder
+
+
+BOOK = {PLAYBOOK: HEAD, "files/x": "x"}
+
+
+def test_a_mounted_runbook_is_one_runbook_with_the_digest_of_its_files(home: Path, tmp_path: Path) -> None:
+    mounted = mount(home / "runbooks" / "cm", "..2026_01", BOOK)
+    plain = mount(tmp_path / "elsewhere", "..1", BOOK) / "..1"
+    [found] = [book for book in registry(home) if not book.shipped]
+    assert (found.metadata.id, found.digest) == ("roll-back", digest(plain))
+    register(home, [mounted])
+    mount(mounted, "..2026_02", BOOK)
+    assert registry(home).named("roll-back").registered, "mounted again with the same content"
+    mount(mounted, "..2026_03", {**BOOK, "files/x": "y"})
+    assert not registry(home).named("roll-back").registered
+
+
+def test_a_swap_of_the_mount_does_not_mix_two_versions(home: Path) -> None:
+    mounted = mount(home / "runbooks" / "cm", "..2026_01", BOOK)
+    found = registry(home).named("roll-back")
+    mount(mounted, "..2026_02", {**BOOK, "files/x": "y"})
+    assert digest(found.folder) == found.digest
+    assert (found.folder / "files/x").read_text() == "x"
+
+
+def test_runbooks_of_one_mounted_folder_are_found_once(home: Path) -> None:
+    (home / "runbooks").rmdir()
+    mount(
+        home / "runbooks", "..2026_01", {f"one/{PLAYBOOK}": HEAD, f"two/{PLAYBOOK}": HEAD.replace("roll-back", "other")}
+    )
+    found = registry(home)
+    assert ({book.metadata.id for book in found if not book.shipped}, found.broken) == ({"roll-back", "other"}, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("files/y", "/etc/hostname"), ("more", "/etc"), ("more", "..2026_01/files"), ("..data", "/etc"), ("..data", "..")],
+)
+def test_a_link_out_of_a_mount_is_refused(home: Path, name: str, target: str) -> None:
+    mounted = mount(home / "runbooks" / "cm", "..2026_01", BOOK)
+    (mounted / name).unlink(missing_ok=True)
+    (mounted / name).symlink_to(target)
+    with pytest.raises(InputError):
+        digest(mounted)
+    assert [one.folder for one in registry(home).broken] == [mounted]
+
+
+def _nothing(folder: Path) -> None:
+    folder.symlink_to("nowhere")
+
+
+def _link(folder: Path) -> None:
+    folder.mkdir()
+    (folder / PLAYBOOK).symlink_to("nowhere.yml")
+
+
+BROKEN: dict[str, tuple[Any, str, str]] = {
+    "an empty folder": (Path.mkdir, "holds no runbook.yml", "Write runbook.yml"),
+    "another name": (lambda f: (f.mkdir(), (f / "runbook.yaml").write_text(HEAD)), "holds no", "Rename runbook.yaml"),
+    "half-written YAML": (lambda f: written(f, HEAD + "  tasks: ["), "not valid YAML", "Correct that line"),
+    "half-written metadata": (lambda f: written(f, "- hosts: x\n"), "no play has vars.runbook", "write-a-runbook"),
+    "no text": (lambda f: (f.mkdir(), (f / PLAYBOOK).write_bytes(b"\xff")), "is not UTF-8", "Save it as UTF-8"),
+    "a folder as playbook": (lambda f: (f / PLAYBOOK).mkdir(parents=True), "holds no runbook.yml", "Write runbook.yml"),
+    "a link to nothing": (_nothing, "is a link to nothing", "Remove it"),
+    "a playbook that leads nowhere": (_link, "is a link to nothing", "Copy the playbook in"),
+    "a pipe": (lambda f: (written(f, HEAD), os.mkfifo(f / "pipe")), "neither file nor folder", "Copy the file in"),
+    "a loop": (lambda f: f.symlink_to(f.name), "is a link to nothing", "Remove it"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_one_broken_folder_stops_no_other_runbook(home: Path, how: str) -> None:
+    make, reason, cure = BROKEN[how]
+    write(home / "runbooks" / "sound", id="sound")
+    make(home / "runbooks" / "broken")
+    found = registry(home)
+    assert found.named("sound").metadata.id == "sound"
+    [broken] = found.broken
+    assert reason in broken.reason and cure in broken.cure and "broken" in broken.reason
+    with pytest.raises(InputError, match="runbook 'broken' cannot be used"):
+        found.named("broken")
+
+
+def test_a_folder_that_may_not_be_read_stops_no_other_runbook(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home / "runbooks" / "sound", id="sound")
+    closed = write(home / "runbooks" / "closed", id="closed")
+    real = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.is_relative_to(closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    [broken] = registry(home).broken
+    assert "Permission denied" in broken.reason and f"chmod -R u+rX {closed}" in broken.cure
+
+
+def test_a_playbook_in_no_folder_is_named_with_what_to_type(home: Path) -> None:
+    (home / "runbooks" / "loose.yml").write_text(HEAD)
+    [broken] = registry(home).broken
+    assert (
+        broken.cure == f"mkdir {home}/runbooks/loose && mv {home}/runbooks/loose.yml {home}/runbooks/loose/{PLAYBOOK}"
+    )
+
+
+def test_a_broken_runbook_is_not_replaced_by_the_shipped_one_of_its_id(home: Path) -> None:
+    written(home / "runbooks" / "ours", HEAD.replace("roll-back", "service-errors") + "  tasks: [")
+    with pytest.raises(InputError, match="'service-errors' cannot be used"):
+        registry(home).named("service-errors")
+
+
+def test_of_two_folders_with_one_id_the_registered_one_is_used(home: Path) -> None:
+    write(home / "runbooks" / "a", summary="copy")
+    register(home, [write(home / "runbooks" / "b")])
+    found = registry(home)
+    assert found.named("roll-back").folder == home / "runbooks" / "b"
+    assert "has the id roll-back of" in found.broken[0].reason
