@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from sre_responder import signals
 from sre_responder.actions import ACTIONS
 from sre_responder.approvals import approval
 from sre_responder.drive.environment import inherited
+from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import Ended, run
-from sre_responder.drive.vault import VAULT, encrypted
+from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.drive.words import brief, last_error
 from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
@@ -80,6 +81,8 @@ def climb(
             )  # fmt: skip
         raise why
     folder = home.state / "runs" / id
+    environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
+    given = inherited(environ, home)  # before the run is on the record: what the caller gave may be wrong
     with signals.noted() as came:
         with ledger.transaction() as connection:
             now = ledger.now(connection)
@@ -97,7 +100,7 @@ def climb(
                 runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")
         else:
             climbed = _Climb(home, ledger, runbook, id, incident, service, environment, requester, check, came)
-            outcome = _driven(climbed, _Follower(incident, seen, on_entry), folder, confirm_production, on_tick)
+            outcome = _driven(climbed, _Follower(incident, seen, on_entry), folder, given, confirm_production, on_tick)
     if facts:
         _tell(home, ledger)
         raise stop.report(incident, f"run {runbook.metadata.id}", facts, audit.iso(now))
@@ -109,12 +112,15 @@ def climb(
 
 
 def _driven(
-    climbed: _Climb, follower: _Follower, folder: Path, confirm_production: bool, on_tick: Callable[[], None]
+    climbed: _Climb,
+    follower: _Follower,
+    folder: Path,
+    given: Mapping[str, str],
+    confirm_production: bool,
+    on_tick: Callable[[], None],
 ) -> Outcome:
     """Prepare the run that is on the record, drive it, and put its end there."""
     home, ledger, id, check, came = climbed.home, climbed.ledger, climbed.id, climbed.check, climbed.signals
-    environ = {**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url}
-    given = inherited(environ, home)
     prepared = prepare(
         id, climbed.runbook.folder, folder,
         {
@@ -133,18 +139,21 @@ def _driven(
         on_tick()
         return word
 
-    words = list[str]()
+    words, hidden = list[str](), secrets_of(given)
 
     def keep(event: dict[str, Any]) -> None:
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
-            words.append(brief(str(event.get("event_data", {}).get("res", {}).get("msg", ""))))
+            words.append(brief(str(event.get("event_data", {}).get("res", {}).get("msg", "")), hidden))
 
     try:
         with ledger.kept_open():
             seconds = home.policy.run_deadline_minutes * 60
             ended = run(prepared, watch=watch_and_tell, on_event=keep, deadline_s=seconds)
         judged, steps = climbed.settled(ended, follower)
-        said = words[-1] if words and words[-1] else last_error(folder / "artifacts" / "run" / "stdout")
+        output = folder / "artifacts" / "run" / "stdout"
+        said = next(reversed(words), "") or last_error(output, hidden, failed=ended.rc != 0)
+        for copy, original in (("inventory/", f"{home.folder}/"), ("project", f"{climbed.runbook.folder}")):
+            said = said.replace(f"{folder}/{copy}", original)
         return climbed.closed(ended, judged, steps, said)
     except LedgerUnavailable as error:
         if check:
@@ -240,8 +249,9 @@ class _Climb:
         message, left = _message(ending, facts, steps, ended), tuple(f"{p.pid} {p.command}" for p in ended.left)
         if ended.reason == "interrupted":
             message += f" ({', '.join(dict.fromkeys(self.signals))}); {self._next()}"
-        if ending is Ending.FAILED:
+        if ending in (Ending.FAILED, Ending.CUT_SHORT):
             message += f": {said}" if said and said not in message else ""
+        if ending is Ending.FAILED:
             message += f"{self._vaulted()}; see {self.home.state / 'runs' / self.id}"
         if left:
             message += f"; still running: {', '.join(left)}"
@@ -269,7 +279,7 @@ class _Climb:
 
     def _vaulted(self) -> str:
         """What of the inventory nobody could read in this run."""
-        if self.home.vault_password_file or os.environ.get(VAULT):
+        if self.home.vault_password_file or vault_of(os.environ):
             return ""
         found = encrypted(self.home.inventory)
         cure = "set ansible.vault_password_file in policy.yml"

@@ -14,8 +14,9 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from sre_responder import __version__, signals
-from sre_responder.cli.output import close_streams, error_console, open_streams, print_json
+from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
 from sre_responder.errors import ResponderError
+from sre_responder.names import shown
 
 MODULES = {
     "sandbox": ("demo", "lab"),
@@ -30,6 +31,10 @@ MODULES = {
     "house": ("init", "doctor", "lint", "completion", "policy", "runbooks", "ledger"),
 }
 """Where each command stands. In an outage the start is waited for, so a call imports one module, and a list all of them."""
+
+
+NO_HOME = "/nonexistent"
+"""The home of an account that has none, by the custom of Unix."""
 
 
 class _Commands(TyperGroup):
@@ -93,6 +98,7 @@ def _responder(
 def main() -> None:
     """Run one command. Its exit code is what it did; a result that could not be written makes a 1 of a 0."""
     open_streams()
+    _stand_somewhere()
     if any(name.endswith("RESPONDER_COMPLETE") for name in os.environ):
         from typer._completion_classes import completion_init  # a shell asks for words; no other call needs it
 
@@ -103,6 +109,19 @@ def main() -> None:
         error_console.print(f"The result could not be written: {lost}.", markup=False)
         code = code or 1
     sys.exit(code)
+
+
+def _stand_somewhere() -> None:
+    """Bring in order what every path starts from: a working directory that was deleted, and an account without a home."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir("/")
+        say("The working directory does not exist any more; relative paths start from / now.")
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would mean the working directory
+        if os.path.expanduser("~") == "~":
+            os.environ["HOME"] = NO_HOME
 
 
 def _run() -> int:
@@ -120,4 +139,12 @@ def _run() -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        message = f"{shown(error.filename)} cannot be used: {error.strerror}."
+        if "--json" in sys.argv:
+            print_json({"error": ResponderError.code, "message": message, "cure": ""})
+        error_console.print(message, style="bold", markup=False, highlight=False)
+        return ResponderError.exit_code
     return 0

@@ -17,7 +17,7 @@ from sre_responder import policy, runbook
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
-from sre_responder.drive.vault import VAULT, encrypted
+from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.ledger import Ledger, copying, outbox, rights
@@ -153,7 +153,7 @@ def doctor(json: Json = False) -> None:
                 )
             if path.stat().st_mode & 0o077 and not os.access(path, os.X_OK):
                 raise InputError(f"others than you may read the vault password in {path}.", cure=f"chmod 600 {path}")
-        elif (found := encrypted(home.inventory)) and not os.environ.get(VAULT):
+        elif (found := encrypted(home.inventory)) and not vault_of(os.environ):
             raise InputError(
                 f"{found} is encrypted with ansible-vault, and no password is known.",
                 cure="Set ansible.vault_password_file in policy.yml.",

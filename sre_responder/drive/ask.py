@@ -14,6 +14,7 @@ import ansible_runner
 
 from sre_responder import literal
 from sre_responder.drive.environment import inherited
+from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import only, surroundings
 from sre_responder.drive.words import brief, last_error
 from sre_responder.errors import EffectFailed
@@ -48,10 +49,12 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], home: Home) -> dic
                 private_data_dir=str(folder), playbook=str(playbook), ident="ask", quiet=True,
                 event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
             )  # fmt: skip
-        said = last_error(folder / "artifacts" / "ask" / "stdout")
+        said = last_error(folder / "artifacts" / "ask" / "stdout", secrets_of(given))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(answers) != 1 or not answers[0]["ok"]:
-        said = brief(str(answers[0].get("msg", answers[0]))) if answers else said or "no answer"
+        said = (
+            brief(str(answers[0].get("msg", "no reason given")), secrets_of(given)) if answers else said or "no answer"
+        )
         raise EffectFailed(f"{host} cannot be asked: {said}.", cure="Check the inventory and the connection.")
     return answers[0]

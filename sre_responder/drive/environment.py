@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import site
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sre_responder.drive.vault import VAULT
+from sre_responder.drive.vault import VAULT, vault_of
 from sre_responder.home import Home
 
 _KEPT = frozenset([
@@ -17,6 +18,8 @@ _KEPT = frozenset([
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 ])  # fmt: skip
 _PROXIES = frozenset(["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"])
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _KEPT_KINDS = ("RESPONDER_", "PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
 
 
@@ -27,11 +30,21 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     ends Ansible, and what programs say in it would differ from run to run.
     """
     kept = {name: value for name, value in environ.items() if _reaches(name, home.policy.ansible.environment)}
+    if any(name.upper() in _PROXIES for name in kept):
+        around = kept.get("no_proxy") or kept.get("NO_PROXY") or ""
+        past = ",".join(dict.fromkeys([*filter(None, map(str.strip, around.split(","))), *_THIS_MACHINE]))
+        kept |= {"no_proxy": past, "NO_PROXY": past}
     if named := home.vault_password_file:
         kept[VAULT] = str(named)
-    elif given := environ.get(VAULT):
-        kept[VAULT] = str(Path(given).expanduser().absolute())
+    else:
+        kept |= vault_of(environ)
     return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **_isolated()}
+
+
+def secrets(environ: Mapping[str, str]) -> list[str]:
+    """Values that may not be shown: those whose name says so. A path to a secret is none."""
+    found = {value for name, value in environ.items() if _SECRET.search(name)}
+    return sorted((value for value in found if len(value) >= 6 and not value.startswith("/")), key=len, reverse=True)
 
 
 def _reaches(name: str, more: Iterable[str]) -> bool:

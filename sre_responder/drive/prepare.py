@@ -43,6 +43,8 @@ SHADOWS = frozenset(
     ]
 )
 """Names beside a play that would take the place of what is installed, the guard included."""
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for if the caller has no PATH, or an empty one."""
 _LOCALHOST = {
     "all": {
         "hosts": {
@@ -143,7 +145,7 @@ def surroundings(folder: Path, run: str, inventory: Path | None, inherited: Mapp
         **inherited,
         MARK: run,
         "HOME": writable_home(inherited.get("HOME"), folder),
-        "PATH": f"{Path(sys.executable).parent}:{inherited.get('PATH', os.defpath)}",
+        "PATH": f"{Path(sys.executable).parent}:{inherited.get('PATH') or SYSTEM_PATH}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),

@@ -1,13 +1,39 @@
-"""Where an inventory is encrypted with ansible-vault: what to name when its password is missing."""
+"""Where the passwords of ansible-vault are kept, and what of an inventory is encrypted with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-VAULT = "ANSIBLE_VAULT_PASSWORD_FILE"
+from sre_responder.errors import InputError
+
+VAULT, IDENTITIES = "ANSIBLE_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_IDENTITY_LIST"
 _HEADER = b"$ANSIBLE_VAULT;"
+
+
+def vault_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where the caller keeps vault passwords, with whole paths: a run stands in a folder of its own."""
+    found = {}
+    if file := environ.get(VAULT):
+        found[VAULT] = _whole(file)
+    if listed := environ.get(IDENTITIES):
+        found[IDENTITIES] = ",".join(_identity(part.strip()) for part in listed.split(",") if part.strip())
+    return found
+
+
+def _identity(text: str) -> str:
+    label, at, source = text.rpartition("@")
+    if source.startswith("prompt"):
+        raise InputError(
+            f"{IDENTITIES} asks for a password at a terminal, which a run does not have.",
+            cure="Set ansible.vault_password_file in policy.yml to a file, or to a script that prints the password.",
+        )
+    return f"{label}{at}{_whole(source)}"
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def encrypted(inventory: Path | None) -> str:

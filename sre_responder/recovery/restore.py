@@ -15,6 +15,7 @@ from sre_responder import undo
 from sre_responder.actions import UNDO
 from sre_responder.approvals import approval
 from sre_responder.drive.environment import inherited
+from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.drive.words import last_error
@@ -152,7 +153,7 @@ class _Capsule:
         if ended.reason != "finished" or ended.rc != 0:
             output = here / "artifacts" / "run" / "stdout"
             raise EffectFailed(
-                f"the undo playbook ended with {ended.rc} ({ended.reason}): {last_error(output)}.",
+                f"the undo playbook ended with {ended.rc} ({ended.reason}): {last_error(output, secrets_of(given))}.",
                 cure=f"Read {output}.",
             )
         now = probe.state(self.home, self.undone, self.row.host)

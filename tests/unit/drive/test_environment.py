@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from sre_responder.drive.environment import inherited, writable_home
+from sre_responder.drive.environment import inherited, secrets, writable_home
 from sre_responder.home import Home
 from sre_responder.policy import Ansible
 
@@ -31,7 +31,7 @@ def home(folder: Path, **ansible: object) -> Home:
         ({"AWS_PROFILE": "p", "AWS_SECRET_ACCESS_KEY": "s", "AZURE_CONFIG_DIR": "/a"}, {"AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "AZURE_CONFIG_DIR"}),
         ({"GOOGLE_APPLICATION_CREDENTIALS": "/g", "CLOUDSDK_CONFIG": "/c"}, {"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"}),
         ({"KUBECONFIG": "/k", "KUBERNETES_SERVICE_HOST": "::1"}, {"KUBECONFIG", "KUBERNETES_SERVICE_HOST"}),
-        ({"https_proxy": "http://p", "NO_PROXY": "x", "SSL_CERT_FILE": "/c"}, {"https_proxy", "NO_PROXY", "SSL_CERT_FILE"}),
+        ({"https_proxy": "http://p", "NO_PROXY": "x", "SSL_CERT_FILE": "/c"}, {"https_proxy", "SSL_CERT_FILE"}),
         ({"ANSIBLE_CONFIG": "/evil", "ANSIBLE_LIBRARY": "/evil", "ANSIBLE_STRATEGY": "free"}, set()),
         ({"LD_PRELOAD": "x", "PYTHONSTARTUP": "x", "PYTHONPATH": "x", "BASH_ENV": "x"}, set()),
         ({"GITHUB_TOKEN": "x", "VAULT_TOKEN": "x", "LC_TIME": "de_DE"}, set()),
@@ -41,8 +41,32 @@ def test_what_platforms_need_of_the_environment_reaches_a_run_and_nothing_else(
     tmp_path: Path, environ: dict[str, str], kept: set[str]
 ) -> None:
     found = inherited(environ, home(tmp_path))
-    assert set(found) - OURS == kept
+    assert set(found) - OURS - {"no_proxy", "NO_PROXY"} == kept
     assert {name: found[name] for name in kept} == {name: environ[name] for name in kept}
+
+
+@pytest.mark.parametrize(("environ", "past"), [
+    ({}, None),
+    ({"HTTPS_PROXY": "http://p"}, "localhost,127.0.0.1,::1"),
+    ({"https_proxy": "http://p", "no_proxy": "example.org, 127.0.0.1"}, "example.org,127.0.0.1,localhost,::1"),
+    ({"all_proxy": "http://p", "NO_PROXY": "*"}, "*,localhost,127.0.0.1,::1"),
+])  # fmt: skip
+def test_no_module_of_a_run_asks_this_machine_through_a_proxy(
+    tmp_path: Path, environ: dict[str, str], past: str | None
+) -> None:
+    found = inherited(environ, home(tmp_path))
+    assert (found.get("no_proxy"), found.get("NO_PROXY")) == (past, past)
+
+
+def test_values_whose_names_say_so_are_secrets_and_paths_to_them_are_not() -> None:
+    environ = {
+        "AWS_SECRET_ACCESS_KEY": "abcdefgh",
+        "PGPASSWORD": "hunter22",
+        "PGPASSFILE": "/p/pass",
+        "TOKEN": "x",
+        "HOME": "/home/x",
+    }
+    assert sorted(secrets(environ)) == ["abcdefgh", "hunter22"]
 
 
 def test_the_policy_names_further_variables_by_name_or_beginning(tmp_path: Path) -> None:

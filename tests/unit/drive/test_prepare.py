@@ -109,6 +109,13 @@ def test_the_interpreters_own_folder_is_where_ansible_playbook_is_found(book: Pa
     assert prepared(book).environment["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
 
 
+@pytest.mark.parametrize("caller", [{}, {"PATH": ""}])
+def test_a_caller_without_a_path_has_that_of_the_system(book: Path, caller: dict[str, str]) -> None:
+    folders = prepared(book, inherited=caller).environment["PATH"].split(":")
+    assert "/usr/local/bin" in folders
+    assert "" not in folders  # which would be the working directory
+
+
 def test_its_processes_carry_the_name_of_the_run(book: Path) -> None:
     run = prepared(book, inherited={"RESPONDER_RUN": "another"})
     assert (run.id, run.environment["RESPONDER_RUN"]) == ("run-1", "run-1")

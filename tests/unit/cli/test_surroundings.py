@@ -1,0 +1,67 @@
+"""The command where a caller's surroundings lack something: a working directory, a home, a program, a language."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sre_responder import cli
+
+RESPONDER = str(Path(sys.executable).parent / "responder")
+
+
+def responder(*words: str, cwd: Path = Path("/"), **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [RESPONDER, *words], env=environ, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def test_in_a_working_directory_that_was_deleted_a_command_says_so_and_works(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = 'rmdir "$PWD" && exec "$0" runbooks'
+    done = subprocess.run(
+        ["sh", "-c", words, RESPONDER], cwd=gone, env={"RESPONDER_HOME": str(tmp_path), "RESPONDER_LEDGER": "sqlite:////x/y"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "service-errors" in done.stdout) == (0, True), done.stderr
+    assert done.stderr == "The working directory does not exist any more; relative paths start from / now.\n"
+
+
+@pytest.mark.parametrize("home", ["/proc/nope", "/dev/null"])
+def test_a_home_that_cannot_be_written_is_one_sentence(home: str) -> None:
+    done = responder("init", HOME=home)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(home) and "cannot be used: No" in done.stderr
+
+
+def test_an_account_without_a_home_has_the_one_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    cli._stand_somewhere()
+    assert os.environ["HOME"] == "/nonexistent"
+
+
+def test_an_empty_home_is_none_and_not_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    cli._stand_somewhere()
+    assert "HOME" not in os.environ
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "xx_YY.UTF-8"])
+def test_in_any_locale_a_command_says_what_it_has_to(tmp_path: Path, locale: str) -> None:
+    """Python would take an installed one that is not UTF-8 as it is: PYTHONUTF8=0 and no coercion are that case."""
+    plain = {
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "HOME": str(tmp_path),
+        "RESPONDER_HOME": str(tmp_path / "hé"),
+    }
+    done = responder("status", LANG=locale, LC_ALL=locale, **plain)
+    assert (done.returncode, "does not exist" in done.stderr, "Traceback" in done.stderr) == (2, True, False), (
+        done.stderr
+    )
