@@ -27,6 +27,7 @@ MODULES = {
     "state": ("status", "stop", "stops", "contained", "deliver"),
     "recovery": ("settle", "undo"),
     "notify": ("notify",),
+    "check": ("check",),
     "kubernetes": ("kubernetes",),
     "house": ("init", "doctor", "lint", "completion", "policy", "runbooks", "ledger"),
 }

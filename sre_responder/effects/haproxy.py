@@ -179,7 +179,7 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Ma
     before = {name: row.admin for name, row in rows.items()}
     after = {**before, **wanted}
     if before != after:
-        _may_write(arguments)
+        may_write(arguments)
     undo = [
         {
             "name": f"Set {backend}/{name} back to {before[name]}",
@@ -205,7 +205,7 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Ma
     )
 
 
-def _may_write(arguments: Mapping[str, Any]) -> None:
+def may_write(arguments: Mapping[str, Any]) -> None:
     """Only a socket of level admin may set a server: this is known before anything is planned on it."""
     try:
         level = _ask(arguments, "show cli level").strip()

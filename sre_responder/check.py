@@ -1,0 +1,322 @@
+"""Whether all that heals a service can be reached from here: each probe, socket, platform and credential asked once, read-only."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from sre_responder import address
+from sre_responder.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
+from sre_responder.catalogue import HOSTS, Service
+from sre_responder.drive.ask import ask
+from sre_responder.effects import PROBES, haproxy, http_cache, supervisor
+from sre_responder.effects.kubernetes.api import connect
+from sre_responder.effects.kubernetes.workload import find
+from sre_responder.errors import EffectFailed, InputError, ResponderError
+from sre_responder.evidence import http, kubernetes
+from sre_responder.evidence.criterion import Criterion
+from sre_responder.home import Home
+from sre_responder.names import shown
+from sre_responder.runbook import Runbook, plays, tasks
+
+DEADLINE_SECONDS = 30.0
+_AT_ONCE = 32
+_REFUSES = (401, 403, 407)
+Arguments = Mapping[str, Any]
+State = Literal["reached", "not reached", "unknown"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing that a service's annotations or a registered runbook use, and how it is asked; `look` says what it found."""
+
+    service: str
+    environment: str
+    subject: str
+    uses: tuple[str, ...]
+    look: Callable[[], str]
+    on_host: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question came to: reached, not reached, or unknown where nothing could be asked."""
+
+    service: str
+    environment: str
+    subject: str
+    uses: tuple[str, ...]
+    state: State
+    reason: str
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check(home: Home, services: Iterable[tuple[Service, str]], seconds: float = DEADLINE_SECONDS) -> list[Answer]:
+    """Ask everything of these services in these environments, in parallel and within one deadline."""
+    asked = [one for service, environment in services for one in questions(home, service, environment)]
+    until = time.monotonic() + seconds
+    found: dict[int, Answer] = {}
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number, question in enumerate(asked):
+        if not question.on_host:
+            waiting.put(number)
+
+    def work() -> None:
+        while time.monotonic() < until:
+            try:
+                number = waiting.get_nowait()
+            except queue.Empty:
+                return
+            found[number] = _answer(asked[number])
+
+    # Daemons: what never answers must not keep this process alive.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_AT_ONCE, len(asked)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    for number, question in enumerate(
+        asked
+    ):  # Ansible gets this process's environment and folder, so one after another
+        if question.on_host and time.monotonic() < until:
+            found[number] = _answer(question)
+    late = f"no answer within {seconds:g} s"
+    return [found.get(n) or _said(one, "not reached", late, "Check that it runs.") for n, one in enumerate(asked)]
+
+
+def _answer(question: Question) -> Answer:
+    try:
+        return _said(question, "reached", question.look())
+    except _Unknown as error:
+        return _said(question, "unknown", error.message, error.cure)
+    except ResponderError as error:
+        return _said(question, "not reached", error.message, error.cure)
+    except Exception as error:  # whatever one meets, the others are still worth asking
+        return _said(question, "not reached", f"{type(error).__name__}: {shown(error)}")
+
+
+def _said(question: Question, state: State, reason: str, cure: str = "") -> Answer:
+    return Answer(question.service, question.environment, question.subject, question.uses, state, reason, cure)
+
+
+class _Unknown(InputError):
+    """Nothing can be asked, so nothing is known."""
+
+
+def questions(home: Home, service: Service, environment: str) -> list[Question]:
+    """Everything that annotations and registered runbooks use for a service, each once; one that is unknown if that is nothing."""
+    way, found = service.reached(environment), dict[tuple[Any, ...], Question]()
+    books = [book for book in home.runbooks if book.registered]
+    for uses, subject, key, look, on_host in (*_platforms(home, way, books), *_probes(way, books), *_files(way)):
+        known = found[key].uses if key in found else ()
+        every = tuple(dict.fromkeys((*known, *uses)))
+        found[key] = Question(service.name, environment, subject, every, look, on_host)
+
+    def nothing() -> str:
+        raise _Unknown(
+            f"no annotation says how {service.name} is reached in {environment}.",
+            cure="Annotate it with responder/probe-url and those of its platforms; see docs/start.md.",
+        )
+
+    return list(found.values()) or [Question(service.name, environment, "annotations", (), nothing)]
+
+
+_Found = tuple[tuple[str, ...], str, tuple[Any, ...], Callable[[], str], bool]
+
+
+def _platforms(home: Home, way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:
+    """The platforms of every action: as the annotations alone say, and as each registered runbook's tasks do."""
+    used: list[tuple[ActionSpec, dict[str, Any], tuple[str, ...], str]] = []
+    for book in books:
+        for play, node in plays(book.playbook):
+            for task in tasks(play, node):
+                if task.action:
+                    written = _written(play, task.module, task.arguments)
+                    used.append((ACTIONS[task.action], written, (book.metadata.id,), str(play.get("hosts"))))
+    platforms = {spec.platform for spec, *_ in used}
+    used += [(spec, {}, (), "localhost") for spec in ACTIONS.values() if spec.platform not in platforms]
+    for spec, written, uses, hosts in used:
+        given = {option: way[key] for option, key in spec.annotations.items() if key in way}
+        given |= written
+        given = {option: value for option, value in given.items() if option in _asking(spec)}
+        if not any(option in spec.annotations for option in given):
+            continue
+        if spec.platform == "kubernetes":
+            if not {"name", "selector", "kubernetes_id"} & set(given):
+                continue  # a node, or a workload that another action names
+            yield _kubernetes(given, uses)
+            continue
+        where = {option: given.get(option) for option in spec.locates}
+        subject = f"{spec.platform} {' '.join(_place(value) for value in where.values() if value)}"
+        for host in _hosts(way, hosts) if spec.on_host else ("",):
+            look = partial(_asked, home, spec, given, host)
+            yield (
+                uses,
+                f"{subject}{f' on {host}' if host else ''}",
+                (spec.platform, *where.values(), host),
+                look,
+                spec.on_host,
+            )
+
+
+def _asking(spec: ActionSpec) -> set[str]:
+    """The options without which its platform cannot be asked."""
+    located = KUBERNETES if spec.platform == "kubernetes" else spec.locates
+    return {*located, *spec.secrets, *({"username"} if spec.secrets else ())}
+
+
+def _written(play: Mapping[str, Any], module: str, arguments: Any) -> dict[str, Any]:
+    """The options of a task, with those that its play sets for the module."""
+    defaults = play.get("module_defaults")
+    rows = [defaults.get(key) for key in (f"group/{COLLECTION}.guarded", module)] if isinstance(defaults, dict) else []
+    return {str(key): value for row in (*rows, arguments) if isinstance(row, dict) for key, value in row.items()}
+
+
+def _hosts(way: Mapping[str, str], play: str) -> list[str]:
+    return [word.strip() for word in way.get(HOSTS, play).split(",") if word.strip()]
+
+
+def _place(value: object) -> str:
+    return address.shown(str(value)) if "://" in str(value) else shown(value)
+
+
+def _kubernetes(given: Arguments, uses: tuple[str, ...]) -> _Found:
+    where = {option: given[option] for option in KUBERNETES if option in given}
+
+    def look() -> str:
+        _complete(where, ("namespace",), KUBERNETES)
+        return f"{find(connect(where), where).resource}"
+
+    named = where.get("name") or where.get("selector") or where.get("kubernetes_id")
+    subject = f"kubernetes {shown(named)} in {shown(where.get('namespace'))}"
+    return uses, subject, ("kubernetes", repr(sorted(where.items()))), look, False
+
+
+def _asked(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
+    _complete(given, spec.locates, spec.annotations)
+    return _on_host(home, spec, given, host) if spec.on_host else LOOKS[spec.platform](given)
+
+
+def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str, str]) -> None:
+    """Refuse to ask where an option is missing, or is Jinja, which only a run evaluates."""
+    if missing := [annotations[option] for option in needed if not given.get(option)]:
+        raise _Unknown(f"{' and '.join(missing)} not set.", cure="Add it to the service's annotations.")
+    if templates := [option for option, value in given.items() if "{{" in str(value) or "{%" in str(value)]:
+        raise _Unknown(
+            f"the runbook computes {', '.join(templates)}, which only a run does.", cure="See it with `responder plan`."
+        )
+
+
+def _haproxy(arguments: Arguments) -> str:
+    servers = haproxy.DRAIN.read(arguments)
+    haproxy.may_write(arguments)
+    return f"{len(servers)} servers, level admin"
+
+
+def _cache(arguments: Arguments) -> str:
+    evidence = http_cache.PURGE.plan(arguments).evidence
+    if evidence["status"] is None:
+        raise EffectFailed(f"{_place(arguments['url'])} gave no answer: {evidence['reason']}.", cure="Check the cache.")
+    return f"status {evidence['status']}"
+
+
+def _supervisord(arguments: Arguments) -> str:
+    state = supervisor.RESTART.read(arguments)
+    return ", ".join(f"{name} {one['state']}" for name, one in state.get("programs", {"program": state}).items())
+
+
+LOOKS: Mapping[str, Callable[[Arguments], str]] = {
+    "haproxy": _haproxy,
+    "http cache": _cache,
+    "supervisord": _supervisord,
+}
+"""How each platform that is reached from here is asked; Kubernetes and what lies on hosts have ways of their own."""
+
+
+def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
+    if "{{" in host or "{%" in host:
+        raise _Unknown("the runbook computes its hosts, which only a run does.", cure=f"List them in {HOSTS}.")
+    probe = PROBES[spec.name]
+    state = probe.understand(given, ask(host, probe.module, probe.arguments(given), home))
+    if state["release"] is None:
+        raise InputError(
+            f"{given['root']}/current leads to no release on {host}.", cure="Correct responder/release-root."
+        )
+    return f"release {state['release']}"
+
+
+def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:
+    """What success criteria ask: each address once, for all registered runbooks that ask it."""
+    asking: dict[str, dict[str, Criterion]] = {url: {} for url in filter(None, [way.get("responder/probe-url")])}
+    where = {option: way[key] for option, key in KUBERNETES.items() if key in way}
+    for book in books:
+        criterion, id = book.metadata.success, book.metadata.id
+        if criterion.url and not _meant_for(way, book):
+            continue
+        if criterion.source == "http" and (url := criterion.url or way.get("responder/probe-url")):
+            asking.setdefault(url, {})[id] = criterion
+        elif criterion.source == "kubernetes" and "namespace" in where:
+            key = ("probe", criterion.model_dump_json())
+            yield (id,), f"probe of {id} on kubernetes", key, partial(_measured, criterion, where), False
+    for url, criteria in asking.items():
+        yield tuple(criteria), f"probe {address.shown(url)}", ("probe", url), partial(_fetched, url, criteria), False
+
+
+def _meant_for(way: Mapping[str, str], book: Runbook) -> bool:
+    """Whether a runbook that names an address of its own can act on this service at all."""
+    return any(
+        key in way or (isinstance(task.arguments, Mapping) and option in task.arguments)
+        for task in book.steps
+        for option, key in ACTIONS[str(task.action)].annotations.items()
+    )
+
+
+def _measured(criterion: Criterion, where: Arguments) -> str:
+    return _judged({"": kubernetes.sample(criterion, where)})
+
+
+def _fetched(url: str, criteria: Mapping[str, Criterion]) -> str:
+    wanted = criteria or {"": Criterion.model_validate({})}
+    try:
+        answer = http.fetch(url, max(one.timeout_s for one in wanted.values()))
+    except http.NoAnswer as error:
+        raise EffectFailed(f"{error}.", cure="Check the address, the service and the network.") from error
+    if answer.status in _REFUSES and answer.status not in {one.status for one in wanted.values()}:
+        raise EffectFailed(f"it answers {answer.status}.", cure="Let this machine read it; a probe sends no login.")
+    return _judged({id: http.judge(one, answer, 0) for id, one in wanted.items()})
+
+
+def _judged(samples: Mapping[str, http.Sample]) -> str:
+    """What criteria say of what was asked. Where one cannot judge it, no verdict would be possible."""
+    words = {True: "healthy", False: "unhealthy"}
+    if unclear := {id: one for id, one in samples.items() if one.ok is None}:
+        raise _Unknown(
+            "; ".join(f"{id}: {one.reason}".removeprefix(": ") for id, one in unclear.items()) + ".",
+            cure="Correct the runbook's success, or what answers.",
+        )
+    return "; ".join(dict.fromkeys(f"{words[bool(one.ok)]}: {one.reason}" for one in samples.values()))
+
+
+def _files(way: Mapping[str, str]) -> Iterator[_Found]:
+    if file := way.get("responder/log-file"):
+        yield (), f"log {shown(file)}", ("log", file), lambda: _log(Path(file)), False
+
+
+def _log(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is not a file on this machine.", cure="Correct responder/log-file.")
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", cure=f"Let this user read it: {path}") from error
+    return "can be read"
