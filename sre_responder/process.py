@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def space() -> str:
     except OSError:
         return ""
     return "/".join(parts)
+
+
+def since_boot() -> tuple[str, float]:
+    """Which boot of this machine it is, and the seconds since: no step of the clock changes them. Empty where the system does not say."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    except OSError:
+        return "", 0.0
 
 
 def started(pid: int) -> float:

@@ -20,6 +20,7 @@ from sre_responder.approvals.people import People, Person, Role
 from sre_responder.errors import InputError, Refused
 from sre_responder.names import shown
 from sre_responder.plan import canonical
+from sre_responder.process import since_boot
 
 NAMESPACE = "sre-responder"
 Kind = Literal["approval", "break_glass", "review", "attest", "acknowledge", "lift", "anchor"]
@@ -27,7 +28,10 @@ _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
 
 
 class Statement(BaseModel):
-    """One signed sentence: who decides what about which subject, once, until when (seconds since the epoch)."""
+    """One signed sentence: who decides what about which subject, once, until when (seconds since the epoch).
+
+    `boot` and `uptime` say the same moment by the signing machine's own clock, which nobody sets.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Kind
@@ -37,6 +41,8 @@ class Statement(BaseModel):
     nonce: str
     signed_at: float
     expires_at: float
+    boot: str = ""
+    uptime: float = 0.0
     note: str = ""
 
     @property
@@ -66,10 +72,20 @@ def state(
     note: str = "",
 ) -> Statement:
     """A new statement with its own nonce."""
+    boot, uptime = since_boot()
     return Statement(
         kind=kind, subject=subject, decision=decision, person=person.name, nonce=secrets.token_hex(16),
-        signed_at=now, expires_at=now + valid_seconds, note=note,
+        signed_at=now, expires_at=now + valid_seconds,
+        boot=boot, uptime=uptime, note=note,
     )  # fmt: skip
+
+
+def outlived(statement: Statement) -> bool:
+    """Whether it is older than it may be by this machine's own clock, whatever was done to the time of day since."""
+    boot, uptime = since_boot()
+    return (
+        bool(boot) and statement.boot == boot and uptime - statement.uptime > statement.expires_at - statement.signed_at
+    )
 
 
 def sign(statement: Statement, key: Path) -> str:

@@ -11,6 +11,7 @@ from sre_responder.approvals import approval
 from sre_responder.approvals.people import Person
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import EffectFailed, InputError, Refused
+from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import stops
@@ -35,8 +36,13 @@ def decide(
 ) -> dict[str, Any]:
     """Sign one person's decision about one plan."""
     with ledger.transaction(reading=True) as connection:
-        row, now = plans.find(connection, prefix), ledger.now(connection)
+        row, now, ahead = plans.find(connection, prefix), ledger.now(connection), ledger.ahead(connection)
         plan = plans.of(row)
+    if decision == "grant" and ahead > CLOCK_SLACK_SECONDS:
+        raise Refused(
+            f"the ledger's last entry is dated {ahead / 60:.0f} min ahead of the clock, so this approval would not get older.",
+            cure="Correct the clock that is wrong; where it was the one of that entry, wait until it is past.",
+        )
     if decision == "grant" and person.name == row.requester:
         raise Refused(f"{person.name} asked for this plan and cannot approve it himself.", cure="Ask another approver.")
     statement = approval.state(

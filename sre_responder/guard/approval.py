@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sre_responder.guard.snapshot import Gate, Snapshot
+from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Snapshot
 from sre_responder.names import shown
 
 
@@ -64,6 +64,8 @@ def approval(s: Snapshot) -> Gate:
     reason = f"needs {needed} approval{'s'[: needed - 1]} of exactly this plan ({', '.join(why)}); {len(grants)} given"
     if s.commander_missing:
         reason += "; one approver must be incident commander"
+    if s.ahead > CLOCK_SLACK_SECONDS:
+        reason += f"; none counts while the ledger's last entry is dated {s.ahead / 60:.0f} min ahead of the clock"
     if s.drift:
         moved = ", ".join(f"{field} was {shown(old, 60)} and is {shown(new, 60)}" for field, old, new in s.drift[:3])
         reason += f"; an approved plan does not hold any more: {moved}"

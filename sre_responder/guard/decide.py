@@ -87,6 +87,8 @@ def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
             raise Refused("the policy does not allow break-glass.")
         if statement.signed_at > now + CLOCK_SLACK_SECONDS:
             raise Refused("this was signed in the future.")
+        if approves and statement.decision == "grant" and approval.outlived(statement):
+            raise Refused("this approval is older than its time says: a clock was set.")
         longest = (policy.break_glass if offline else policy.approvals).valid_minutes * 60
         if approves and statement.expires_at - statement.signed_at > longest + 1:
             raise Refused(f"this approval is valid for longer than the policy's {longest // 60} minutes.")
@@ -119,6 +121,7 @@ def look(
     measured: bool,
     record: bool,
     joined: int | None = None,
+    ahead: float = 0.0,
 ) -> Snapshot:
     """The picture that the gates judge, read in the caller's transaction."""
     policy, known = home.policy, facts(runbook)
@@ -150,6 +153,7 @@ def look(
     declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
     return Snapshot(
         now=now,
+        ahead=ahead,
         policy=policy,
         request=request,
         spec=spec_of(request.action),
@@ -189,7 +193,17 @@ def preview(
     """The gates as they stand now, without reserving or recording anything."""
     with ledger.transaction(reading=True) as connection:
         now = ledger.now(connection)
-        picture = look(connection, now, home, request, plan, runbook, measured=measured, record=False)
+        picture = look(
+            connection,
+            now,
+            home,
+            request,
+            plan,
+            runbook,
+            measured=measured,
+            record=False,
+            ahead=ledger.ahead(connection),
+        )
         left_out = _skipped(connection, request, "plan.made", "skipped", "not_applicable")
         tried = _skipped(connection, request, "plan.made", "skipped", "tried")
         gates = evaluate(
@@ -226,7 +240,10 @@ def decide(
         earlier = attempts.of_task(connection, request.run, request.task)
         joined = earlier.id if earlier else None
         unfit = _unfit_to_join(connection, request, plan)
-        picture = look(connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined)
+        picture = look(
+            connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined,
+            ahead=ledger.ahead(connection),
+        )  # fmt: skip
         gates = evaluate(picture)
         if unfit:
             gates = tuple(

@@ -175,6 +175,8 @@ class Snapshot:
     incident_attempts: tuple[Attempt, ...] = ()
     rollbacks: tuple[Attempt, ...] = ()
     """The latest rollbacks in this environment, oldest first."""
+    ahead: float = 0.0
+    """By how many seconds the ledger's last entry is dated ahead of the clock: so long no approval gets older."""
     acknowledged: Mapping[str, float] = field(default_factory=dict)
     """Closed-off remedy to when a person last allowed one trial."""
     not_applicable: frozenset[str] = frozenset()
@@ -228,11 +230,18 @@ class Snapshot:
 
     @property
     def grants(self) -> tuple[Approval, ...]:
-        """Approvals that hold now: a grant by each person once, not used, not expired; one denial voids all."""
+        """Approvals that hold now: a grant by each person once, not used, not expired; one denial voids all.
+
+        None holds while nobody can tell how old it is.
+        """
         latest = self.now + CLOCK_SLACK_SECONDS
         usable = [a for a in self.approvals if not a.used and a.expires_at > self.now and a.signed_at <= latest]
         denied = any(a.decision == "deny" for a in usable)
-        return () if denied else tuple({a.person: a for a in usable if a.decision == "grant"}.values())
+        return (
+            ()
+            if denied or self.ahead > CLOCK_SLACK_SECONDS
+            else tuple({a.person: a for a in usable if a.decision == "grant"}.values())
+        )
 
     @property
     def approvals_needed(self) -> int:

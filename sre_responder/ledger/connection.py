@@ -108,13 +108,19 @@ class Ledger:
 
     def now(self, connection: Connection) -> float:
         """The time of the ledger: always later than its last entry, so that a clock set back revives nothing."""
-        last = connection.execute(select(schema.chain.c.at)).scalar() or 0.0
-        clock = (
-            self.clock()
-            if self.sqlite
-            else float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
-        )
-        return max(clock, last + TICK_SECONDS)
+        return max(self._wall(connection), self._last(connection) + TICK_SECONDS)
+
+    def ahead(self, connection: Connection) -> float:
+        """By how many seconds its last entry is dated ahead of the clock. So long its time stands still, and nothing in it expires."""
+        return max(0.0, self._last(connection) - self._wall(connection))
+
+    def _wall(self, connection: Connection) -> float:
+        if self.sqlite:
+            return self.clock()
+        return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+    def _last(self, connection: Connection) -> float:
+        return connection.execute(select(schema.chain.c.at)).scalar() or 0.0
 
     def _check_revision(self, connection: Connection) -> None:
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -261,6 +261,40 @@ def test_a_clock_set_back_revives_no_expired_approval(production: Staffed) -> No
     assert production.blocking()["approval"]["expired_or_used"] == ["dana"]
 
 
+def dated_a_day_ahead(here: Staffed) -> None:
+    """One entry of a machine whose clock is a day ahead: from then on the ledger's time stands still for a day."""
+    ahead = Ledger(here.world.ledger.url, clock=lambda: time.time() + 86400)
+    with ahead.transaction() as connection:
+        audit.append(connection, ahead.now(connection), "note.added", "test", "tomorrow")
+
+
+def test_an_approval_does_not_stay_young_while_the_ledger_waits_for_the_clock(production: Staffed) -> None:
+    dated_a_day_ahead(production)
+    statement = production.says("approval", production.plan())
+    keep(production, statement, production.signature(statement, "dana"), production.plan())
+    refused = production.play()
+    assert (refused.returncode != 0, production.world.release, production.world.started()) == (True, "2", 0)
+    assert production.blocking()["approval"]["given_by"] == []
+    assert "dated 1440 min ahead of the clock" in production.world.refusals()
+
+
+def test_no_approval_is_given_while_the_ledger_waits_for_the_clock(production: Staffed) -> None:
+    dated_a_day_ahead(production)
+    refused = production.approve("dana")
+    assert refused.returncode == 3 and "1440 min ahead of the clock" in refused.stderr
+    assert production.world.entries("approval.granted") == []
+
+
+def test_an_approval_is_as_old_as_the_machine_says_whatever_was_done_to_its_clock(production: Staffed) -> None:
+    """Signed two hours ago by the time since boot; the time of day was set back meanwhile."""
+    said = production.says("approval", production.plan())
+    statement = said.model_copy(update={"uptime": said.uptime - 7200})
+    keep(production, statement, production.signature(statement, "dana"), production.plan())
+    assert production.play().returncode != 0
+    assert (production.world.release, production.world.started()) == ("2", 0)
+    assert production.blocking()["approval"]["given_by"] == []
+
+
 @pytest.mark.parametrize("kind", ["break_glass", "approval"])
 def test_break_glass_put_in_where_the_policy_does_not_allow_it_does_not_hold(tmp_path: Path, kind: str) -> None:
     """Also where its row calls it an ordinary approval."""
