@@ -239,20 +239,10 @@ class Alerts(_Section):
 
 
 _LOADS_CODE = (
-    "PYTHON",
-    "LD_",
-    "DYLD_",
-    "ANSIBLE_",
-    "RESPONDER_",
-    "BASH_",
-    "GCONV_",
-    "PATH",
-    "HOME",
-    "ENV",
-    "IFS",
-    "LC_",
-    "LANG",
-)
+    "PYTHON", "LD_", "DYLD_", "GLIBC_", "GCONV_", "MALLOC_", "ANSIBLE_", "RESPONDER_", "BASH_", "SHELLOPTS", "PERL", "RUBY", "NODE_",
+    "GIT_", "JAVA_", "_JAVA_", "CLASSPATH", "PATH", "HOME", "ENV", "IFS", "LC_", "LANG", "LOCPATH",
+)  # fmt: skip
+"""Beginnings of variables that choose the code which a program loads, or what Responder works with."""
 
 
 class Ansible(_Section):

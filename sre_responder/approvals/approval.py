@@ -180,8 +180,11 @@ def requester(people: People) -> str:
 
 def default_key() -> Path:
     """The key that the person already signs with: git's, else the first of OpenSSH's own."""
-    git = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
-    named = git.stdout.strip()
+    try:
+        git = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
+        named = git.stdout.strip()
+    except OSError:  # no git, or none that may be run: OpenSSH's own keys are left
+        named = ""
     candidates = [Path(named).expanduser()] if named.startswith(("/", "~")) else []
     candidates += [Path.home() / ".ssh" / name for name in ("id_ed25519_sk", "id_ed25519", "id_ecdsa", "id_rsa")]
     for key in candidates:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from sre_responder import cli
+from sre_responder.approvals import approval
+from sre_responder.errors import InputError
 
 RESPONDER = str(Path(sys.executable).parent / "responder")
 
@@ -50,6 +52,16 @@ def test_an_empty_home_is_none_and_not_the_working_directory(monkeypatch: pytest
     monkeypatch.setenv("HOME", "")
     cli._stand_somewhere()
     assert "HOME" not in os.environ
+
+
+def test_without_git_the_keys_of_openssh_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no SSH key was found"):
+        approval.default_key()
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_rsa").touch()
+    assert approval.default_key() == tmp_path / ".ssh" / "id_rsa"
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "xx_YY.UTF-8"])

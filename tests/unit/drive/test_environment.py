@@ -77,9 +77,13 @@ def test_the_policy_names_further_variables_by_name_or_beginning(tmp_path: Path)
     assert set(found) - OURS == {"VAULT_ADDR", "HCLOUD_TOKEN"}
 
 
-@pytest.mark.parametrize(
-    "name", ["PYTHONPATH", "LD_PRELOAD", "LD_*", "ANSIBLE_LIBRARY", "P*", "*", "PATH", "HOME", "A B"]
-)
+CODE = [
+        "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_*", "L*", "ANSIBLE_LIBRARY", "P*", "*", "PATH",
+        "HOME", "GIT_SSH_COMMAND", "NODE_OPTIONS", "PERL5LIB", "RUBYOPT", "G*", "A B",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODE)
 def test_the_policy_lets_nothing_reach_a_run_that_decides_which_code_is_loaded(name: str) -> None:
     with pytest.raises(ValidationError):
         Ansible(environment=(name,))
