@@ -55,10 +55,15 @@ def init(
         try:
             file.parent.mkdir(parents=True)
             say(f"made {file.parent} for the emergency stop")
-        except OSError:
+        except OSError as error:
+            path = home.folder / "policy.yml"
+            if path not in written:  # it is the operator's own
+                raise InputError(
+                    f"the stop file's folder {file.parent} does not exist and cannot be made: {error.strerror}.",
+                    cure=f"Make it, or set stop.file in {path}.",
+                ) from error
             own = home.folder / "stop" / "EMERGENCY_STOP"
             own.parent.mkdir(exist_ok=True)
-            path = home.folder / "policy.yml"
             path.write_text(path.read_text(encoding="utf-8").replace(f"file: {file}", f"file: {own}"), encoding="utf-8")
             say(f"{file.parent} cannot be made, so the stop file of this home is {own}")
     ledger = Ledger(home.ledger_url)

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, or_, select, text
+from sqlalchemy import Connection, delete, func, insert, or_, select, text
 
 from sre_responder.errors import InputError
 from sre_responder.ledger import audit
@@ -47,17 +47,31 @@ def move(ledger: Ledger, before: float, file: Path, who: str) -> int:
         if not moved:
             return 0
         checksum = _write(file, moved)
-        lift, restore = _TRIGGER[connection.dialect.name]
-        connection.execute(text(lift))
-        connection.execute(delete(record).where(record.c.id <= last))
-        connection.execute(text(restore))
-        now = ledger.now(connection)
-        connection.execute(insert(archives).values(last_id=last, last_hash=moved[-1].hash, checksum=checksum, at=now))
-        audit.append(
-            connection, now, audit.ARCHIVED, who, f"{len(moved)} entries moved to {file.name}", last_id=last,
-            last_hash=moved[-1].hash, checksum=checksum,
-        )  # fmt: skip
+        try:
+            _forget(
+                connection,
+                ledger.now(connection),
+                moved[-1],
+                checksum,
+                who,
+                f"{len(moved)} entries moved to {file.name}",
+            )
+        except BaseException:
+            file.unlink()  # nothing was moved, and the file would stand in the way of the next try
+            raise
     return len(moved)
+
+
+def _forget(connection: Connection, now: float, last: audit.Entry, checksum: str, who: str, summary: str) -> None:
+    """Take all entries up to the last that was moved out of the record, and say so there."""
+    lift, restore = _TRIGGER[connection.dialect.name]
+    connection.execute(text(lift))
+    connection.execute(delete(record).where(record.c.id <= last.id))
+    connection.execute(text(restore))
+    connection.execute(insert(archives).values(last_id=last.id, last_hash=last.hash, checksum=checksum, at=now))
+    audit.append(
+        connection, now, audit.ARCHIVED, who, summary, last_id=last.id, last_hash=last.hash, checksum=checksum
+    )  # fmt: skip
 
 
 def _write(file: Path, entries: list[audit.Entry]) -> str:

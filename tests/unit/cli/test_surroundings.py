@@ -77,3 +77,11 @@ def test_in_any_locale_a_command_says_what_it_has_to(tmp_path: Path, locale: str
     assert (done.returncode, "does not exist" in done.stderr, "Traceback" in done.stderr) == (2, True, False), (
         done.stderr
     )
+
+
+def test_init_leaves_a_policy_that_was_there_as_it_is_where_its_stop_folder_cannot_be_made(tmp_path: Path) -> None:
+    mine = "profile: homelab\nstop: {file: /dev/null/stop/STOP}\n# file: /dev/null/stop/STOP\n"
+    (tmp_path / "policy.yml").write_text(mine)
+    done = responder("init", RESPONDER_HOME=str(tmp_path), RESPONDER_LEDGER=f"sqlite:///{tmp_path / 'ledger.db'}")
+    assert done.returncode == 2 and "Make it, or set stop.file" in done.stderr
+    assert (tmp_path / "policy.yml").read_text() == mine

@@ -71,6 +71,20 @@ def test_a_second_archive_goes_on_behind_the_first(ledger: Ledger, tmp_path: Pat
     assert audit.verify(ledger).ok
 
 
+def test_an_archive_that_could_not_be_recorded_leaves_no_file_and_all_its_entries(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise RuntimeError("the connection is lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(archive, "_forget", lost)
+        with pytest.raises(RuntimeError):
+            archive.move(ledger, 4 * 86400.0, tmp_path / "old.jsonl", "dana")
+    assert not (tmp_path / "old.jsonl").exists()
+    assert archive.move(ledger, 4 * 86400.0, tmp_path / "old.jsonl", "dana") == 3
+
+
 def test_an_archive_is_never_written_over(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "old.jsonl").write_text("kept")
     with pytest.raises(InputError, match="exists"):

@@ -60,3 +60,16 @@ def test_decisions_are_what_was_allowed_and_what_was_refused() -> None:
     found = report(entries(STARTED, BLOCKED_BY_LOOP, ASKED, ASKED))
     assert (found.decisions, found.allowed, found.refused) == (4, 1, 3)
     assert found.by_gate == {"approval": 2, "budget": 2, "loop": 1}
+
+
+def test_a_long_record_of_one_incident_is_read_once() -> None:
+    class Counted(dict[str, Any]):
+        reads = 0
+
+        def get(self, *words: Any) -> Any:
+            Counted.reads += 1
+            return super().get(*words)
+
+    told = [("gate.blocked", Counted(BLOCKED_BY_LOOP[1]))] * 1000
+    assert report(entries(*told)).unknown == 1000
+    assert Counted.reads <= 10_000
