@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,22 +111,81 @@ def classify(task: Task) -> Class:
     return "reads" if name in READS else "mutates" if name in MUTATES else "undetermined"
 
 
-_ON_GUARDED = {
-    "ignore_errors": "a refusal would be ignored",
-    "ignore_unreachable": "a lost host would be ignored",
-    "failed_when": "a refusal could be called success",
-    "changed_when": "the result would not be what happened",
-    "until": "the action would be repeated",
-    "retries": "the action would be repeated",
-    "loop": "a later item would go on after a refusal",
-    "async": "the action would outlive its guard",
-    "delegate_to": "the target would not be the host of the play",
-    "run_once": "one host would answer for all",
-    "tags": "the step could be left out",
-    "check_mode": "a dry run would change things, or a real run would not",
-    "when": "a step that is left out leaves no record",
-    "notify": "a handler would run unguarded",
-}
+Place = Literal["play", "block", "task"]
+
+
+def _set(value: Any) -> bool:
+    return value not in (None, False)
+
+
+@dataclass(frozen=True)
+class Weakening:
+    """A keyword of Ansible, where it may not be, and why. A task means a guarded one, a block one that holds a guarded task."""
+
+    keyword: str
+    places: frozenset[Place]
+    why: str
+    cure: str = "Remove it."
+    level: Literal["error", "warning"] = "error"
+    weakens: Callable[[Any, int], bool] = lambda value, ladder: True
+    """By its value, and by the number of guarded tasks in the play."""
+
+
+def _row(keyword: str, places: str, why: str, **more: Any) -> Weakening:
+    return Weakening(keyword, frozenset(places.split()), why, **more)  # type: ignore[arg-type]
+
+
+WEAKENINGS = (
+    _row("ignore_errors", "play block task", "a refusal would be ignored", weakens=lambda value, _: _set(value)),
+    _row("ignore_unreachable", "play block task", "a lost host would be ignored", weakens=lambda value, _: _set(value)),
+    _row("run_once", "play block task", "one host would answer for all", weakens=lambda value, _: _set(value)),
+    _row("max_fail_percentage", "play", "hosts would go on after a refusal", weakens=lambda value, _: value is not None),
+    _row("any_errors_fatal", "play block task", "other hosts would go on after a refusal", level="warning", cure="Leave it out, or set it to true.",
+         weakens=lambda value, _: value is False or str(value).lower() in ("false", "no", "off", "0")),
+    _row("strategy", "play", "hosts would run ahead of each other", cure="Use linear.",
+         weakens=lambda value, _: value not in (None, "linear", "ansible.builtin.linear")),
+    _row("serial", "play", "the first batch would climb the whole ladder before the next takes its first step",
+         cure="Remove it; the hosts of a guarded task go one by one.",
+         weakens=lambda value, ladder: ladder > 1 and value not in (None, 0, "100%")),
+    _row("throttle", "play block task", "it changes nothing: the hosts of a guarded task go one by one", level="warning",
+         weakens=lambda value, _: value not in (None, 0)),
+    _row("force_handlers", "play", "handlers would run after a refusal", weakens=lambda value, _: _set(value)),
+    _row("vars_prompt", "play", "without a terminal a prompt goes on empty", cure="Take it from the incident or the survey.",
+         weakens=lambda value, _: bool(value)),
+    _row("roles", "play", "what a role does is not seen here", cure="Put the guarded steps into tasks.",
+         weakens=lambda value, _: bool(value)),
+    _row("failed_when", "task", "a refusal could be called success"),
+    _row("changed_when", "task", "the result would not be what happened"),
+    _row("until", "task", "the action would be repeated"),
+    _row("retries", "task", "the action would be repeated"),
+    _row("loop", "task", "a later item would go on after a refusal", cure="Write one task a target."),
+    _row("async", "task", "the action would outlive its guard"),
+    _row("local_action", "task", "the target would not be the host of the play", cure="Name the module itself."),
+    _row("delegate_to", "block task", "the target would not be the host of the play"),
+    _row("tags", "block task", "the step could be left out"),
+    _row("check_mode", "block task", "a dry run would change things, or a real run would not"),
+    _row("when", "block task", "a step that is left out leaves no record", cure="Use applies: and because:."),
+    _row("notify", "block task", "a handler would run unguarded"),
+    _row("rescue", "block", "a refusal would be caught", cure="Take the task out of the block."),
+    _row("always", "block", "it would act after a refusal", cure="Take the task out of the block."),
+)  # fmt: skip
+"""Everything in Ansible's own language that weakens a guard, or looks as if it did something for it."""
+_SKIPPING = frozenset(["end_play", "end_host", "end_batch", "end_role", "clear_host_errors"])
+"""What `meta` can do to the steps behind it: leave them out without a record, or take a host back that failed."""
+
+
+def _weaker(
+    file: Path, place: Place, written: Iterable[tuple[str, Any]], line: int, ladder: int, name: str = ""
+) -> Iterator[Finding]:
+    """What in the keywords of one place weakens the guard."""
+    where = {"play": "the play", "block": f"a block around guarded task '{name}'", "task": f"guarded task '{name}'"}[
+        place
+    ]
+    for keyword, value in written:
+        known = "loop" if keyword.startswith("with_") else keyword
+        for row in WEAKENINGS:
+            if row.keyword == known and place in row.places and row.weakens(value, ladder):
+                yield Finding(str(file), line, known, f"{keyword} on {where}: {row.why}", row.cure, row.level)
 
 
 def findings(path: Path) -> tuple[Finding, ...]:
@@ -143,10 +202,11 @@ def findings(path: Path) -> tuple[Finding, ...]:
         if (folder / name).exists()
     ]
     for play, node in plays(playbook):
-        found += _play(playbook, play, node.start_mark.line + 1)
         listed = list(tasks(play, node))
+        ladder = sum(task.action is not None for task in listed)
+        found += _play(playbook, play, node.start_mark.line + 1, ladder)
         for task in listed:
-            found += _task(playbook, task)
+            found += _task(playbook, task, ladder)
         found += _order(playbook, listed)
     if playbook.name == PLAYBOOK:
         found += _criterion(playbook, Runbook(folder, None, False).metadata.success)
@@ -178,24 +238,13 @@ def _longer(criterion: Criterion) -> str:
     return "Set good_share to 0.95 or more."
 
 
-def _play(file: Path, play: Mapping[str, Any], line: int) -> Iterator[Finding]:
+def _play(file: Path, play: Mapping[str, Any], line: int, ladder: int) -> Iterator[Finding]:
     if file.name == PLAYBOOK and (found := [key for key in play if key.rpartition(".")[2] == "import_playbook"]):
         words = "no digest covers what another playbook does, and no guard sees its tasks"
         yield Finding(str(file), line, "import_playbook", words, f"Write its plays into this file, without {found[0]}.")
-    for keyword, cure in (
-        ("vars_prompt", "Take it from the incident or the survey; without a terminal a prompt goes on empty."),
-        ("ignore_errors", "Remove it; a refusal would be ignored."),
-        ("ignore_unreachable", "Remove it; a lost host would be ignored."),
-        ("max_fail_percentage", "Remove it; hosts would go on after a refusal."),
-        ("roles", "Put the guarded steps into tasks; what a role does is not seen here."),
-        ("force_handlers", "Remove it; handlers would run after a refusal."),
-    ):
-        if play.get(keyword):
-            yield Finding(str(file), line, keyword, f"the play has {keyword}", cure)
+    yield from _weaker(file, "play", play.items(), line, ladder)
     if "ansible_facts_modules" in (play.get("vars") or {}):
         yield _facts(file, line)
-    if play.get("strategy") not in (None, "linear", "ansible.builtin.linear"):
-        yield Finding(str(file), line, "strategy", f"strategy {play['strategy']} lets hosts run ahead", "Use linear.")
 
 
 def _facts(file: Path, line: int) -> Finding:
@@ -203,7 +252,7 @@ def _facts(file: Path, line: int) -> Finding:
     return Finding(str(file), line, "unguarded", words, "Remove it.")
 
 
-def _task(file: Path, task: Task) -> Iterator[Finding]:
+def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
     variables = task.keywords.get("vars")
     if isinstance(variables, Mapping) and "ansible_facts_modules" in variables:
         yield _facts(file, task.line)
@@ -228,21 +277,21 @@ def _task(file: Path, task: Task) -> Iterator[Finding]:
             yield Finding(
                 str(file), task.line, "pause", "without a terminal a pause goes on by itself", "Use an approval."
             )
+        if task.module.rpartition(".")[2] == "meta" and (does := _meta(task.arguments)) in _SKIPPING:
+            words = f"meta: {does} leaves out later steps without a record, or takes a failed host back"
+            yield Finding(str(file), task.line, "meta", words, "Use applies: and because: on those steps.")
         return
-    for keyword in task.keywords:
-        known = "loop" if keyword.startswith("with_") else keyword
-        if known in _ON_GUARDED:
-            cure = "Use applies: and because:." if known == "when" else "Remove it."
-            yield Finding(
-                str(file), task.line, known, f"{keyword} on guarded task '{task.name}': {_ON_GUARDED[known]}", cure
-            )
-    for mark in task.within:
-        if mark in ("rescue", "always", "ignore_errors", "when", "tags", "run_once", "delegate_to", "check_mode"):
-            yield Finding(
-                str(file), task.line, mark, f"guarded task '{task.name}' stands in a block with {mark}", "Take it out."
-            )
+    yield from _weaker(file, "task", task.keywords.items(), task.line, ladder, task.name)
+    yield from _weaker(file, "block", task.around, task.line, ladder, task.name)
     if task.section == "handlers":
         yield Finding(str(file), task.line, "handlers", f"guarded task '{task.name}' is a handler", "Make it a task.")
+
+
+def _meta(arguments: Any) -> str:
+    """What a meta task does, in any spelling."""
+    if isinstance(arguments, Mapping):
+        arguments = arguments.get("_raw_params", "")
+    return str(arguments or "").strip().removeprefix("meta").strip()
 
 
 def _order(file: Path, listed: list[Task]) -> Iterator[Finding]:

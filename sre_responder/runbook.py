@@ -118,8 +118,13 @@ class Task:
     keywords: Mapping[str, Any]
     line: int
     section: str
-    within: tuple[str, ...]
+    around: tuple[tuple[str, Any], ...]
+    """The keywords of the blocks in which it is, outermost first, and the part of each block that holds it."""
     raw: Mapping[str, Any]
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        return tuple(keyword for keyword, _ in self.around)
 
     @property
     def action(self) -> str | None:
@@ -200,16 +205,17 @@ def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _tasks(written: Any, node: yaml.Node | None, section: str, within: tuple[str, ...]) -> Iterator[Task]:
+def _tasks(written: Any, node: yaml.Node | None, section: str, around: tuple[tuple[str, Any], ...]) -> Iterator[Task]:
     nodes = node.value if isinstance(node, yaml.SequenceNode) else []
     for raw, place in zip(written if isinstance(written, list) else [], nodes, strict=False):
         if not isinstance(raw, dict):
             continue
         if any(block in raw for block in BLOCKS):
-            marks = tuple(key for key in raw if key not in (*BLOCKS, "name"))
-            rescued = ("rescue",) if "rescue" in raw else ()
+            marks = tuple((key, value) for key, value in raw.items() if key not in (*BLOCKS, "name"))
+            rescued = (("rescue", None),) if "rescue" in raw else ()
             for block in BLOCKS:
-                yield from _tasks(raw.get(block), _child(place, block), section, (*within, *marks, *rescued, block))
+                inside = (*around, *marks, *rescued, (block, None))
+                yield from _tasks(raw.get(block), _child(place, block), section, inside)
             continue
         module = next((str(key) for key in raw if key not in KEYWORDS and not str(key).startswith("with_")), "")
         arguments = raw.get(module)
@@ -223,7 +229,7 @@ def _tasks(written: Any, node: yaml.Node | None, section: str, within: tuple[str
             {k: v for k, v in raw.items() if k != module},
             place.start_mark.line + 1,
             section,
-            within,
+            around,
             raw,
         )
 

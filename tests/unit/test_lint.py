@@ -95,3 +95,59 @@ def test_an_address_that_cannot_be_asked_is_found_before_a_run(tmp_path: Path, u
     (found,) = findings(with_criterion(tmp_path / "book", f'{{url: "{url}"}}'))
     assert (found.rule, found.level, found.line) == ("url", "error", 6)
     assert words in found.message
+
+
+BLOCK = "    - block:\n        - sre.responder.supervisor_restart:\n      {}\n"
+LADDER = STEP + "    - sre.responder.release_rollback:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "level"),
+    [
+        (HEAD + "    - local_action: sre.responder.supervisor_restart\n", "local_action", "error"),
+        (HEAD + "    - local_action: {module: sre.responder.supervisor_restart}\n", "local_action", "error"),
+        (HEAD + "    - local_action: ansible.builtin.command reboot\n", "undetermined", "error"),
+        (HEAD + STEP + "  ignore_unreachable: true\n", "ignore_unreachable", "error"),
+        (HEAD + STEP + '  ignore_unreachable: "{{ x }}"\n', "ignore_unreachable", "error"),
+        (HEAD + BLOCK.format("ignore_unreachable: true"), "ignore_unreachable", "error"),
+        (HEAD + STEP + "      ignore_unreachable: true\n", "ignore_unreachable", "error"),
+        (HEAD + STEP + "  ignore_errors: true\n", "ignore_errors", "error"),
+        (HEAD + BLOCK.format("ignore_errors: true"), "ignore_errors", "error"),
+        (HEAD + "    - block:\n        - block:\n            - sre.responder.supervisor_restart:\n      ignore_errors: true\n",
+         "ignore_errors", "error"),
+        (HEAD + LADDER + "  serial: 1\n", "serial", "error"),
+        (HEAD + LADDER + '  serial: ["10%", "50%"]\n', "serial", "error"),
+        (HEAD + STEP + "  throttle: 1\n", "throttle", "warning"),
+        (HEAD + BLOCK.format("throttle: 1"), "throttle", "warning"),
+        (HEAD + STEP + "      throttle: 1\n", "throttle", "warning"),
+        (HEAD + STEP + "  strategy: free\n", "strategy", "error"),
+        (HEAD + STEP + "  strategy: ansible.builtin.host_pinned\n", "strategy", "error"),
+        (HEAD + STEP + "  any_errors_fatal: false\n", "any_errors_fatal", "warning"),
+        (HEAD + BLOCK.format("any_errors_fatal: no"), "any_errors_fatal", "warning"),
+        (HEAD + STEP + "  max_fail_percentage: 0\n", "max_fail_percentage", "error"),
+        (HEAD + STEP + "  run_once: true\n", "run_once", "error"),
+        (HEAD + STEP + "    - ansible.builtin.meta: end_host\n", "meta", "error"),
+        (HEAD + STEP + "    - meta: clear_host_errors\n", "meta", "error"),
+    ],
+)  # fmt: skip
+def test_every_weakening_of_the_table_is_named_where_it_is(tmp_path: Path, text: str, rule: str, level: str) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(text)
+    assert (rule, level) in {(found.rule, found.level) for found in findings(path)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + STEP + "  serial: 1\n",
+        HEAD + LADDER + '  serial: "100%"\n',
+        HEAD + STEP + "  any_errors_fatal: true\n  ignore_errors: false\n",
+        HEAD + STEP + "  strategy: linear\n",
+        HEAD + BLOCK.format("ignore_unreachable: false"),
+        HEAD + STEP + "    - ansible.builtin.meta: flush_handlers\n",
+    ],
+)
+def test_what_weakens_nothing_is_not_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(text)
+    assert findings(path) == ()
