@@ -27,6 +27,9 @@ ENVIRONMENTS = "responder/environments"
 """The annotation that lists where a service exists."""
 Tier = Literal["edge", "middleware", "backend"]
 
+UNKNOWN = "unknown"
+"""The owner of a service whose file names none."""
+
 
 class _Metadata(BaseModel):
     name: str
@@ -254,7 +257,7 @@ class _Reader:
             self.unusable[name] = error.message
             return None
         # mypy does not narrow text by membership in a tuple; tier was checked above
-        return Service(name, spec.owner or "unknown", tier, needs, annotations, where)  # type: ignore[arg-type]
+        return Service(name, spec.owner or UNKNOWN, tier, needs, annotations, where)  # type: ignore[arg-type]
 
     def _needed(self, reference: str, mine: str, known: Mapping[str, str]) -> str | None:
         """The service of a reference `[kind:][namespace/]name`, in any case; None where it is of another kind or none at all."""

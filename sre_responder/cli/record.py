@@ -112,6 +112,7 @@ def lines(found: Handover) -> list[str]:
         **{name: list(getattr(found, name)) for name in ("frozen", "held", "contained", "running")},
         "next": [found.next],
         "undo": list(found.undo),
+        **{name: list(getattr(found, name)) for name in ("contacts", "rollback") if getattr(found, name)},
     }
     return [f"{name}: {item}" for name, items in facts.items() for item in items or ["none"]]
 

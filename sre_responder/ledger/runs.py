@@ -95,6 +95,12 @@ def get(connection: Connection, id: str) -> Row[Any] | None:
     return connection.execute(select(runs).where(runs.c.id == id)).one_or_none()
 
 
+def runbooks(connection: Connection, incident: str) -> list[str]:
+    """The runbooks that were run for an incident, by their names."""
+    query = select(runs.c.runbook).where(runs.c.incident == incident, runs.c.runbook.is_not(None)).distinct()
+    return sorted(connection.execute(query).scalars())
+
+
 def standing(connection: Connection) -> Sequence[Row[Any]]:
     """Runs without an end."""
     return connection.execute(select(runs).where(runs.c.ended_at.is_(None)).order_by(runs.c.started_at)).all()

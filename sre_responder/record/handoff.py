@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
+from sre_responder.catalogue import UNKNOWN
+from sre_responder.errors import ResponderError
 from sre_responder.guard.loop import allow, lockout
 from sre_responder.guard.snapshot import Attempt
 from sre_responder.home import Home
-from sre_responder.ledger import attempts, audit, plans, runs
+from sre_responder.ledger import attempts, audit, incidents, plans, runs
+from sre_responder.runbook import Metadata
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Handover:
-    """Everything that the person who takes over needs."""
+    """Everything that the person who takes over needs; `contacts` are whom to call, `rollback` what the runbooks say of a step back."""
 
     tried: tuple[Tried, ...]
     changed: tuple[Changed, ...]
@@ -51,6 +55,8 @@ class Handover:
     running: tuple[str, ...]
     next: str
     undo: tuple[str, ...]
+    contacts: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
 
     @property
     def helped(self) -> bool:
@@ -70,6 +76,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
     effects = [row for found in rows.values() for row in found]
     frozen = tuple(row.target for row in effects if row.state == "unknown" and row.undone_at is None)
     waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
+    books = _books(connection, home, incident)
     changed = [row for row in effects if row.state in ("done", "unknown") and row.undone_at is None]
     return Handover(
         tried=tuple(_tried(attempt) for attempt in sorted(tried.values(), key=lambda attempt: attempt.id)),
@@ -88,7 +95,28 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
             for row in changed
             if plans.undoable(connection, row.plan)
         ),
+        contacts=(*_owner(connection, home, incident), *(contact for book in books for contact in book.contacts)),
+        rollback=tuple(book.rollback for book in books if book.rollback),
     )
+
+
+def _owner(connection: Connection, home: Home, incident: str) -> tuple[str, ...]:
+    """Whose the service is, as far as the catalogue can be read now."""
+    row = incidents.get(connection, incident)
+    try:
+        service = home.catalogue.service(row.service) if row else None
+    except ResponderError:
+        return ()
+    return (f"{service.owner}, the owner of {service.name}",) if service and service.owner != UNKNOWN else ()
+
+
+def _books(connection: Connection, home: Home, incident: str) -> tuple[Metadata, ...]:
+    """What the runbooks that were run for an incident say of themselves, as far as they can be read now."""
+    found = []
+    for name in runs.runbooks(connection, incident):
+        with suppress(ResponderError):
+            found.append(home.runbooks.named(name).metadata)
+    return tuple(found)
 
 
 def _earlier(connection: Connection, incident: str) -> tuple[Attempt, ...]:

@@ -10,11 +10,26 @@ import pytest
 from sre_responder.cli.record import lines
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.plan import Plan
 from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
 EMPTY = Handover((), (), (), (), (), (), "responder timeline INC-1234", ())
+
+
+CATALOGUE = """\
+apiVersion: backstage.io/v1alpha1
+kind: Component
+metadata: {name: checkout, annotations: {responder/environments: dev}}
+spec: {type: service, owner: payments}
+"""
+BOOK = """\
+- hosts: localhost
+  vars:
+    runbook:
+      {id: mend, failure_class: bad, success: {expect: ok}, contacts: ["the vendor: +1 555 0100"], rollback: Ask the vendor first.}
+  tasks: []
+"""
 
 
 def plan(target: str, action: str = "release_rollback") -> Plan:
@@ -68,6 +83,23 @@ def test_what_was_tried_and_changed_is_told_with_its_undo(ledger: Ledger, home: 
     assert told.tried == (Tried(number, "release_rollback", ("release:/app",), 3, "not_improved", (again,)),)
     assert told.changed == (Changed("release:/app", {"release": "1"}),)
     assert told.undo == (f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml",)
+
+
+def test_whom_to_call_and_what_to_know_of_a_step_back_is_told(ledger: Ledger, home: Home) -> None:
+    (home.folder / "catalogue.yml").write_text(CATALOGUE)
+    book = home.folder / "runbooks" / "mend"
+    book.mkdir(parents=True)
+    (book / "runbook.yml").write_text(BOOK)
+    with ledger.transaction() as connection:
+        incidents.open_(
+            connection, 1.0, id="INC-1234", service="checkout", environment="dev", severity="SEV3", title="bad", actor="dana"
+        )  # fmt: skip
+        for run, name in (("run-1", "mend"), ("run-2", "gone")):
+            runs.begin(connection, 1.0, run, driven=True, requester="dana", incident="INC-1234", runbook=name)
+    told = found(ledger, home)
+    assert told.contacts == ("payments, the owner of checkout", "the vendor: +1 555 0100")
+    assert told.rollback == ("Ask the vendor first.",)
+    assert "contacts: the vendor: +1 555 0100" in lines(told)
 
 
 @pytest.mark.parametrize("state", ["failed", "not_done"])
@@ -133,7 +165,10 @@ def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     assert "tried: release_rollback on release:/app (rung 3, attempt 1): did not help" in text
     assert "frozen: none" in text
     assert "next: responder timeline INC-1234" in text
-    assert {line.split(":")[0] for line in text} == {field.name for field in fields(Handover)}
+    said_where_there_is_something = {"contacts", "rollback"}
+    assert {line.split(":")[0] for line in text} == {
+        field.name for field in fields(Handover)
+    } - said_where_there_is_something
 
 
 def test_what_was_tried_under_another_number_and_skipped_here_is_handed_over(ledger: Ledger, home: Home) -> None:
