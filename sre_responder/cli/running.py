@@ -266,6 +266,9 @@ def plan(
         for gate in step["gates"]:
             if gate["status"] in ("failed", "unknown"):
                 console.print(f"            {gate['name']} {gate['status']}: {gate['reason']}", markup=False)
+    if outcome.exit_code == 1:
+        say(f"The preview ended before its time: {outcome.message}")
+        raise typer.Exit(1)
 
 
 def _described(task: Any, previews: list[dict[str, Any]]) -> dict[str, Any]:
