@@ -15,16 +15,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder import names
-from sre_responder.documents import documents_of, read_text, validated
+from sre_responder.annotations import ENVIRONMENTS, HOSTS, TIER, doubts
+from sre_responder.documents import documents_of, line_of, read_text, validated
 from sre_responder.errors import InputError
 
 if TYPE_CHECKING:
     from sre_responder.dependencies import Dependencies
 
-HOSTS = "responder/hosts"
-"""The annotation that lists the inventory's hosts of an environment, with commas between them."""
-ENVIRONMENTS = "responder/environments"
-"""The annotation that lists where a service exists."""
 Tier = Literal["edge", "middleware", "backend"]
 
 UNKNOWN = "unknown"
@@ -62,6 +59,8 @@ class Service:
     annotations: Mapping[str, str]
     environments: tuple[str, ...] = (names.STRICTEST,)
     """Where it exists, the strictest last."""
+    doubts: tuple[str, ...] = ()
+    """Its annotations that do nothing as they are written, each with file, line and cure."""
 
     def reached(self, environment: str) -> Mapping[str, str]:
         """How it is reached in an environment: its annotations, those of the environment before the common ones.
@@ -185,6 +184,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.found: dict[str, tuple[_Component, dict[str, str], str]] = {}
+        self.doubts: dict[str, tuple[str, ...]] = {}
         self.unusable: dict[str, str] = {}
         self.problems: list[str] = []
         self.ignored: list[Path] = []
@@ -244,10 +244,14 @@ class _Reader:
                 self.found.pop(name, None)
             return
         self.found[name] = component, annotations, place
+        self.doubts[name] = tuple(
+            f"{file}:{line_of(node, ('metadata', 'annotations', key))}: annotation {names.shown(key)} of {name}: {why}"
+            for key, why in doubts(annotations)
+        )
 
     def _service(self, name: str, needs: tuple[str, ...]) -> Service | None:
         component, annotations, place = self.found[name]
-        spec, tier = component.spec or _Spec(), annotations.get("responder/tier")
+        spec, tier = component.spec or _Spec(), annotations.get(TIER)
         try:
             if tier not in (None, "edge", "middleware", "backend"):
                 raise InputError(f"{place}: responder/tier '{names.shown(tier)}' is not edge, middleware or backend.")
@@ -256,8 +260,15 @@ class _Reader:
             self.problems.append(str(error))
             self.unusable[name] = error.message
             return None
+        elsewhere = tuple(
+            f"{place}: annotation {key} of {name}: {name} does not exist there. Add it to {ENVIRONMENTS}, or remove this."
+            for key in annotations
+            if "responder/" in key and (one := key.partition(".")[0]) in names.ENVIRONMENTS and one not in where
+        )
+        doubtful = (*self.doubts[name], *elsewhere)
+        self.problems += doubtful
         # mypy does not narrow text by membership in a tuple; tier was checked above
-        return Service(name, spec.owner or UNKNOWN, tier, needs, annotations, where)  # type: ignore[arg-type]
+        return Service(name, spec.owner or UNKNOWN, tier, needs, annotations, where, doubtful)  # type: ignore[arg-type]
 
     def _needed(self, reference: str, mine: str, known: Mapping[str, str]) -> str | None:
         """The service of a reference `[kind:][namespace/]name`, in any case; None where it is of another kind or none at all."""

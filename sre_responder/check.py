@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from sre_responder import address
 from sre_responder.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
-from sre_responder.catalogue import HOSTS, Service
+from sre_responder.annotations import HOSTS
+from sre_responder.catalogue import Service
 from sre_responder.drive.ask import ask
 from sre_responder.effects import PROBES, haproxy, http_cache, supervisor
 from sre_responder.effects.kubernetes.api import connect

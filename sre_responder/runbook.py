@@ -375,6 +375,11 @@ class Registry:
             raise InputError(f"runbook '{name}' is not known.", cure=f"Known: {', '.join(self._runbooks) or 'none'}.")
         return self._runbooks[name]
 
+    def unknown(self, digests: Iterable[str]) -> list[str]:
+        """Those that are the digest of no registered runbook: what was granted to them is granted to nothing."""
+        registered = {book.digest for book in self if book.registered}
+        return [digest for digest in digests if digest not in registered]
+
     def for_alert(self, alert: Mapping[str, Any]) -> Runbook:
         """The one runbook that serves an alert; none or several is an error, never a guess."""
         serving = [r for r in self if r.metadata.serves(alert)]

@@ -229,7 +229,11 @@ def plan(
     here = context()
     chosen = here.home.runbooks.named(runbook)
     service, environment = _about(here, incident, service, environment)
-    radius = here.home.catalogue.radius(service)
+    radius, doubts = here.home.catalogue.radius(service), here.home.catalogue.service(service).doubts
+    doubts += tuple(
+        f"approvals.standing in policy.yml: {names.shown(digest)} is the digest of no registered runbook. See responder doctor."
+        for digest in here.home.runbooks.unknown(here.home.policy.approvals.standing)
+    )
     outcome = climb(
         here.home, here.ledger, chosen, incident=incident, service=service, environment=names.environment(environment),
         confirm_production=confirm_production, check=True,
@@ -251,6 +255,7 @@ def plan(
                 "steps": steps,
                 "waiting": waiting,
                 "message": outcome.message,
+                "doubts": doubts,
             }
         )
         return
@@ -258,6 +263,8 @@ def plan(
         f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {len(radius.downstream)} services downstream",
         markup=False,
     )
+    for doubt in doubts:
+        say(f"warning: {doubt}")
     for step in steps:
         rung = f"rung {step['rung']}" if step["rung"] is not None else ""
         console.print(f"  line {step['line']:>3}  {step['class']:<12} {rung:<7} {step['name']}", markup=False)
