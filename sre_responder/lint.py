@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sre_responder import address
+from sre_responder import address, modules
 from sre_responder.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
 from sre_responder.documents import line_of
 from sre_responder.drive.prepare import SHADOWS
@@ -256,6 +256,9 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
     variables = task.keywords.get("vars")
     if isinstance(variables, Mapping) and "ansible_facts_modules" in variables:
         yield _facts(file, task.line)
+    if task.action is None and (missing := modules.problem(task.module)):
+        yield Finding(str(file), task.line, "module", f"'{task.name}' cannot run: {missing}"[:-1], "Correct its name.")
+        return
     if task.action is None:
         if task.section == "handlers" or classify(task) == "mutates":
             yield Finding(

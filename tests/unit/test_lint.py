@@ -151,3 +151,50 @@ def test_what_weakens_nothing_is_not_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "play.yml"
     path.write_text(text)
     assert findings(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("sre.responder.supervisor_restrat", "Did you mean sre.responder.supervisor_restart"),
+        ("ansible.builtin.comand", "Did you mean ansible.builtin.command"),
+        ("stats", "Did you mean ansible.builtin.stat"),
+        ("no_such.collection.thing", "no_such.collection is not installed here"),
+        ("docker_container", "community.docker is not installed here"),
+        ("responder.restart", "is not a whole name"),
+        ("acme.tools.restrat", "Did you mean acme.tools.restart"),
+        ("acme.tools.moved_wrongly", "Did you mean acme.tools.restart"),
+    ],
+)
+def test_a_module_that_ansible_would_not_find_is_named_with_near_matches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, words: str
+) -> None:
+    acme(tmp_path, monkeypatch)
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + f"    - {module}:\n")
+    found = [one for one in findings(path) if one.rule == "module"]
+    assert [one.line for one in found] == [4]
+    assert words in found[0].message
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["debug", "yum", "ansible.builtin.set_fact", "ansible.legacy.ping", "acme.tools.restart", "acme.tools.old"],
+)
+def test_a_module_that_ansible_finds_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    acme(tmp_path, monkeypatch)
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + f"    - {module}:\n")
+    assert "module" not in {one.rule for one in findings(path)}
+
+
+def acme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection acme.tools with a module, one that has another name now, and one that leads nowhere."""
+    place = folder / "ansible_collections" / "acme" / "tools"
+    (place / "plugins" / "modules").mkdir(parents=True)
+    (place / "plugins" / "modules" / "restart.py").touch()
+    (place / "meta").mkdir()
+    (place / "meta" / "runtime.yml").write_text(
+        "plugin_routing:\n  modules:\n    old: {redirect: acme.tools.restart}\n    moved_wrongly: {redirect: acme.tools.restrt}\n"
+    )
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(folder))
