@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sre_responder import names
 from sre_responder.annotations import ENVIRONMENTS, HOSTS, TIER, doubts
-from sre_responder.documents import documents_of, line_of, read_text, validated
+from sre_responder.documents import documents_of, line_of, pieces, read_text, validated
 from sre_responder.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,12 +89,35 @@ class Radius:
         return {"service": self.service, "downstream": list(self.downstream), "neighbours": list(self.neighbours)}
 
 
+@dataclass(frozen=True)
+class Unread:
+    """What stands in the catalogue and cannot be used: it may need or reach whatever its text names."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(re.findall(r"""[^\s"',\[\]{}]+""", self.text))
+
+    def names(self, services: Iterable[str]) -> list[str]:
+        """The services that it mentions, in any way of writing a reference."""
+        told = {word.rpartition(":")[2].lower() for word in self.words}
+        told |= {word.rpartition("/")[2] for word in told}
+        return [one for one in services if {one.lower(), one.lower().rpartition("/")[2]} & told and one != self.name]
+
+    def reaches(self, values: Iterable[str]) -> bool:
+        """Whether a target of these options could be its own."""
+        told = {_one_spelling(word) for word in self.words}
+        return all(value in told for value in values if value)
+
+
 class Catalogue:
     """All services and the graph of what depends on what; what could not be read disables only what it names."""
 
     def __init__(
         self, services: Mapping[str, Service], source: Path, unusable: Mapping[str, str] | None = None,
-        problems: Sequence[str] = (), ignored: Sequence[Path] = (),
+        problems: Sequence[str] = (), ignored: Sequence[Path] = (), unread: Sequence[Unread] = (),
     ) -> None:  # fmt: skip
         self.services = services
         self.source = source
@@ -103,6 +127,7 @@ class Catalogue:
         """Everything that is wrong, each with file, line and cure."""
         self.ignored = tuple(ignored)
         """Files that hold no Backstage entity, such as mkdocs.yml or a template of one."""
+        self.unread = tuple(unread)
 
     @cached_property
     def dependencies(self) -> Dependencies:
@@ -110,6 +135,21 @@ class Catalogue:
         from sre_responder.dependencies import Dependencies
 
         return Dependencies({service.name: service.depends_on for service in self.services.values()})
+
+    @cached_property
+    def _reach(self) -> Dependencies:
+        """The graph with what could not be read, which may depend on all that it mentions, or those on it."""
+        if not self.unread:
+            return self.dependencies
+        from sre_responder.dependencies import Dependencies
+
+        needs = {service.name: {*service.depends_on} for service in self.services.values()}
+        for one in self.unread:
+            mentioned = one.names(self.services)
+            needs.setdefault(one.name, set()).update(mentioned)
+            for other in mentioned:
+                needs[other].add(one.name)
+        return Dependencies(needs)
 
     def service(self, name: str) -> Service:
         """The service of that name; InputError with near matches where there is none."""
@@ -161,7 +201,10 @@ class Catalogue:
                     continue
                 if (service is own and foreign) or reaches(service.reached(other)):
                     return f"{service.name} in {other}"
-        return None
+        if environment == names.STRICTEST:
+            return None
+        hidden = next((one for one in self.unread if one.name != name and one.reaches(told.values())), None)
+        return f"{hidden.name} (which cannot be read, see responder doctor) in {names.STRICTEST}" if hidden else None
 
     def cycles(self) -> list[list[str]]:
         """Services that depend on themselves through others."""
@@ -170,7 +213,7 @@ class Catalogue:
     def radius(self, name: str) -> Radius:
         """Who is downstream of a change to `name` (depends on it), and who stands within two hops."""
         self.service(name)
-        return Radius(name, self.dependencies.downstream(name), self.dependencies.neighbours(name, hops=2))
+        return Radius(name, self._reach.downstream(name), self._reach.neighbours(name, hops=2))
 
 
 def load(path: Path) -> Catalogue:
@@ -188,6 +231,8 @@ class _Reader:
         self.unusable: dict[str, str] = {}
         self.problems: list[str] = []
         self.ignored: list[Path] = []
+        self.written: dict[str, str] = {}
+        """The text of each component, by its name, or by its place where it has none."""
 
     def catalogue(self) -> Catalogue:
         for file in _files(self.path):
@@ -208,29 +253,56 @@ class _Reader:
         if not services:
             first = self.problems[0] if self.problems else f"{self.path} holds no Component."
             raise InputError(first, cure="Add a Backstage document with kind: Component." if not self.problems else "")
-        return Catalogue(services, self.path, self.unusable, self.problems, self.ignored)
+        unread = [Unread(name, text) for name, text in self.written.items() if name not in services]
+        return Catalogue(services, self.path, self.unusable, self.problems, [*dict.fromkeys(self.ignored)], unread)
 
     def _file(self, file: Path) -> None:
-        text = ""
         try:
             text = read_text(file)
-            documents = list(documents_of(text, file, fast=True))
         except InputError as error:
-            if not text or _COMPONENT.search(text):
-                self.problems.append(str(error))
-            else:
-                self.ignored.append(file)
+            self.problems.append(f"{error} Which services are written in it is not known.")
             return
+        try:
+            documents = list(documents_of(text, file, fast=True))
+        except InputError:
+            if not _COMPONENT.search(text):
+                self.ignored.append(file)
+                return
+            documents = [one for piece in pieces(text) for one in self._piece(file, piece)]
         entities = [(value, node) for value, node in documents if isinstance(value, dict) and "kind" in value]
-        if not entities:
+        if not entities and not any(problem.startswith(f"{file}:") for problem in self.problems):
             self.ignored.append(file)
         for value, node in entities:
-            if value["kind"] == "Component":  # Backstage folders also hold Groups, APIs, Systems
-                self._component(file, value, node)
+            if value["kind"] == "Component" and _is_template(value):
+                self.ignored.append(file)
+            elif value["kind"] == "Component":  # Backstage folders also hold Groups, APIs, Systems
+                self._component(file, value, node, text)
 
-    def _component(self, file: Path, value: dict[str, Any], node: yaml.Node) -> None:
+    def _piece(self, file: Path, text: str) -> list[tuple[Any, yaml.Node]]:
+        """The document of a piece of a file. One that is no YAML disables the services that it names, if it may be of a component."""
+        try:
+            return list(documents_of(text, file, fast=True))
+        except InputError as error:
+            if _TEMPLATE.search(text):
+                self.ignored.append(file)
+                return []
+            named = _names_of(text)
+            self.problems.append(f"{error}{f' Until then {named[0]} cannot be used.' if named else ''}")
+            kind = _KIND.search(text)
+            if kind is None or kind[1].lower() == "component":
+                place = f"the document at {file}:{text.count(chr(10), 0, len(text) - len(text.lstrip())) + 1}"
+                for name in named or [place]:
+                    self.written[name] = f"{self.written.get(name, '')}\n{text}"
+                    self.unusable[name] = error.message
+                    self.found.pop(name, None)
+            return []
+
+    def _component(self, file: Path, value: dict[str, Any], node: yaml.Node, text: str) -> None:
         place = f"{file}:{node.start_mark.line + 1}"
         name = _name(value)
+        own = "\n".join(text.splitlines()[node.start_mark.line : node.end_mark.line + 1])
+        key = name or f"the document at {place}"
+        self.written[key] = f"{self.written.get(key, '')}\n{own}"
         try:
             component = validated(_Component, value, file, node)
             name = _named(component.metadata.name, component.metadata.namespace, place)
@@ -290,7 +362,28 @@ class _Reader:
         return needed
 
 
-_COMPONENT = re.compile(r"^kind: *[\"']?Component", re.MULTILINE)
+_KIND = re.compile(r"""\bkind["']?\s*:\s*["']?(\w+)""")
+_COMPONENT = re.compile(r"""\bkind["']?\s*:\s*["']?component\b""", re.IGNORECASE)
+_NAME = re.compile(
+    r"""^[ \t]+["']?name["']?[ \t]*:[ \t]*["']?([\w.-]+)|[{,]\s*["']?name["']?\s*:\s*["']?([\w.-]+)""", re.MULTILINE
+)
+_TEMPLATE = re.compile(r"""\bname["']?\s*:\s*["']?\$?\{\{""")
+"""A name that Backstage's scaffolder fills in: the file is a template of an entity, and no entity."""
+_SPACE = re.compile(r"""(?:^[ \t]+|[{,]\s*)["']?namespace["']?[ \t]*:[ \t]*["']?([\w.-]+)""", re.MULTILINE)
+
+
+def _is_template(value: Mapping[str, Any]) -> bool:
+    metadata = value.get("metadata")
+    return isinstance(metadata, dict) and _TEMPLATE.match(f"name: {metadata.get('name')}") is not None
+
+
+def _names_of(text: str) -> list[str]:
+    """The services that a document may be of which is no YAML."""
+    space, found = _SPACE.search(text), []
+    for match in _NAME.finditer(text):
+        with suppress(InputError):
+            found.append(_named(match[1] or match[2], space[1] if space else None, ""))
+    return found
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -68,32 +69,36 @@ for _loader in (_UniqueKeys, _FastUniqueKeys):
 
 
 @contextmanager
-def sound_yaml(path: Path) -> Iterator[None]:
+def sound_yaml(path: Path, text: str = "") -> Iterator[None]:
     """Whatever is wrong with the YAML of a file is an InputError that names file, line and cause."""
     try:
         yield
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
+        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
         raise InputError(
-            f"{place}: not valid YAML: {getattr(error, 'problem', error)}.", cure="Correct that line."
+            f"{place}: not valid YAML: {getattr(error, 'problem', error)}.",
+            cure="Write spaces for the tabs of that line." if line and "\t" in line[0] else "Correct that line.",
         ) from error
     except RecursionError as error:
         raise InputError(f"{path}: not valid YAML: nested too deeply.", cure="Write it flat.") from error
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, at most 1 MiB, in UTF-8."""
+    """The text of a file, at most 1 MiB, in UTF-8, without the byte order marks that editors and `cat` leave in it."""
     try:
         if path.stat().st_size > _LIMIT_BYTES:
             raise InputError(f"{path} is larger than 1 MiB.", cure="Split it.")
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}).", cure="Save it as UTF-8.") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}:{line} is not UTF-8 text (byte {error.start}).", cure="Save it as UTF-8.") from error
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}.", cure="Check that it exists and may be read."
         ) from error
+    return re.sub("^\ufeff", "", text, flags=re.MULTILINE) if "\ufeff" in text else text
 
 
 def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
@@ -103,10 +108,21 @@ def read_documents(path: Path) -> Iterator[tuple[Any, yaml.Node]]:
 
 def documents_of(text: str, path: Path, *, fast: bool = False) -> Iterator[tuple[Any, yaml.Node]]:
     """The documents of a text that stands at `path`; `fast` by the C library, three times as fast, for files by the thousand."""
-    with sound_yaml(path):
+    with sound_yaml(path, text):
         loader = _FastUniqueKeys if fast and not _deep(text) else _UniqueKeys
         for node in yaml.compose_all(text, loader):
             yield loader("").construct_document(node), node
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The documents of a text, apart, each behind as many empty lines as stand before it, so that its lines keep their numbers.
+
+    A line that begins with `---` ends any document, whatever is wrong in it.
+    """
+    starts = [0, *(found.start() for found in re.finditer(r"^---(?=\s|$)", text, re.MULTILINE)), len(text)]
+    for start, end in pairwise(starts):
+        if text[start:end].strip():
+            yield "\n" * text.count("\n", 0, start) + text[start:end]
 
 
 def _deep(text: str) -> bool:

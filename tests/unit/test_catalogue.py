@@ -86,7 +86,7 @@ def test_every_yaml_file_of_a_folder_is_read(tmp_path: Path) -> None:
     assert sorted(catalogue.load(tmp_path / "catalogue").services) == ["service-a", "service-b", "service-c"]
 
 
-@pytest.mark.parametrize("name", ["", "-checkout", "a b", "checkout\n", "{{ x }}", "a/b", "ca\u0441he", "x" * 65])
+@pytest.mark.parametrize("name", ["", "-checkout", "a b", "checkout\n", "a/b", "ca\u0441he", "x" * 65])
 def test_a_name_that_is_no_service_name_is_refused_with_its_place(load: Load, file: Path, name: str) -> None:
     found = load(component("checkout"), component(name))
     assert list(found.services) == ["checkout"]
@@ -410,3 +410,119 @@ def test_one_path_on_hosts_of_their_own_is_a_target_of_each_environment(
     document = component("web", environments="staging, production", process="/srv/app")
     document["metadata"]["annotations"] |= {"staging.responder/hosts": "s1, s2", "production.responder/hosts": "p1"}
     assert load(document).stricter("web", "staging", KEYS, {"program": "/srv/app"}, host) == stricter
+
+
+SOUND = "kind: Component\nmetadata:\n  name: web\n  annotations: {responder/environments: dev}\nspec: {dependsOn: [stock]}\n"
+BROKEN: dict[str, str] = {
+    "an unclosed bracket": "kind: Component\nmetadata:\n  name: pay\n  tags: [a\nspec: {owner: x}\n",
+    "an unclosed quote": 'kind: Component\nmetadata:\n  name: pay\n  title: "Pay\n',
+    "a tab": "kind: Component\nmetadata:\n\tname: pay\n",
+    "wrong columns": "kind: Component\nmetadata:\n   name: pay\n  title: x\n",
+    "a colon": "kind: Component\nmetadata:\n  name: pay\n  description: see: this\n",
+    "a key given twice": "kind: Component\nmetadata:\n  name: pay\n  name: pay\n",
+    "an alias to nothing": "kind: Component\nmetadata:\n  name: pay\nspec: *common\n",
+    "a conflict of git": "kind: Component\nmetadata:\n  name: pay\n<<<<<<< HEAD\nspec: {}\n",
+    "JSON without its end": '{"kind": "Component", "metadata": {"name": "pay"}\n',
+}
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_document_that_is_no_yaml_disables_only_what_it_names(file: Path, what: str, place: str) -> None:
+    documents = [SOUND, SOUND.replace("web", "stock")]
+    documents.insert({"first": 0, "middle": 1, "last": 2}[place], BROKEN[what])
+    file.write_text("---\n".join(documents))
+    found = catalogue.load(file)
+    assert set(found.services) == {"web", "stock"}
+    [problem] = found.problems
+    lines = [
+        "---\n".join(documents[: documents.index(BROKEN[what])]).count("\n"),
+        "---\n".join(documents).count("\n") + 1,
+    ]
+    assert lines[0] < int(problem.removeprefix(f"{file}:").partition(":")[0]) <= lines[1]
+    with pytest.raises(InputError, match=r"service 'pay' cannot be used: .* not valid YAML"):
+        found.service("pay")
+
+
+def test_a_document_that_is_no_yaml_and_has_the_name_of_a_sound_one_disables_both(file: Path) -> None:
+    file.write_text(
+        f"{SOUND}---\n{SOUND.replace('web', 'stock')}---\n{BROKEN['an unclosed bracket'].replace('pay', 'web')}"
+    )
+    found = catalogue.load(file)
+    with pytest.raises(InputError, match="cannot be used"):
+        found.service("web")
+    assert "stock" in found.services
+
+
+def test_a_document_of_another_kind_that_is_no_yaml_disables_nothing(file: Path) -> None:
+    file.write_text(f"{SOUND}---\nkind: Group\nmetadata: {{name: web\n")
+    found = catalogue.load(file)
+    assert (list(found.services), found.unusable, len(found.problems)) == (["web"], {}, 2), found.problems
+
+
+@pytest.mark.parametrize("reference", ["stock", "component:stock", "Component:default/Stock", "default/stock"])
+def test_what_cannot_be_read_counts_as_a_dependent_of_all_that_it_mentions(file: Path, reference: str) -> None:
+    hidden = f"kind: Component\nmetadata:\n  name: pay\nspec:\n  dependsOn:\n    - {reference}\n  owner: [\n"
+    file.write_text(f"{SOUND}---\n{SOUND.replace('web', 'stock').replace('[stock]', '[]')}---\n{hidden}")
+    found = catalogue.load(file)
+    assert found.radius("stock").downstream == ("pay", "web")
+    assert found.radius("web").downstream == ()
+    assert found.cycles() == []
+
+
+def test_a_target_that_what_cannot_be_read_may_have_in_production_is_judged_so(file: Path) -> None:
+    hidden = "kind: Component\nmetadata:\n  annotations:\n    responder/program: /srv/pay\n  tags: [\n"
+    file.write_text(f"{SOUND}---\n{hidden}")
+    found = catalogue.load(file)
+    keys = {"program": "responder/program"}
+    assert "cannot be read" in str(found.stricter("web", "dev", keys, {"program": "/srv/pay"}))
+    assert found.stricter("web", "dev", keys, {"program": "/srv/web"}) in (None, "web in dev")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"kind: Component\nmetadata:\n  name: caf\xe9\n", ":3 is not UTF-8 text (byte 37). Save it as UTF-8."),
+        (SOUND.encode("utf-16"), ":1 is not UTF-8 text (byte 0). Save it as UTF-8."),
+        (b"kind: Component\nmetadata:\n\tname: x\n", ":3: not valid YAML: "),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_sentence_with_line_and_cure(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "web.yml").write_text(SOUND.replace("[stock]", "[]"))
+    (tmp_path / "bad.yml").write_bytes(content)
+    found = catalogue.load(tmp_path)
+    [problem] = found.problems
+    assert problem.startswith(f"{tmp_path / 'bad.yml'}{words}")
+    assert "\n" not in problem
+    assert ("tabs" in problem) == (b"\t" in content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + SOUND,
+        SOUND.replace("\n", "\r\n"),
+        "\ufeff" + SOUND.replace("\n", "\r\n"),
+        "---\r\n" + SOUND,
+        f"kind: Group\nmetadata: {{name: x}}\n---\n\ufeff{SOUND}",
+    ],
+)
+def test_marks_and_line_ends_of_other_editors_are_in_nobodys_way(file: Path, text: str) -> None:
+    file.write_bytes(text.replace("[stock]", "[]").encode())
+    found = catalogue.load(file)
+    assert (list(found.services), found.problems) == (["web"], ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: Component\nmetadata:\n  name: ${{ values.name | dump }}\n",
+        'kind: Component\nmetadata:\n  name: "{{cookiecutter.name}}"\n',
+        "kind: Component\nmetadata:\n  name: ${{ values.name }}\n{%- if values.x %}\nspec: {}\n{%- endif %}\n",
+    ],
+)
+def test_a_template_of_an_entity_is_ignored_and_listed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "web.yml").write_text(SOUND.replace("[stock]", "[]"))
+    (tmp_path / "skeleton.yml").write_text(text)
+    found = catalogue.load(tmp_path)
+    assert (found.problems, [one.name for one in found.ignored]) == ((), ["skeleton.yml"])
