@@ -8,9 +8,9 @@ ResponderError            internal             exit 1
 │   └── UnsafeDeclaration unsafe_declaration   exit 3   the task is written in a way that weakens the guard
 ├── Stopped               stopped              exit 4   an emergency stop covers this
 ├── OutcomeUnknown        outcome_unknown      exit 5   nobody knows whether it worked
-├── LadderExhausted       ladder_exhausted     exit 6   nothing helped; handed over
 ├── EffectFailed          effect_failed        exit 1   the platform refused or failed
-└── LedgerUnavailable     ledger_unavailable   exit 1   no record can be made, so nothing may be done
+├── LedgerUnavailable     ledger_unavailable   exit 1   no record can be made, so nothing may be done
+└── Interrupted           interrupted          exit 130 a signal ended a command
 """
 
 from __future__ import annotations
@@ -80,13 +80,6 @@ class OutcomeUnknown(ResponderError):
     exit_code = 5
 
 
-class LadderExhausted(ResponderError):
-    """Every rung was tried; a person takes over."""
-
-    code = "ladder_exhausted"
-    exit_code = 6
-
-
 class EffectFailed(ResponderError):
     """The platform refused or failed."""
 
@@ -101,3 +94,10 @@ class LedgerUnavailable(ResponderError):
 
 class InternalError(ResponderError):
     """A fault of Responder itself."""
+
+
+class Interrupted(ResponderError):
+    """A signal, as of Ctrl-C, ended a command that drives no run."""
+
+    code = "interrupted"
+    exit_code = 130

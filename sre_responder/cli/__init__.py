@@ -15,7 +15,7 @@ from typer.main import get_group
 
 from sre_responder import __version__, signals
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
-from sre_responder.errors import ResponderError
+from sre_responder.errors import Interrupted, ResponderError
 from sre_responder.names import shown
 
 MODULES = {
@@ -45,6 +45,14 @@ class _Commands(TyperGroup):
         if cmd_name not in self.commands:
             self._load([module for module, names in MODULES.items() if cmd_name in names] or MODULES)
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort) as signal:
+            raise Interrupted(
+                "Interrupted; whatever was done until now is on the record.", cure="See: responder status"
+            ) from signal
 
     def list_commands(self, ctx: Any) -> list[str]:
         self._load(MODULES)

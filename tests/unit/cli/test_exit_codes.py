@@ -17,13 +17,14 @@ PROMISED: dict[type[ResponderError], tuple[str, int]] = {
     errors.InternalError: ("internal", 1),
     errors.InputError: ("bad_input", 2),
     errors.Refused: ("refused", 3),
+    errors.NotApplicable: ("not_applicable", 3),
     errors.StateMoved: ("state_moved", 3),
     errors.UnsafeDeclaration: ("unsafe_declaration", 3),
     errors.Stopped: ("stopped", 4),
     errors.OutcomeUnknown: ("outcome_unknown", 5),
-    errors.LadderExhausted: ("ladder_exhausted", 6),
     errors.EffectFailed: ("effect_failed", 1),
     errors.LedgerUnavailable: ("ledger_unavailable", 1),
+    errors.Interrupted: ("interrupted", 130),
 }
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,30 @@ def test_init_leaves_a_policy_that_was_there_as_it_is_where_its_stop_folder_cann
     done = responder("init", RESPONDER_HOME=str(tmp_path), RESPONDER_LEDGER=f"sqlite:///{tmp_path / 'ledger.db'}")
     assert done.returncode == 2 and "Make it, or set stop.file" in done.stderr
     assert (tmp_path / "policy.yml").read_text() == mine
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_outside_a_run_says_where_to_look_and_ends_with_130(tmp_path: Path, word: signal.Signals) -> None:
+    environ = {
+        "RESPONDER_HOME": str(tmp_path),
+        "RESPONDER_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}",
+        "HOME": str(tmp_path),
+    }
+    assert responder("init", "--profile", "homelab", **environ).returncode == 0
+    words = [RESPONDER, "respond", "--alert", "-"]
+    with subprocess.Popen(words, env=environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        until = time.monotonic() + 20
+        while not _handles(waiting.pid, word):
+            assert time.monotonic() < until, "it never waits for its input"
+            time.sleep(0.05)
+        time.sleep(1)
+        waiting.send_signal(word)
+        said = waiting.communicate()[1]
+    assert waiting.returncode == 130
+    assert said == "Interrupted; whatever was done until now is on the record.\nSee: responder status\n"
+
+
+def _handles(pid: int, word: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal (proc(5), SigCgt)."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")]
+    return bool(int(line.split()[1], 16) >> (word - 1) & 1)
