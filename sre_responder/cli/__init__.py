@@ -17,6 +17,7 @@ from sre_responder import __version__, signals
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
 from sre_responder.errors import Interrupted, ResponderError
 from sre_responder.names import shown
+from sre_responder.proxies import past_proxies
 
 MODULES = {
     "sandbox": ("demo", "lab"),
@@ -121,7 +122,7 @@ def main() -> None:
 
 
 def _stand_somewhere() -> None:
-    """Bring in order what every path starts from: a working directory that was deleted, and an account without a home."""
+    """Bring in order what every program starts from: a working directory that was deleted, no home, a proxy for this machine."""
     try:
         os.getcwd()
     except OSError:
@@ -131,6 +132,7 @@ def _stand_somewhere() -> None:
         os.environ.pop("HOME", None)  # an empty one would mean the working directory
         if os.path.expanduser("~") == "~":
             os.environ["HOME"] = NO_HOME
+    os.environ.update(past_proxies(os.environ))
 
 
 def _run() -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sre_responder.drive.vault import VAULT, vault_of
 from sre_responder.home import Home
+from sre_responder.proxies import past_proxies
 
 _KEPT = frozenset([
     "HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "SUDO_USER", "TERM", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
@@ -19,7 +20,6 @@ _KEPT = frozenset([
 ])  # fmt: skip
 _PROXIES = frozenset(["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"])
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _KEPT_KINDS = ("RESPONDER_", "PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
 
 
@@ -30,10 +30,7 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     ends Ansible, and what programs say in it would differ from run to run.
     """
     kept = {name: value for name, value in environ.items() if _reaches(name, home.policy.ansible.environment)}
-    if any(name.upper() in _PROXIES for name in kept):
-        around = kept.get("no_proxy") or kept.get("NO_PROXY") or ""
-        past = ",".join(dict.fromkeys([*filter(None, map(str.strip, around.split(","))), *_THIS_MACHINE]))
-        kept |= {"no_proxy": past, "NO_PROXY": past}
+    kept |= past_proxies(kept)
     if named := home.vault_password_file:
         kept[VAULT] = str(named)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,16 @@ def test_an_inventory_that_cannot_be_read_is_why_no_step_ran(world: World) -> No
     done = world.drive()
     assert (done.returncode, world.release) == (1, "2")
     assert "YAML parsing failed" in done.stdout and "hunter22" not in done.stdout
+
+
+def test_the_lab_works_under_a_proxy_without_a_home() -> None:
+    responder, folder = str(Path(sys.executable).parent / "responder"), tempfile.mkdtemp(prefix="lab-")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [responder, "lab", *words, "--folder", folder], env={"http_proxy": PROXY, "HOME": "/proc/nope"}, cwd="/",
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    up = run("up")
+    assert (up.returncode, run("down").returncode) == (0, 0), up.stderr
