@@ -17,6 +17,7 @@ from ansible_collections.sre.responder.plugins.module_utils._release_history imp
 RUNS = ("RUNNING", "STARTING", "BACKOFF")
 _NOT_RUNNING, _ALREADY_STARTED = 70, 60  # supervisor.xmlrpc.Faults
 _LOOK_SECONDS = 10
+_MOST_BYTES = 1_048_576
 
 
 class RestartError(ReleaseError):
@@ -122,6 +123,16 @@ class _Transport(xmlrpc.client.Transport):
         if self.place.startswith("unix://"):
             return _Local(self.place[len("unix://") :], self.seconds)
         return http.client.HTTPConnection(urllib.parse.urlsplit(self.place).netloc, timeout=self.seconds)
+
+    def parse_response(self, response):
+        """The answer, read up to a size that no supervisord needs."""
+        text = response.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise OSError(f"its answer is larger than {_MOST_BYTES} bytes")
+        parser, made = self.getparser()
+        parser.feed(text)
+        parser.close()
+        return made.close()
 
 
 class _Local(http.client.HTTPConnection):

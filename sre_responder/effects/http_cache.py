@@ -75,15 +75,16 @@ def _age_now(url: str, arguments: Mapping[str, Any]) -> float:
 
 
 def _ask(method: str, url: str, arguments: Mapping[str, Any]) -> httpx.Response:
-    """One request. InputError if the environment's proxy or certificate authorities cannot be used."""
+    """One request, and its answer without the body, which nobody needs and which may have any length. InputError if the environment's proxy or certificate authorities cannot be used."""
     try:
         chosen = way(url)
     except OSError as error:
         raise InputError(
             f"{url} cannot be asked{through(url)}: {error}.", cure="Correct the proxy or SSL_CERT_FILE of this machine."
         ) from error
-    with httpx.Client(**chosen, timeout=_seconds(arguments), follow_redirects=False) as client:
-        return client.request(method, url)
+    client = httpx.Client(**chosen, timeout=_seconds(arguments), follow_redirects=False)
+    with client, client.stream(method, url) as answer:
+        return answer
 
 
 def _age(answer: httpx.Response) -> int | None:

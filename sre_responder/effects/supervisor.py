@@ -6,6 +6,7 @@ import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from http.client import HTTPResponse
 from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
@@ -17,8 +18,19 @@ from sre_responder.names import shown
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10
+_MOST_BYTES = 1_048_576
 _LOOK_SECONDS = 5.0
 _LATELY_SECONDS = 30
+
+
+class _Limited(HTTPResponse):
+    """An answer that is read whole, up to a size that no supervisord needs."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        text = super().read(_MOST_BYTES + 1 if amt is None else amt)
+        if len(text) > _MOST_BYTES:
+            raise OSError(f"its answer is larger than {_MOST_BYTES} bytes")
+        return text
 
 
 @contextmanager
@@ -35,6 +47,7 @@ def supervisord(url: str, username: str = "", password: str = "") -> Iterator[An
             connection.close()
             raise
         connection.sock.settimeout(_CALL_SECONDS)
+        connection.response_class = _Limited
         return connection
 
     transport._get_connection = connect_in_time

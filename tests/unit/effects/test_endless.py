@@ -1,0 +1,64 @@
+"""Platforms that never stop answering: what is read of them has an end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
+from sre_responder.effects.http_cache import PURGE
+from sre_responder.effects.supervisor import RESTART
+from sre_responder.errors import InputError
+
+
+@pytest.fixture
+def endless() -> Iterator[tuple[str, list[int]]]:
+    """An address whose answers have no end, and how many bytes each of them came to before the reader went away."""
+    sent: list[int] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/xml")
+            self.end_headers()
+            written = 0
+            with suppress(OSError):
+                while written < 64 << 20:
+                    written += self.wfile.write(b"x" * 65536)
+            sent.append(written)
+
+        do_POST = do_HEAD = do_PURGE = answer
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", sent
+    finally:
+        server.shutdown()
+        server.server_close()  # waits for the answers under way
+    assert sent and all(one < 32 << 20 for one in sent)
+
+
+def test_supervisord_that_never_stops_answering_is_told(endless: tuple[str, list[int]]) -> None:
+    with pytest.raises(InputError, match="larger than 1048576 bytes"):
+        RESTART.plan({"server": endless[0], "program": "web"})
+
+
+def test_supervisord_that_never_stops_answering_its_host_is_told(endless: tuple[str, list[int]]) -> None:
+    restart = {"http": None, "supervisor": {"server": endless[0], "program": "web"}, "seconds": 5}
+    with pytest.raises(RestartError, match="larger than 1048576 bytes"):
+        looked_at(restart)
+
+
+def test_of_a_cache_that_never_stops_answering_nothing_but_the_head_is_read(endless: tuple[str, list[int]]) -> None:
+    words = {"url": f"{endless[0]}/", "method": "PURGE"}
+    change = PURGE.plan(words)
+    assert PURGE.act(words, change)["status"] == 200
