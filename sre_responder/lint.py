@@ -257,7 +257,8 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
     if isinstance(variables, Mapping) and "ansible_facts_modules" in variables:
         yield _facts(file, task.line)
     if task.action is None and (missing := modules.problem(task.module)):
-        yield Finding(str(file), task.line, "module", f"'{task.name}' cannot run: {missing}"[:-1], "Correct its name.")
+        why, cure = missing
+        yield Finding(str(file), task.line, "module", f"'{task.name}' cannot run: {why}", cure)
         return
     if task.action is None:
         if task.section == "handlers" or classify(task) == "mutates":

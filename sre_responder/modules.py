@@ -24,8 +24,8 @@ _SPECIAL = frozenset(
 """Words of the language that have no file of their own."""
 
 
-def problem(module: str, before: tuple[str, ...] = ()) -> str | None:
-    """Why Ansible would find no such module, with near matches; None if it would, or if this cannot be told here.
+def problem(module: str, before: tuple[str, ...] = ()) -> tuple[str, str] | None:
+    """Why Ansible would find no such module, and the cure; None if it would, or if this cannot be told here.
 
     `before` are the names that led to this one.
     """
@@ -36,32 +36,30 @@ def problem(module: str, before: tuple[str, ...] = ()) -> str | None:
         there = _builtin()
         if name not in there and name in (routes := _core_routes()):
             return problem(routes[name], (*before, module))
-        return None if not there or name in there else f"ansible-core has no module {shown(name)}.{_near(name, there)}"
+        return _missing(name, there, "ansible.builtin") if there else None
     if collection == COLLECTION:
-        ours = frozenset({*ACTIONS, *READ_ONLY})
-        return None if name in ours else f"{COLLECTION} has no module {shown(name)}.{_near(name, ours, COLLECTION)}"
+        return _missing(name, frozenset({*ACTIONS, *READ_ONLY}), COLLECTION)
     if module.count(".") < 2:
-        return f"{shown(module)} is not a whole name: a module of a collection is namespace.collection.module."
-    places = [path for path in (root / Path(*collection.split(".")[:2]) for root in _roots()) if path.is_dir()]
+        return f"{shown(module)} is not a whole name", "Write namespace.collection.module."
+    collection = ".".join(collection.split(".")[:2])
+    places = [path for path in (root / Path(*collection.split(".")) for root in _roots()) if path.is_dir()]
     if not places:
-        return f"the collection {shown(collection)} is not installed here. Install it: ansible-galaxy collection install {shown(collection)}."
+        return (
+            f"the collection {shown(collection)} is not installed here",
+            f"Install it: ansible-galaxy collection install {shown(collection)}",
+        )
     routes = {old: to for place in places for old, to in _routed(place / "meta" / "runtime.yml").items()}
     if routes.get(name):
         return problem(routes[name], (*before, module))
-    there = frozenset(
-        one for place in places for one in _files(place / "plugins" / "modules", place / "plugins" / "action")
-    )
-    inside = name if collection.count(".") == 1 else ".".join((*collection.split(".")[2:], name))
-    return (
-        None
-        if inside in there
-        else f"{shown(collection)} has no module {shown(inside)}.{_near(inside, there, collection)}"
-    )
+    found = [_files(place / "plugins" / "modules", place / "plugins" / "action") for place in places]
+    return _missing(module.removeprefix(f"{collection}."), frozenset().union(*found), collection)
 
 
-def _near(name: str, there: frozenset[str], collection: str = "ansible.builtin") -> str:
-    near = difflib.get_close_matches(name, sorted(there), n=2)
-    return f" Did you mean {' or '.join(f'{collection}.{one}' for one in near)}?" if near else ""
+def _missing(name: str, there: frozenset[str], collection: str) -> tuple[str, str] | None:
+    if name in there:
+        return None
+    near = " or ".join(f"{collection}.{one}" for one in difflib.get_close_matches(name, sorted(there), n=2))
+    return f"{shown(collection)} has no module {shown(name)}", f"Did you mean {near}?" if near else "Correct its name."
 
 
 @cache

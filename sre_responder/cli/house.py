@@ -178,17 +178,16 @@ def doctor(json: Json = False) -> None:
 
     def standing() -> None:
         if unknown := home.runbooks.unknown(home.policy.approvals.standing):
-            known = ", ".join(f"{book.metadata.id} {book.digest}" for book in home.runbooks if book.registered)
             raise InputError(
                 f"approvals.standing in policy.yml grants rungs to no registered runbook: {', '.join(map(shown, unknown))}.",
-                cure=f"Review the runbook as it is now, and write its whole digest: {known or 'none is registered'}.",
+                cure="Review the runbook as it is now, and write its whole digest: responder runbooks --json",
             )
 
     def weakened() -> None:
         own = [book for book in home.runbooks if not book.shipped]
         if found := [one for book in own for one in findings(book.folder) if one.level == "error"]:
             rows = "\n".join(_line(one) for one in found)
-            raise InputError(f"{len(found)} {'finding' if len(found) == 1 else 'findings'} of the lint.\n{rows}")
+            raise InputError(f"{len(found)} {'line weakens' if len(found) == 1 else 'lines weaken'} a guard.\n{rows}")
 
     checks: dict[str, Callable[[], object]] = {
         "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,

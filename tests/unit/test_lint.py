@@ -174,7 +174,7 @@ def test_a_module_that_ansible_would_not_find_is_named_with_near_matches(
     path.write_text(HEAD + f"    - {module}:\n")
     found = [one for one in findings(path) if one.rule == "module"]
     assert [one.line for one in found] == [4]
-    assert words in found[0].message
+    assert words in f"{found[0].message}. {found[0].cure}"
 
 
 @pytest.mark.parametrize(
