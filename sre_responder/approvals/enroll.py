@@ -50,7 +50,7 @@ def enroll(home: Home, person: Person, key: Path) -> list[Path]:
 def public_key(key: Path) -> str:
     """The kind and the text of a public key, from its own file or from the one beside a private key."""
     key = key.expanduser()
-    if key.suffix != ".pub" and (beside := key.with_name(key.name + ".pub")).exists():
+    if key.suffix != ".pub" and (beside := Path(f"{key}.pub")).exists():
         key = beside
     found = [line for line in read_text(key).splitlines() if line.strip() and not line.startswith("#")]
     match = KEY.match(found[0]) if len(found) == 1 else None

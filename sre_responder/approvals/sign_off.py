@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import stops
+from sre_responder.names import shown
 
 ATTESTED_SECONDS = 365 * 86400
 PAST: dict[approval.Kind, str] = {
@@ -110,8 +112,8 @@ def acknowledge(home: Home, ledger: Ledger, breaker: str, person: Person | None,
 def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path | None) -> dict[str, Any]:
     """Lift one stop; signed by the incident commander, except where the policy (homelab) asks for nobody."""
     number = name.removeprefix("STOP-")
-    if not number.isdigit():
-        raise InputError(f"stop '{name[:40]}' is not a stop's name.", cure="See `responder stops`.")
+    if not re.fullmatch(r"[0-9]{1,9}", number, re.ASCII):
+        raise InputError(f"stop '{shown(name, 40)}' is not a stop's name.", cure="See `responder stops`.")
     with ledger.transaction(reading=True) as connection:
         row = connection.execute(
             select(stops).where(stops.c.id == int(number), stops.c.lifted_at.is_(None))

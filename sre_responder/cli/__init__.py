@@ -15,7 +15,7 @@ from typer.main import get_group
 
 from sre_responder import __version__, signals
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
-from sre_responder.errors import Interrupted, ResponderError
+from sre_responder.errors import InputError, Interrupted, ResponderError
 from sre_responder.names import shown
 from sre_responder.proxies import past_proxies
 
@@ -135,9 +135,17 @@ def _stand_somewhere() -> None:
     os.environ.update(past_proxies(os.environ))
 
 
+def _require_text(words: Iterable[str]) -> None:
+    """InputError where an argument holds bytes that are no UTF-8: neither the ledger nor a message could bear it."""
+    for word in words:
+        if "\0" in word or any("\ud800" <= sign <= "\udfff" for sign in word):
+            raise InputError(f"the argument '{shown(word)}' is not UTF-8.", cure="Write it in UTF-8.")
+
+
 def _run() -> int:
     """The exit code of one command; a deliberate error is one clear message and its own exit code."""
     try:
+        _require_text(sys.argv[1:])
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
