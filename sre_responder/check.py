@@ -98,7 +98,7 @@ def _answer(question: Question) -> Answer:
     try:
         return _said(question, "reached", question.look())
     except _Unknown as error:
-        return _said(question, "unknown", error.message, error.cure)
+        return _said(question, "unknown", error.reason, error.cure)
     except ResponderError as error:
         return _said(question, "not reached", error.message, error.cure)
     except Exception as error:  # whatever one meets, the others are still worth asking
@@ -109,8 +109,12 @@ def _said(question: Question, state: State, reason: str, cure: str = "") -> Answ
     return Answer(question.service, question.environment, question.subject, question.uses, state, reason, cure)
 
 
-class _Unknown(InputError):
-    """Nothing can be asked, so nothing is known."""
+class _Unknown(Exception):
+    """Nothing can be asked, so nothing is known; why, and what would enable it."""
+
+    def __init__(self, reason: str, *, cure: str) -> None:
+        super().__init__(reason)
+        self.reason, self.cure = reason, cure
 
 
 def questions(home: Home, service: Service, environment: str) -> list[Question]:
