@@ -277,12 +277,19 @@ class Runbook:
 
 
 def contents(folder: Path) -> Path:
-    """Where the files of a runbook's folder are, behind the links of a mounted ConfigMap or Secret: one version of them.
+    """Where the files of a runbook's folder are. InputError where that cannot be seen, or a link leads elsewhere."""
+    try:
+        return _version(Path(os.path.realpath(folder)))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}.", cure=_readable(folder)) from error
+
+
+def _version(real: Path) -> Path:
+    """The folder itself; behind the links of a mounted ConfigMap or Secret the version that is in force.
 
     Kubernetes writes each version into a folder of its own, `..data` is a link to the one in force, and each name a link into
     `..data`. What was read there stays one version when `..data` is swapped. Any other link is refused.
     """
-    real = Path(os.path.realpath(folder))
     data = real / "..data"
     if not data.is_symlink():
         return real

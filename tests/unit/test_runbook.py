@@ -482,6 +482,23 @@ def test_a_folder_that_may_not_be_read_stops_no_other_runbook(home: Path, monkey
     assert "Permission denied" in broken.reason and f"chmod -R u+rX {closed}" in broken.cure
 
 
+def test_a_folder_that_may_not_be_entered_stops_no_other_runbook(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home / "runbooks" / "sound", id="sound")
+    closed = write(home / "runbooks" / "closed", id="closed")
+    real = Path.is_symlink
+
+    def refused(path: Path) -> bool:
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_symlink", refused)
+    found = registry(home)
+    assert found.named("sound").metadata.id == "sound"
+    [broken] = found.broken
+    assert "Permission denied" in broken.reason and "chmod -R u+rX" in broken.cure
+
+
 def test_a_playbook_in_no_folder_is_named_with_what_to_type(home: Path) -> None:
     (home / "runbooks" / "loose.yml").write_text(HEAD)
     [broken] = registry(home).broken
