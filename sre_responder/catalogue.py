@@ -237,6 +237,7 @@ class _Reader:
     def catalogue(self) -> Catalogue:
         for file in _files(self.path):
             self._file(file)
+        self.problems += _closed(self.path)
         known = {name.lower(): name for name in (*self.found, *self.unusable)}
         needs: dict[str, list[str]] = {name: [] for name in self.found}
         for name, (component, _, _) in self.found.items():
@@ -396,6 +397,19 @@ def _files(path: Path) -> list[Path]:
         if not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
     return list({file.resolve(): file for file in visible}.values())
+
+
+def _closed(path: Path) -> list[str]:
+    """The folders that may not be read: looking for files passes them over in silence."""
+    lost: list[OSError] = []
+    for _ in os.walk(path, onerror=lost.append):
+        """Only what it meets on its way counts."""
+    return [
+        f"{error.filename} cannot be read: {error.strerror}. Let the user of Responder read it: chmod -R u+rX {error.filename}. "
+        "Which services are written in it is not known."
+        for error in lost
+        if path.is_dir() and not any(part.startswith(".") for part in Path(error.filename).relative_to(path).parts)
+    ]
 
 
 def _name(value: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -526,3 +527,19 @@ def test_a_template_of_an_entity_is_ignored_and_listed(tmp_path: Path, text: str
     (tmp_path / "skeleton.yml").write_text(text)
     found = catalogue.load(tmp_path)
     assert (found.problems, [one.name for one in found.ignored]) == ((), ["skeleton.yml"])
+
+
+def test_a_subfolder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "web.yml").write_text(SOUND.replace("[stock]", "[]"))
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    found = catalogue.load(tmp_path)
+    assert list(found.services) == ["web"]
+    assert f"{tmp_path / 'closed'} cannot be read: Permission denied." in found.problems[0]
