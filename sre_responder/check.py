@@ -301,14 +301,19 @@ def _fetched(url: str, criteria: Mapping[str, Criterion]) -> str:
 
 
 def _judged(samples: Mapping[str, http.Sample]) -> str:
-    """What criteria say of what was asked. Where one cannot judge it, no verdict would be possible."""
+    """What criteria say of what was asked. Where none can judge it, no verdict would be possible.
+
+    Some that cannot are told and no more: a runbook for other services is registered too.
+    """
     words = {True: "healthy", False: "unhealthy"}
-    if unclear := {id: one for id, one in samples.items() if one.ok is None}:
+    unclear = [id for id, one in samples.items() if one.ok is None]
+    if len(unclear) == len(samples):
         raise _Unknown(
-            "; ".join(f"{id}: {one.reason}".removeprefix(": ") for id, one in unclear.items()) + ".",
+            "; ".join(f"{id}: {one.reason}".removeprefix(": ") for id, one in samples.items()) + ".",
             cure="Correct the runbook's success, or what answers.",
         )
-    return "; ".join(dict.fromkeys(f"{words[bool(one.ok)]}: {one.reason}" for one in samples.values()))
+    said = [f"{words[one.ok]}: {one.reason}" for one in samples.values() if one.ok is not None]
+    return "; ".join(dict.fromkeys([*said, *([f"not a probe for {', '.join(unclear)}"] if unclear else [])]))
 
 
 def _files(way: Mapping[str, str]) -> Iterator[_Found]:

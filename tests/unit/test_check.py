@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from sre_responder import check, cli
 from sre_responder.actions import ACTIONS
 from sre_responder.home import Home
+from sre_responder.runbook import register
 
 Serve = Callable[..., str]
 Annotate = Callable[..., None]
@@ -134,6 +135,20 @@ def test_an_unhealthy_service_is_reached(annotate: Annotate, serve: Serve) -> No
 def test_an_answer_that_the_criterion_cannot_judge_is_unknown(annotate: Annotate, serve: Serve) -> None:
     annotate(probe_url=serve([b"<html>"]))
     assert [one["state"] for one in answers("checkout")] == ["unknown"]
+
+
+def test_a_runbook_for_other_services_does_not_make_a_good_probe_unknown(
+    annotate: Annotate, serve: Serve, home: Home
+) -> None:
+    other = PLAY.replace('url: "http://127.0.0.1:1/"', "expect: rate > `1`").replace("id: ", "id: other-")
+    book = home.folder / "runbooks" / "other"
+    book.mkdir()
+    (book / "runbook.yml").write_text(other)
+    register(home.folder, [book])
+    annotate(probe_url=serve([b'{"ok": true}']))
+    [answer] = answers("checkout")
+    assert answer["state"] == "reached" and "healthy: ok is true" in answer["reason"]
+    assert "not a probe for other-" in answer["reason"]
 
 
 def test_a_probe_is_asked_once_for_all_runbooks_that_ask_it(annotate: Annotate, serve: Serve, home: Home) -> None:
