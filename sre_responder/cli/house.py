@@ -16,7 +16,7 @@ from sre_responder import home as homes
 from sre_responder import policy, runbook
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
-from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.cli.output import Json, console, done, print_json, say
 from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
@@ -42,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     profile: Annotated[str, typer.Option("--profile", help="homelab, team or production.")] = "production",
+    json: Json = False,
 ) -> None:
     """Write a commented home and an empty ledger; what exists is left as it is."""
     if profile not in policy.PROFILES:
@@ -68,7 +69,10 @@ def init(
             say(f"{file.parent} cannot be made, so the stop file of this home is {own}")
     ledger = Ledger(home.ledger_url)
     ledger.upgrade()
-    say(f"The ledger is {ledger.name}")
+    done(
+        json, f"The ledger is {ledger.name}", home=str(home.folder), ledger=ledger.name, wrote=[str(path) for path in written],
+        stop_file=str(homes.find().policy.stop.file),
+    )  # fmt: skip
 
 
 def doctor(json: Json = False) -> None:
@@ -299,6 +303,7 @@ def runbooks(command: typer.Context, json: Json = False) -> None:
 @books.command("register")
 def register(
     which: Annotated[list[str], typer.Argument(help="Ids of runbooks of this home, or folders to copy in.")],
+    json: Json = False,
 ) -> None:
     """Register runbooks by their digest as they are now; errors that the lint finds prevent it."""
     home = homes.find()
@@ -315,7 +320,9 @@ def register(
         folder if folder in known or folder.is_relative_to(home.folder.resolve()) else _copied(home, folder)
         for folder in given.values()
     ]
-    say(f"wrote {runbook.register(home.folder, folders)}")
+    lock = runbook.register(home.folder, folders)
+    digests = {entry.metadata.id: entry.digest for entry in homes.find().runbooks if entry.folder in folders}
+    done(json, f"wrote {lock}", wrote=str(lock), registered=digests)
 
 
 def _folder(home: homes.Home, name: str) -> Path:
@@ -349,27 +356,32 @@ def _copied(home: homes.Home, folder: Path) -> Path:
 
 
 @ledgers.command()
-def upgrade() -> None:
+def upgrade(json: Json = False) -> None:
     """Make the ledger, or bring it to this library's revision."""
     here = context()
     here.ledger.upgrade()
-    say(f"{here.ledger.name} is at revision {REVISION}")
+    done(json, f"{here.ledger.name} is at revision {REVISION}", ledger=here.ledger.name, revision=REVISION)
 
 
 @ledgers.command()
-def grant(role: Annotated[str, typer.Argument(help="The role under which Responder connects.")]) -> None:
+def grant(
+    role: Annotated[str, typer.Argument(help="The role under which Responder connects.")], json: Json = False
+) -> None:
     """Give a PostgreSQL role what Responder needs, and no right to change the record; run as the owner of the tables."""
-    for table, verbs in rights.grant(context().ledger, role).items():
-        say(f"{table}: {verbs}")
+    given = rights.grant(context().ledger, role)
+    done(json, "\n".join(f"{table}: {verbs}" for table, verbs in given.items()), role=role, granted=given)
 
 
 @ledgers.command()
-def copy(to: Annotated[str, typer.Argument(help="URL of an empty database.")]) -> None:
+def copy(to: Annotated[str, typer.Argument(help="URL of an empty database.")], json: Json = False) -> None:
     """Copy the ledger into another database, prove it, and leave a stop in the old one."""
     here = context()
     target = Ledger(to)
     verdict = copying.copy(here.ledger, target, approval.requester(here.home.people))
-    say(f"{verdict.entries} entries, whole, in {target.name}. Now set RESPONDER_LEDGER to it everywhere.")
+    done(
+        json, f"{verdict.entries} entries, whole, in {target.name}. Now set RESPONDER_LEDGER to it everywhere.",
+        ledger=target.name, entries=verdict.entries,
+    )  # fmt: skip
 
 
 def lint(

@@ -50,6 +50,14 @@ def say(text: str) -> None:
     error_console.print(text, markup=False)
 
 
+def done(json: bool, text: str, **facts: Any) -> None:
+    """What a command did: its facts on stdout for a program, or a sentence for a person."""
+    if json:
+        print_json(facts)
+    else:
+        say(text)
+
+
 def _note(error: OSError | ValueError) -> None:
     if getattr(error, "errno", None) != errno.EPIPE:
         _lost.append(str(getattr(error, "strerror", None) or error))

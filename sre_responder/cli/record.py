@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sre_responder import names
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
-from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.cli.output import Json, console, done, print_json, say
 from sre_responder.cli.people import Key, Name
 from sre_responder.cli.running import seconds
 from sre_responder.errors import InputError
@@ -244,12 +244,13 @@ def anchor_(key: Key = None, name: Name = None) -> None:
 def archive_(
     before: Annotated[datetime, typer.Option("--before", formats=["%Y-%m-%d"], help="Move what is older, 2026-01-31.")],
     to: Annotated[Path, typer.Option("--to", help="A new file of JSON lines.")],
+    json: Json = False,
 ) -> None:
     """Move the oldest entries, of closed incidents, to a file; the chain stays provable. Run as the owner of the tables."""
     here = context()
     who = approval.requester(here.home.people)
     moved = archive.move(here.ledger, before.replace(tzinfo=UTC).timestamp(), to, who)
-    say(f"{moved} entries moved to {to}." if moved else "Nothing is that old.")
+    done(json, f"{moved} entries moved to {to}." if moved else "Nothing is that old.", moved=moved, to=str(to))
 
 
 @guard.command()

@@ -14,7 +14,7 @@ import typer
 from sre_responder import home as homes
 from sre_responder.approvals import sign_off
 from sre_responder.cli import cluster_demo
-from sre_responder.cli.output import Json, print_json, say
+from sre_responder.cli.output import Json, done, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.cli.story import line, timeline, title
 from sre_responder.errors import EffectFailed
@@ -78,10 +78,11 @@ def break_(
 
 
 @commands.command()
-def heal(folder: Folder = None) -> None:
+def heal(folder: Folder = None, json: Json = False) -> None:
     """Put the shop back as it was."""
-    lab.heal(lab.load(folder or lab.default_folder()))
-    say("The shop is as it was.")
+    place = folder or lab.default_folder()
+    lab.heal(lab.load(place))
+    done(json, "The shop is as it was.", folder=str(place))
 
 
 @commands.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from sre_responder import cli
 from sre_responder.approvals import approval
 from sre_responder.errors import InputError
+from sre_responder.ledger.connection import REVISION
 
 RESPONDER = str(Path(sys.executable).parent / "responder")
 
@@ -79,6 +81,19 @@ def test_in_any_locale_a_command_says_what_it_has_to(tmp_path: Path, locale: str
     assert (done.returncode, "does not exist" in done.stderr, "Traceback" in done.stderr) == (2, True, False), (
         done.stderr
     )
+
+
+def test_what_only_writes_tells_a_program_what_it_wrote(tmp_path: Path) -> None:
+    environ = {
+        "RESPONDER_HOME": str(tmp_path),
+        "RESPONDER_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}",
+        "HOME": str(tmp_path),
+    }
+    made = json.loads(responder("init", "--profile", "homelab", "--json", **environ).stdout)
+    assert made["home"] == str(tmp_path) and str(tmp_path / "policy.yml") in made["wrote"]
+    registered = json.loads(responder("runbooks", "register", "service-errors", "--json", **environ).stdout)
+    assert list(registered["registered"]) == ["service-errors"]
+    assert json.loads(responder("ledger", "upgrade", "--json", **environ).stdout)["revision"] == REVISION
 
 
 def test_init_leaves_a_policy_that_was_there_as_it_is_where_its_stop_folder_cannot_be_made(tmp_path: Path) -> None:
