@@ -78,9 +78,10 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
     waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
     books = _books(connection, home, incident)
     changed = [row for row in effects if row.state in ("done", "unknown") and row.undone_at is None]
+    latest = {row.target: row for row in changed}  # they are in order
     return Handover(
         tried=tuple(_tried(attempt) for attempt in sorted(tried.values(), key=lambda attempt: attempt.id)),
-        changed=tuple(Changed(row.target, json.loads(row.observed or "null")) for row in changed),
+        changed=tuple(Changed(row.target, json.loads(row.observed or "null")) for row in latest.values()),
         frozen=frozen,
         held=tuple(row.target for row in attempts.held(connection) if row.attempt in rows),
         contained=tuple(row.target for row in attempts.contained(connection) if row.attempt in rows),

@@ -10,7 +10,7 @@ import pytest
 from sre_responder.cli.record import lines
 from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, schema
 from sre_responder.plan import Plan
 from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
@@ -100,6 +100,15 @@ def test_whom_to_call_and_what_to_know_of_a_step_back_is_told(ledger: Ledger, ho
     assert told.contacts == ("payments, the owner of checkout", "the vendor: +1 555 0100")
     assert told.rollback == ("Ask the vendor first.",)
     assert "contacts: the vendor: +1 555 0100" in lines(told)
+
+
+def test_a_target_that_was_changed_twice_is_told_once(ledger: Ledger, home: Home) -> None:
+    attempted(ledger, "release:/app", "done", "not_improved")
+    with ledger.transaction() as connection:
+        second = attempts.effects_of(connection, 1)[0]._asdict()
+        second |= {"id": None, "run": "run-2", "observed": '{"release": "0"}'}
+        connection.execute(schema.effects.insert().values(second))
+    assert found(ledger, home).changed == (Changed("release:/app", {"release": "0"}),)
 
 
 @pytest.mark.parametrize("state", ["failed", "not_done"])
