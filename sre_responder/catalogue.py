@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -405,7 +406,7 @@ def _closed(path: Path) -> list[str]:
     for _ in os.walk(path, onerror=lost.append):
         """Only what it meets on its way counts."""
     return [
-        f"{error.filename} cannot be read: {error.strerror}. Let the user of Responder read it: chmod -R u+rX {error.filename}. "
+        f"{error.filename} cannot be read: {error.strerror}. Let the user of Responder read it: chmod -R u+rX {shlex.quote(str(error.filename))}. "
         "Which services are written in it is not known."
         for error in lost
         if path.is_dir() and not any(part.startswith(".") for part in Path(error.filename).relative_to(path).parts)

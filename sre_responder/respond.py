@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -177,7 +178,7 @@ def _unfit(runbook: Runbook, *, check: bool) -> Refused | None:
         lines = "; ".join(f"{one.file}:{one.line}: {one.message}" for one in found[:5])
         return Refused(
             f"runbook {name} weakens the guard; no task of it was run: {lines}.",
-            cure=f"responder lint {runbook.folder}",
+            cure=f"responder lint {shlex.quote(str(runbook.folder))}",
         )
     return None
 

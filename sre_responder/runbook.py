@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -332,7 +333,7 @@ def copy(folder: Path, into: Path) -> None:
 
 
 def _readable(folder: Path) -> str:
-    return f"Let the user of Responder read it: chmod -R u+rX {folder}"
+    return f"Let the user of Responder read it: chmod -R u+rX {shlex.quote(str(folder))}"
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -460,7 +461,8 @@ def playable(folder: Path) -> Path:
             kind = "is a link to nothing" if folder.is_symlink() else "does not exist"
             raise InputError(f"{folder} {kind}.", cure="Remove it, or correct where it leads.")
         if folder.is_file():
-            cure = f"mkdir {folder.with_suffix('')} && mv {folder} {folder.with_suffix('') / PLAYBOOK}"
+            own = folder.with_suffix("")
+            cure = f"{shlex.join(['mkdir', str(own)])} && {shlex.join(['mv', str(folder), str(own / PLAYBOOK)])}"
             raise InputError(f"{folder} is a file, and a runbook is a folder that holds {PLAYBOOK}.", cure=cure)
         real = contents(folder)
         if (real / PLAYBOOK).is_symlink() and not (real / PLAYBOOK).exists():

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import secrets
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -155,7 +156,7 @@ def _said(text: str) -> str:
 
 def _cure(text: str) -> str:
     if found := re.search(r"Permissions 0\d+ for '([^']+)' are too open", text):
-        return f"chmod 600 {found.group(1)}"
+        return f"chmod 600 {shlex.quote(found.group(1))}"
     return "Check the key and allowed_signers."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +144,7 @@ def doctor(json: Json = False) -> None:
         if loose := [str(path) for path in named if path.exists() and path.stat().st_mode & 0o022]:
             raise InputError(
                 f"others than you may write {', '.join(loose)}, and so change what the guard believes.",
-                cure=f"chmod go-w {' '.join(loose)}",
+                cure=f"chmod go-w {shlex.join(loose)}",
             )
 
     def keys() -> None:
@@ -161,7 +162,10 @@ def doctor(json: Json = False) -> None:
                     cure="Correct ansible.vault_password_file in policy.yml.",
                 )
             if path.stat().st_mode & 0o077 and not os.access(path, os.X_OK):
-                raise InputError(f"others than you may read the vault password in {path}.", cure=f"chmod 600 {path}")
+                raise InputError(
+                    f"others than you may read the vault password in {path}.",
+                    cure=f"chmod 600 {shlex.quote(str(path))}",
+                )
         elif (found := encrypted(home.inventory)) and not vault_of(os.environ):
             raise InputError(
                 f"{found} is encrypted with ansible-vault, and no password is known.",

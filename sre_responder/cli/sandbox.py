@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -48,7 +49,7 @@ def up(folder: Folder = None, json: Json = False) -> None:
         print_json(lab.status(started))
         return
     say(f"The shop answers at {started.edge_url}; incident {started.incident} is open. To use its home:")
-    print(f"export RESPONDER_HOME={started.home} RESPONDER_LEDGER={started.ledger}")
+    print(f"export RESPONDER_HOME={shlex.quote(str(started.home))} RESPONDER_LEDGER={shlex.quote(started.ledger)}")
 
 
 @commands.command()

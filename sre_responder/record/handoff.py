@@ -92,7 +92,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
         ),
         next=_next(incident, frozen, waiting),
         undo=tuple(
-            f"responder undo {row.attempt}  # or: ansible-playbook {home.state / 'undo' / (row.plan + '.yml')}"
+            f"responder undo {row.attempt}  # or: ansible-playbook {shlex.quote(str(home.state / 'undo' / f'{row.plan}.yml'))}"
             for row in changed
             if plans.undoable(connection, row.plan)
         ),

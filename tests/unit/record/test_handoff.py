@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def test_whom_to_call_and_what_to_know_of_a_step_back_is_told(ledger: Ledger, ho
     assert told.contacts == ("payments, the owner of checkout", "the vendor: +1 555 0100")
     assert told.rollback == ("Ask the vendor first.",)
     assert "contacts: the vendor: +1 555 0100" in lines(told)
+
+
+def test_a_command_for_a_person_fits_a_shell_whatever_the_home_is_called(ledger: Ledger, tmp_path: Path) -> None:
+    _, made = attempted(ledger, "release:/app", "done", "not_improved")
+    home = Home(tmp_path, "sqlite://", tmp_path / "on call; ö")
+    [command] = found(ledger, home).undo
+    words = shlex.split(command.partition("# or: ")[2])
+    assert words == ["ansible-playbook", str(tmp_path / "on call; ö" / "undo" / f"{made.digest}.yml")]
 
 
 def test_a_target_that_was_changed_twice_is_told_once(ledger: Ledger, home: Home) -> None:
