@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -13,11 +14,14 @@ from pathlib import Path
 import psutil
 
 from sre_responder.errors import InternalError
-from sre_responder.process import alive, space
+from sre_responder.process import PROC, alive, space
 
 MARK = "RESPONDER_RUN"
 PLAY_MARK = "RESPONDER_PLAY"
 """What the modules of a plain ansible-playbook bear, which no driver marks as a whole."""
+GROUP = "responder-"
+"""How the name of a run's control group begins, where its driver could make one."""
+_GROUP = re.compile(rf"^0::.*/{GROUP}([^/\n]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Proof:
 
 
 def marked(run: str) -> list[psutil.Process]:
-    """Processes whose environment names the run, however far they went from their parent; never this one."""
+    """Processes whose environment or control group names the run, however far they went from their parent; never this one."""
     if not sys.platform.startswith("linux"):
         raise InternalError("that no process is left can be proven on Linux only.", cure="Run the driver on Linux.")
     wanted = {f"{MARK}={run}", f"{PLAY_MARK}={run}"}
@@ -63,13 +67,15 @@ def runs_seen() -> dict[str, str]:
 
 
 def _environments() -> Iterator[tuple[int, list[str]]]:
-    """The environment of every other process that this user may read."""
-    for entry in Path("/proc").iterdir():
+    """What every other process was given, as far as this user may read it; who stands in a run's control group bears its mark."""
+    for entry in PROC.iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                yield int(entry.name), (entry / "environ").read_bytes().decode("utf-8", "replace").split("\0")
-            except OSError:
-                continue  # gone meanwhile, or another user's: not started by this run
+            given = list[str]()
+            with suppress(OSError):  # gone meanwhile, or another user's
+                given += (entry / "environ").read_bytes().decode("utf-8", "replace").split("\0")
+            with suppress(OSError):
+                given += [f"{MARK}={run}" for run in _GROUP.findall((entry / "cgroup").read_text())]
+            yield int(entry.name), given
 
 
 def spared() -> set[int]:

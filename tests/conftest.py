@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,10 @@ from kubernetes_shop import custom  # noqa: F401
 from kubernetes_site import site  # noqa: F401
 from kubernetes_team import team  # noqa: F401
 from postgresql import Server, programs, server
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SETTINGS = ("RESPONDER_", "ANSIBLE_")
 ALL = "RESPONDER_TEST_ALL"

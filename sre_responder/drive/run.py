@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import ansible_runner
 import psutil
 from ansible_runner.runner import pexpect
 
+from sre_responder.drive.group import group, join
 from sre_responder.drive.prepare import Prepared, only
 from sre_responder.errors import InternalError
 from sre_responder.prove import ProcessInfo, Proof, descendants, end, marked
@@ -37,10 +39,17 @@ class Ended:
 
 
 class _Child(pexpect.spawn):  # type: ignore[misc]
-    """Ansible's process as runner starts it. Closing it sleeps 0.1 s, by default, for an exit that runner has seen before."""
+    """Ansible's process as runner starts it, in the run's control group.
+
+    Closing it sleeps 0.1 s, by default, for an exit that runner has seen before.
+    """
+
+    group: ClassVar[Path | None] = None
+    """That of the one run which this process drives."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        join(self.group, self.pid)
         self.ptyproc.delayafterclose = 0
 
 
@@ -58,6 +67,16 @@ def run(
 
     Ansible's workers leave their process group, so ending means finding every process that carries the run's mark.
     """
+    with group(prepared.id) as _Child.group:
+        return _run(prepared, watch, on_event, deadline_s)
+
+
+def _run(
+    prepared: Prepared,
+    watch: Callable[[], str | None],
+    on_event: Callable[[dict[str, Any]], None],
+    deadline_s: float,
+) -> Ended:
     _adopt_orphans()
     before = {*descendants(os.getpid())}
 

@@ -19,6 +19,7 @@ from bypass.slow import HISTORY, waits
 from bypass.world import Play, World
 from crash.at import BAD, MODULE, ended, eventually, frozen, living, one_step, rows, stories
 
+from sre_responder.drive.group import group
 from sre_responder.ledger import schema
 from sre_responder.prove import processes_of
 
@@ -36,6 +37,9 @@ def shell(script: str) -> Task:
     return {"name": "Wait", "ansible.builtin.ping": {}, "vars": {"script": script}}
 
 
+with group(f"probe-{os.getpid()}") as place:
+    GROUPS = place is not None
+"""Whether a driver can make control groups here."""
 TASKS: dict[str, Task] = {
     "a command that sleeps": shell("exec sh note"),
     "a module that waits": {"name": "Wait", "ansible.builtin.wait_for": {"path": "/nowhere", "timeout": 600}},
@@ -124,11 +128,15 @@ def test_stop_ends_what_a_killed_driver_left(world: World, start: Start, noted: 
 def test_stop_claims_no_proof_where_a_killed_driver_left_what_bears_no_mark(
     world: World, start: Start, noted: Noted
 ) -> None:
-    """Nothing ties it to the run any more. It cannot be ended; that the driver is dead and this unproven can be said."""
+    """Without a control group nothing ties it to the run any more. That the driver is dead and this unproven can be said."""
     run, _ = waiting(world, start, "a daemon without its environment", noted)
     run.kill()
     run.wait(30)
     code, told = stop(world)
+    if GROUPS:
+        assert (living(noted()), marked(world)) == ([], [])
+        assert set(noted()) <= pids(told["ended"])
+        return
     assert living(noted()) == noted()
     assert code == 4
     assert rows(world, schema.runs)[0].id in " ".join(told["left"])
@@ -144,7 +152,7 @@ def test_stop_names_a_driver_that_sleeps_and_what_it_cannot_tie_to_the_run(
     code, told = stop(world)
     assert code == 4
     assert run.pid in pids(told["left"])
-    unmarked = case == "a daemon without its environment"
+    unmarked = case == "a daemon without its environment" and not GROUPS
     assert living(noted()) == (noted() if unmarked else [])
     assert set(living(seen)) - {run.pid} <= pids(told["left"])
     assert marked(world) == []

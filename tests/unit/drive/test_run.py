@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+
+from sre_responder.drive.group import group
+from sre_responder.prove import MARK, end
 
 DRIVER = """
 import dataclasses, json, os, sys
@@ -149,3 +153,35 @@ def test_settings_of_ansible_around_the_driver_do_not_reach_the_run(drive: Drive
     (tmp_path / "evil.cfg").write_text("[defaults]\nstrategy = no.such.strategy\n")
     ended = drive(shell("touch here"), ANSIBLE_CONFIG=str(tmp_path / "evil.cfg"), ANSIBLE_STRATEGY="no.such.strategy")
     assert (ended["reason"], ended["rc"]) == ("finished", 0)
+
+
+@pytest.mark.slow
+def test_what_emptied_its_environment_and_lost_its_driver_is_found_by_its_control_group(tmp_path: Path) -> None:
+    with group(f"probe-{os.getpid()}") as place:
+        if place is None:
+            pytest.skip("no control group of version 2 can be made here (root, or systemd with Delegate=yes)")
+    (tmp_path / "policy.yml").write_text("profile: homelab\n")
+    (tmp_path / "book").mkdir()
+    task = shell(ELSEWHERE["an orphan, its environment emptied"])
+    play = {"hosts": "localhost", "gather_facts": False, "vars": {"here": str(tmp_path)}, "tasks": [task]}
+    (tmp_path / "book" / "runbook.yml").write_text(yaml.safe_dump([play]))
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path), "", "60"], env={**os.environ, "HOME": str(tmp_path)}
+    )
+    try:
+        until = time.monotonic() + 30
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert time.monotonic() < until, "the task never started"
+            time.sleep(0.05)
+        driver.kill()
+        driver.wait()
+        [lost] = _survivors(tmp_path)
+        assert lost.environ().get(MARK) is None
+        proof = end(f"run-{driver.pid}")
+        assert lost.pid in {info.pid for info in proof.ended} and proof.left == ()
+        assert _survivors(tmp_path) == []
+    finally:
+        driver.kill()
+        end(f"run-{driver.pid}")
+        for process in _survivors(tmp_path):
+            process.kill()
