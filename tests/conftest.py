@@ -19,9 +19,11 @@ from kubernetes_site import site  # noqa: F401
 from kubernetes_team import team  # noqa: F401
 from postgresql import Server, programs, server
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for one, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if (
+        signal.getsignal(one) is signal.SIG_IGN
+    ):  # as nohup, or a shell in the background, has all that is started ignore it
+        signal.signal(one, handler)
 
 SETTINGS = ("RESPONDER_", "ANSIBLE_")
 ALL = "RESPONDER_TEST_ALL"

@@ -47,7 +47,7 @@ def test_a_release_that_is_named_like_a_template_runs_no_code_when_it_is_undone(
 
 def test_an_argument_that_is_a_template_runs_no_code_when_a_host_is_asked(world: World) -> None:
     mark = world.root / "asked"
-    answer = ask("localhost", "ansible.builtin.stat", {"path": CODE.replace("MARK", str(mark))}, None)
+    answer = ask("localhost", "ansible.builtin.stat", {"path": CODE.replace("MARK", str(mark))}, world.home)
     assert (answer["stat"]["exists"], mark.exists()) == (False, False)
 
 
