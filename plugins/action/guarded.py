@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,10 +36,13 @@ from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, runs
 from sre_responder.notify.background import send_soon
+from sre_responder.policy import Policy
 from sre_responder.runbook import Runbook, task_digest
 from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
+_GRACE_SECONDS = 5
+"""After the controller gave a plan up, what looks on the host ends itself too, so that nothing stays there."""
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,12 +58,13 @@ class HostModule:
     """An effect whose code runs on the host of the play, as an ordinary module."""
 
     def __init__(
-        self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any], deadline: int
+        self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any], policy: Policy
     ) -> None:
-        self.action, self.arguments, self.task_vars, self.deadline = action, arguments, task_vars, deadline
+        self.action, self.arguments, self.task_vars, self.policy = action, arguments, task_vars, policy
 
     def plan(self) -> Change:
-        answer = self._run({}, check=True)
+        seconds = math.ceil(self.policy.deadlines.plan_seconds) + _GRACE_SECONDS
+        answer = self._run({"_deadline": seconds}, check=True)
         if answer.get("failed"):
             raise InputError(answer["msg"])
         keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
@@ -70,7 +75,9 @@ class HostModule:
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}
-        answer = self._run({"_plan": plan, "_expect": expect, "_deadline": self.deadline}, check=False)
+        answer = self._run(
+            {"_plan": plan, "_expect": expect, "_deadline": self.policy.rollbacks.deadline_seconds}, check=False
+        )
         if answer.get("moved"):
             raise StateMoved(answer["msg"])
         if answer.get("lost"):  # what was begun there may go on, whatever is read a moment later
@@ -144,7 +151,7 @@ class ActionModule(ActionBase):
         spec = ACTIONS.get(self.short)
         named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
         effect: Any = (
-            HostModule(self, {**named, **arguments}, facts, place.policy.rollbacks.deadline_seconds)
+            HostModule(self, {**named, **arguments}, facts, place.policy)
             if spec and spec.on_host
             else ControllerEffect(self.short, arguments, request.incident)
         )

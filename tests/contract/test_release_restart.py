@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +91,36 @@ def test_restart_that_cannot_be_done_is_refused_before_anything_is_switched(
     assert done.returncode == 3 and why in " ".join(said.split()), said
     assert (world.release, world.started()) == ("2", 0)
     assert "secret" not in said + world.refusals()
+
+
+def test_supervisord_that_answers_its_host_one_byte_at_a_time_holds_nobody_and_nothing(tmp_path: Path) -> None:
+    gone = threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-")
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.2)
+        gone.set()
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        guarded.world(tmp_path, deadlines={"plan_seconds": 3}) as world,
+    ):
+        threading.Thread(target=drip, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def restarting(play: dict[str, Any]) -> None:
+            chosen = {"supervisor": {"server": address, "program": "shop"}}
+            play["tasks"][1]["sre.responder.release_rollback"]["restart"] = chosen
+
+        world.write(restarting)
+        done = world.play()
+        assert "planning took longer than 3 s" in " ".join((done.stdout + done.stderr).split()), done.stdout
+        assert (world.release, world.started()) == ("2", 0)
+        assert gone.wait(20), "what looked on the host has ended"
 
 
 def test_switch_whose_restart_fails_is_frozen_with_what_was_changed_and_can_be_undone(
