@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from sre_responder.guard.loop import closed_off_at, lockout
 from sre_responder.guard.rollback import standing
-from sre_responder.ledger import attempts
+from sre_responder.ledger import attempts, clock
 from sre_responder.ledger.schema import attempts as table
 from sre_responder.ledger.schema import effects, symptoms
 from sre_responder.names import ENVIRONMENTS
@@ -33,9 +33,11 @@ def tries(connection: Connection) -> Mapping[str, Sequence[float]]:
 def closed_off(connection: Connection, now: float, policy: Policy) -> dict[str, float]:
     """Each lockout and since when. One that a person allowed a retry of is still locked out until it heals."""
     window = policy.loop.window_minutes * 60
-    found = {name: closed_off_at(times, policy.loop.attempts, window) for name, times in tries(connection).items()}
+    jumps = clock.jumps(connection, now)
+    tried = tries(connection).items()
+    found = {name: closed_off_at(times, policy.loop.attempts, window, jumps) for name, times in tried}
     for environment in ENVIRONMENTS:
         made = attempts.rollbacks(connection, environment)
-        if made and standing(made, now, policy.rollbacks).blocked:
+        if made and standing(made, now, policy.rollbacks, jumps).blocked:
             found[f"rollbacks:{environment}"] = made[-1].started_at
     return {name: since for name, since in found.items() if since is not None}

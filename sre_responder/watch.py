@@ -21,6 +21,8 @@ class Watch:
         self.home, self.ledger, self.run = home, ledger, run
         self.environment, self.service = environment, service
         self.halted_at: float | None = None
+        self.rolling_back: tuple[float, float] | None = None
+        """The rollback that is at work by its start, and when it was first seen, which no step of the clock moves."""
 
     def __call__(self) -> str | None:
         with self.ledger.transaction(reading=True) as connection:
@@ -29,17 +31,19 @@ class Watch:
     def look(self, connection: Connection) -> str | None:
         """The word, from what the caller's transaction sees."""
         policy = self.home.policy
-        now = self.ledger.now(connection)
+        now, here = self.ledger.now(connection), time.monotonic()
         stops = stop.standing(
             connection, now, policy.stop.file, environment=self.environment, service=self.service, record=False
         )
         row = runs.get(connection, self.run)
-        late = attempts.rolling_back_since(connection, self.run)
+        since = attempts.rolling_back_since(connection, self.run)
+        if since is None or self.rolling_back is None or self.rolling_back[0] != since:
+            self.rolling_back = None if since is None else (since, here)
         if stops:
             return "stopped"
-        if late is not None and now - late > policy.rollbacks.deadline_seconds:
+        if self.rolling_back and here - self.rolling_back[1] > policy.rollbacks.deadline_seconds:
             return "deadline"
         if row is None or not row.halted_because:
             return None
-        self.halted_at = self.halted_at or time.monotonic()
-        return "halted" if time.monotonic() - self.halted_at > HALT_GRACE_SECONDS else None
+        self.halted_at = self.halted_at or here
+        return "halted" if here - self.halted_at > HALT_GRACE_SECONDS else None

@@ -84,6 +84,7 @@ class History:
 
     def __init__(self, folder: Path, *, epoch: float = EPOCH, probe: str | None = None, **policy: Any) -> None:
         self.folder, self.epoch, self.minute, self.numbers = folder, epoch, 0.0, count(1)
+        self.astray = 0.0
         self.success = {
             "expect": "ok",
             "minimum_samples": 1,
@@ -104,7 +105,7 @@ class History:
         (folder / "home" / "people.yml").write_text(yaml.safe_dump({"people": people}))
         (folder / "home" / "allowed_signers").touch()
         self.policy(**policy)
-        self.ledger = Ledger(self.home.ledger_url, clock=lambda: self.clock)
+        self.ledger = Ledger(self.home.ledger_url, clock=lambda: self.clock, boot=lambda: ("boot", self.minute * 60))
         (folder / "state" / "ledger.db").write_bytes(_empty_ledger())
         event.listen(self.ledger.engine, "connect", _without_waiting_for_the_disk)
 
@@ -228,6 +229,17 @@ class History:
             connection.execute(insert(not_applicable).values(**values, at=self.ledger.now(connection)))
         return self
 
+    def jumped(self, minute: float, by: float) -> History:
+        """The clock is set: from now on it shows so many minutes more than have passed."""
+        self.minute, self.astray = minute, self.astray + by
+        return self
+
+    def noted(self) -> History:
+        """Something is put on the record that counts for nothing."""
+        with self.ledger.transaction() as connection:
+            audit.append(connection, self.ledger.now(connection), "note.added", "x", "x")
+        return self
+
     def edited(self, book: str = "purge", text: str = "# one more line\n") -> History:
         """A runbook was edited and registered again; without a text it is as it first was."""
         self.book(book, text)
@@ -245,7 +257,7 @@ class History:
     @property
     def clock(self) -> float:
         """What the machine's clock shows, in seconds."""
-        return self.epoch + self.minute * 60
+        return self.epoch + (self.minute + self.astray) * 60
 
     @property
     def attempt(self) -> int:

@@ -22,6 +22,7 @@ from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.ledger import Ledger, copying, outbox, rights
+from sre_responder.ledger.clock import SLACK_SECONDS
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
 from sre_responder.names import shown
@@ -81,8 +82,15 @@ def doctor(json: Json = False) -> None:
     home = homes.find()
 
     def ledger() -> None:
-        with Ledger(home.ledger_url).transaction(reading=True):
-            """Opening it checks that it exists, can be read and has this library's revision."""
+        kept = Ledger(home.ledger_url)
+        with kept.transaction(reading=True) as connection:  # it exists, can be read and has this library's revision
+            ahead = kept.ahead(connection)
+        if ahead > SLACK_SECONDS:
+            raise InputError(
+                f"its last entry is dated {ahead / 60:.0f} min ahead of the clock: until then no approval counts, and no"
+                " lockout, limit or containment ends by time.",
+                cure="Set the clocks of all machines by the network. A lockout, a person opens: responder acknowledge",
+            )
 
     def stop_file() -> None:
         found = stop.read_file(home.policy.stop.file)

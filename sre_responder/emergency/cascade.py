@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from sre_responder.emergency import stop
-from sre_responder.ledger import attempts
+from sre_responder.ledger import attempts, clock
 from sre_responder.ledger.schema import stops
 from sre_responder.policy import Cascade
 
@@ -16,7 +16,8 @@ def check(connection: Connection, now: float, limits: Cascade, environment: str)
     """Raise the emergency stop of an environment where too many services fail; gives its name. Once, until it is lifted."""
     if limits.services is None:
         return None
-    failing = attempts.failing(connection, environment, now - limits.window_minutes * 60)
+    began = clock.before(now, limits.window_minutes * 60, clock.jumps(connection, now))
+    failing = attempts.failing(connection, environment, began)
     if len(failing) < limits.services:
         return None
     standing = select(stops.c.id).where(

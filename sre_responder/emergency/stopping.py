@@ -71,7 +71,7 @@ def halt(
     tried once more.
     """
     began = time.monotonic()
-    scope, quick = _Scope(environment, service, ledger.url), Ledger(ledger.url, ledger.clock, BUSY_SECONDS)
+    scope, quick = _Scope(environment, service, ledger.url), ledger.hurried(BUSY_SECONDS)
     ended, left = list[str](), list[str]()
     name, written = "", False
 
@@ -94,7 +94,7 @@ def halt(
         ended += _said(proof.ended)
         left += _said(proof.left)
     if not name:
-        slow = Ledger(ledger.url, ledger.clock, RECORD_SECONDS)
+        slow = ledger.hurried(RECORD_SECONDS)
         try:
             name = raise_(slow)
             if written:  # the ledger holds the stop now, with its own scope

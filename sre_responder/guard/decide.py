@@ -17,7 +17,7 @@ from sre_responder.guard import evaluate
 from sre_responder.guard.loop import lockout
 from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, temporary
+from sre_responder.ledger import Ledger, attempts, audit, clock, incidents, plans, runs, temporary
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.plan import Plan, drift
@@ -154,6 +154,7 @@ def look(
     return Snapshot(
         now=now,
         ahead=ahead,
+        jumps=clock.jumps(connection, now),
         policy=policy,
         request=request,
         spec=spec_of(request.action),

@@ -10,13 +10,14 @@ import shlex
 from collections.abc import Sequence
 
 from sre_responder.guard.snapshot import Gate, Snapshot
+from sre_responder.ledger.clock import Jump, before
 
 
-def closed_off_at(times: Sequence[float], limit: int, window: float) -> float | None:
+def closed_off_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump] = ()) -> float | None:
     """When `limit` attempts first stood within `window` seconds of each other; None if they never did."""
     ordered = sorted(times)
     for first, last in zip(ordered, ordered[limit - 1 :], strict=False):
-        if last - first < window:
+        if first > before(last, window, jumps):
             return last
     return None
 
@@ -36,7 +37,7 @@ def loop(s: Snapshot) -> Gate:
     limits, target = s.policy.loop, s.plan.target if s.plan else None
     name = lockout(s.symptom, s.request.action, target)
     tries = [a.started_at for a in s.attempts if a.action == s.request.action and a.acted_on(target)]
-    closed = closed_off_at(tries, limits.attempts, limits.window_minutes * 60)
+    closed = closed_off_at(tries, limits.attempts, limits.window_minutes * 60, s.jumps)
     evidence = {
         "attempts": len(tries),
         "limit": limits.attempts,

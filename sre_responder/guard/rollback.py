@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from sre_responder.guard.snapshot import Attempt, Gate, Snapshot
 from sre_responder.ledger.audit import iso
+from sre_responder.ledger.clock import Jump, before
 from sre_responder.policy import Rollbacks
 
 
@@ -25,10 +26,11 @@ class Standing:
         return self.row or self.many
 
 
-def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks) -> Standing:
+def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks, jumps: Sequence[Jump] = ()) -> Standing:
     """Count the latest rollbacks, oldest first, against the limits."""
     failed = len(list(takewhile(lambda attempt: attempt.outcome != "improved", reversed(rollbacks))))
-    recent = tuple(attempt for attempt in rollbacks if now - attempt.started_at < limits.window_minutes * 60)
+    began = before(now, limits.window_minutes * 60, jumps)
+    recent = tuple(attempt for attempt in rollbacks if attempt.started_at > began)
     return Standing(failed, recent, failed >= limits.failed_in_a_row, len(recent) >= limits.within_window)
 
 
@@ -41,7 +43,7 @@ def rollback(s: Snapshot) -> Gate:
     if s.spec is None or not s.spec.rollback:
         return Gate("rollback", "passed", "not a rollback")
     limits, name = s.policy.rollbacks, breaker(s)
-    now = standing(s.rollbacks, s.now, limits)
+    now = standing(s.rollbacks, s.now, limits, s.jumps)
     counted = f"{now.failed} failed in a row, {len(now.recent)} in {limits.window_minutes} minutes"
     evidence = {
         "failed_in_a_row": now.failed, "in_window": len(now.recent), "window_minutes": limits.window_minutes, "breaker": name

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sre_responder.actions import ActionSpec
 from sre_responder.catalogue import Radius
+from sre_responder.ledger.clock import Jump
 from sre_responder.plan import Plan
 from sre_responder.policy import Policy, SeverityLimits, strictest
 
@@ -177,6 +178,8 @@ class Snapshot:
     """The latest rollbacks in this environment, oldest first."""
     ahead: float = 0.0
     """By how many seconds the ledger's last entry is dated ahead of the clock: so long no approval gets older."""
+    jumps: tuple[Jump, ...] = ()
+    """By how much the clock jumped, the newest first: that time did not pass."""
     acknowledged: Mapping[str, float] = field(default_factory=dict)
     """Closed-off remedy to when a person last allowed one trial."""
     not_applicable: frozenset[str] = frozenset()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from sre_responder.ledger import outbox
+from sre_responder.ledger import clock, outbox
 from sre_responder.ledger.connection import Ledger
 from sre_responder.ledger.schema import archives, audit, chain
 from sre_responder.names import shown
@@ -65,15 +65,41 @@ def append(
     notify: str | None = None,
     **data: Any,
 ) -> int:
-    """Add one entry inside the caller's transaction; `notify` names the audience that must also be told."""
-    head = connection.execute(select(chain)).one()
+    """Add one entry inside the caller's transaction; `notify` names the audience that must also be told.
+
+    Where the clock jumped since the last one, an entry before it says so.
+    """
+    head, seen = connection.execute(select(chain)).one(), clock.read(connection)
+    if jumped := clock.pending(connection, head, seen):
+        said = f"the clock jumped by {jumped / 60:.0f} min: every limit with a time lasts so much longer"
+        _put(
+            connection, now, head, seen, clock.JUMPED, "responder", said,
+            notify="incident_commander", data={"seconds": jumped},
+        )  # fmt: skip
+        head = connection.execute(select(chain)).one()
+    return _put(connection, now, head, seen, type, actor, summary, incident=incident, notify=notify, data=data)
+
+
+def _put(
+    connection: Connection,
+    now: float,
+    head: Row[Any],
+    seen: clock.Reading,
+    type: str,
+    actor: str,
+    summary: str,
+    *,
+    incident: str | None = None,
+    notify: str | None,
+    data: dict[str, Any],
+) -> int:
     at, text = iso(now), canonical(_cut(data))
     summary, actor = shown(summary, TEXT_LIMIT), shown(actor, 120)
     fields = (head.id + 1, at, incident, type, actor, summary, text, head.hash)
     hashed = digest(*fields)
     names = ("id", "at", "incident", "type", "actor", "summary", "data", "prev_hash")
     connection.execute(audit.insert().values(**dict(zip(names, fields, strict=True)), hash=hashed))
-    connection.execute(update(chain).values(id=head.id + 1, hash=hashed, at=now))
+    connection.execute(update(chain).values(id=head.id + 1, hash=hashed, at=now, **asdict(seen)))
     if notify:
         outbox.put(
             connection,

@@ -15,6 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import schema
+from sre_responder.ledger.clock import Reading
+from sre_responder.process import since_boot
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 REVISION = max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -26,9 +28,18 @@ _DECIDING = 0x53524552  # the advisory lock under which PostgreSQL decides: one 
 
 
 class Ledger:
-    """The one place where state lives. `clock` gives seconds since the epoch; `busy_seconds` limits every wait for it."""
+    """The one place where state lives.
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time, busy_seconds: float | None = None) -> None:
+    `clock` gives seconds since the epoch, `boot` the name of the boot and the seconds since; `busy_seconds` limits every wait for it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] = time.time,
+        busy_seconds: float | None = None,
+        boot: Callable[[], tuple[str, float]] = since_boot,
+    ) -> None:
         milliseconds = round((BUSY_SECONDS if busy_seconds is None else busy_seconds) * 1000)
         try:
             parsed = make_url(url)
@@ -52,7 +63,7 @@ class Ledger:
             ) from error
         self.url = url
         self.name = parsed.render_as_string(hide_password=True)
-        self.clock = clock
+        self.clock, self.boot = clock, boot
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.path = Path(parsed.database or "") if self.sqlite else None
         if self.sqlite:
@@ -74,7 +85,7 @@ class Ledger:
                 cure="A lost ledger forgets attempts and stops: restore it, or make a new one with `responder ledger upgrade`.",
             )
         try:
-            engine = self.engine.execution_options(reading=reading)
+            engine = self.engine.execution_options(reading=reading, clock=self._read)
             with engine.begin() as connection:
                 if not self.sqlite and reading:
                     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
@@ -113,6 +124,13 @@ class Ledger:
     def ahead(self, connection: Connection) -> float:
         """By how many seconds its last entry is dated ahead of the clock. So long its time stands still, and nothing in it expires."""
         return max(0.0, self._last(connection) - self._wall(connection))
+
+    def hurried(self, busy_seconds: float) -> Ledger:
+        """The same ledger, for one who waits for it so long and no longer."""
+        return Ledger(self.url, self.clock, busy_seconds, self.boot)
+
+    def _read(self, connection: Connection) -> Reading:
+        return Reading(self._wall(connection), *self.boot())
 
     def _wall(self, connection: Connection) -> float:
         if self.sqlite:

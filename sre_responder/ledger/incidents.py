@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from sre_responder.errors import InputError
 from sre_responder.guard.snapshot import Incident
-from sre_responder.ledger import audit
+from sre_responder.ledger import audit, clock
 from sre_responder.ledger.schema import incidents, symptoms
 from sre_responder.names import SEVERITIES, shown
 
@@ -153,7 +153,8 @@ def observe(
     joined = row is not None and row.last_healthy is not None and began - row.last_healthy <= max(healthy_seconds, 1)
     since = None if not healthy else row.healthy_since if row is not None and joined else began
     recovered = row.recovered_at if row is not None else None
-    if since is not None and now - since >= healthy_seconds and (recovered is None or recovered < since):
+    enough = clock.before(now, healthy_seconds, clock.jumps(connection, now))
+    if since is not None and since <= enough and (recovered is None or recovered < since):
         recovered = now
         # On the record, which moves the ledger's own time: a clock set back hides nothing behind this.
         audit.append(

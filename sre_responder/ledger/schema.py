@@ -222,8 +222,11 @@ chain = Table(
     Column("id", Integer, nullable=False),
     Column("hash", String(64), nullable=False),
     Column("at", Float, nullable=False),
+    Column("boot", String(36), nullable=False, server_default=""),
+    Column("wall", Float, nullable=False, server_default="0"),
+    Column("uptime", Float, nullable=False, server_default="0"),
 )
-"""The head of the audit chain: one row, so that appending never scans and a cut tail shows."""
+"""The head of the audit chain: one row, so that appending never scans and a cut tail shows; and what the clocks said then."""
 
 archives = Table(
     "archives",

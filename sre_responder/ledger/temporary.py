@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from sre_responder.actions import ACTIONS
-from sre_responder.ledger import attempts, plans
+from sre_responder.ledger import attempts, clock, plans
 
 
 def ends_at(connection: Connection, effect: Row[Any]) -> float | None:
@@ -22,7 +22,9 @@ def ends_at(connection: Connection, effect: Row[Any]) -> float | None:
 def due(connection: Connection, now: float) -> tuple[int, ...]:
     """The attempts of which all that is still contained is over by its own plan."""
     over: dict[int, bool] = {}
+    jumps = clock.jumps(connection, now)
     for row in attempts.contained(connection):
         at = ends_at(connection, row)
-        over[row.attempt] = over.get(row.attempt, True) and at is not None and at <= now
+        ended = at is not None and row.ended_at <= clock.before(now, at - row.ended_at, jumps)
+        over[row.attempt] = over.get(row.attempt, True) and ended
     return tuple(attempt for attempt, all_over in over.items() if all_over)

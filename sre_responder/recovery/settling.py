@@ -12,7 +12,7 @@ from sre_responder.approvals import approval
 from sre_responder.effects import by_state
 from sre_responder.errors import InputError, OutcomeUnknown, Refused, ResponderError
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, attempts, audit, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, clock, plans, runs
 from sre_responder.ledger.schema import effects
 from sre_responder.prove import processes_of
 from sre_responder.recovery import probe
@@ -32,7 +32,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
         attempts.reap(connection, now)
         row = _frozen(connection, target)
         if row is None and looked:
-            row = _lost(connection, now, target, who)
+            row = _lost(connection, now, target, who, home.policy.lease.seconds)
         if row is None:
             _require_rest(connection, target)
             raise InputError(
@@ -97,7 +97,7 @@ def _frozen(connection: Connection, target: str) -> Row[Any] | None:
     return connection.execute(query.order_by(effects.c.id.desc()).limit(1)).one_or_none()
 
 
-def _lost(connection: Connection, now: float, target: str, who: str) -> Row[Any] | None:
+def _lost(connection: Connection, now: float, target: str, who: str, lease_seconds: float) -> Row[Any] | None:
     """A target whose holder is on a machine that cannot be asked: after its lease ran out, a person's word ends the attempt."""
     holder = attempts.holder(connection, target)
     if holder is None:
@@ -105,7 +105,7 @@ def _lost(connection: Connection, now: float, target: str, who: str) -> Row[Any]
     run = runs.get(connection, holder.run)
     if run is not None and runs.here(run):
         raise Refused(f"{holder.who} holds {target} and lives.", cure="Wait for it, or end it with `responder stop`.")
-    if holder.expires_at > now:
+    if holder.expires_at - lease_seconds > clock.before(now, lease_seconds, clock.jumps(connection, now)):
         raise Refused(
             f"{holder.who} holds {target} until {audit.iso(holder.expires_at)}.", cure="Settle it after that time."
         )

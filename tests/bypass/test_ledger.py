@@ -188,6 +188,21 @@ def test_a_new_incident_of_lower_severity_does_not_loosen_the_limits(tmp_path: P
             assert "automatic actions" in world.refusals().splitlines()[-1]
 
 
+def test_a_clock_set_ahead_for_a_moment_gives_no_new_attempts(world: World) -> None:
+    """One entry is dated a day ahead, between the first attempt and the second: the day did not pass."""
+    ahead = Ledger(world.ledger.url, lambda: time.time() + 86400)
+    world.heals("1")
+    for _ in range(2):
+        assert world.play().returncode == 0 and world.release == "1"
+        world.put_back()
+        with ahead.transaction() as connection:
+            audit.append(connection, ahead.now(connection), "note.added", "test", "tomorrow")
+    world.play()
+    assert (world.release, world.started()) == ("2", 2)
+    assert "loop" in world.refusals()
+    assert len(world.entries("clock.jumped")) == 1
+
+
 def test_a_clock_set_back_does_not_hide_attempts_behind_a_later_recovery(world: World) -> None:
     """The symptom was measured healthy in an hour that the clock has not reached again: what is tried now still counts."""
     name, later = symptom("staging", "checkout", "bad-release"), Ledger(world.ledger.url, lambda: time.time() + 3600)

@@ -68,6 +68,6 @@ def now() -> list[float]:
 
 @pytest.fixture
 def ledger(tmp_path: Path, now: list[float]) -> Ledger:
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}", clock=lambda: now[0])
+    made = Ledger(f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}", clock=lambda: now[0], boot=lambda: ("boot", now[0]))
     made.upgrade()
     return made

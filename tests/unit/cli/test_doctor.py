@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from sre_responder import cli
 from sre_responder.home import Home
+from sre_responder.ledger import Ledger, audit
 
 
 @pytest.fixture
@@ -66,3 +68,11 @@ def test_a_standing_approval_of_an_unknown_digest_is_named(home: Home) -> None:
 def test_a_runbook_of_the_home_that_weakens_the_guard_is_named(home: Home) -> None:
     (home.folder / "runbooks" / "purge" / "runbook.yml").write_text(PLAY + "    - sre.responder.diagnos:\n")
     assert "Did you mean sre.responder.diagnose?" in problem("lint")
+
+
+def test_a_ledger_that_is_ahead_of_the_clock_is_named(home: Home) -> None:
+    ahead = Ledger(home.ledger_url, clock=lambda: time.time() + 86400)
+    ahead.upgrade()
+    with ahead.transaction() as connection:
+        audit.append(connection, ahead.now(connection), "note.added", "test", "tomorrow")
+    assert "dated 1440 min ahead of the clock" in problem("ledger")

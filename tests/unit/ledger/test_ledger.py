@@ -83,7 +83,7 @@ def test_the_record_can_only_grow(ledger: Ledger, statement: str) -> None:
 
 def test_a_clock_set_back_does_not_set_the_ledger_back(tmp_path: Path) -> None:
     now = [1000.0]
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=lambda: now[0])
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=lambda: now[0], boot=lambda: ("boot", now[0]))
     ledger.upgrade()
     with ledger.transaction() as connection:
         audit.append(connection, ledger.now(connection), "note.added", "x", "y")
