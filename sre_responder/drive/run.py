@@ -119,6 +119,8 @@ def _run(
             ).rc
     except OSError as error:  # runner writes each event into the folder, and gives up on a full disk
         unwritable = error.strerror or str(error)
+    if rc != 0 and not word:
+        cancelled()  # a stop from elsewhere ends Ansible first: then that, and not Ansible's code, is how it ended
     _reap()
     if word or marked(prepared.id) or below():
         # What a task left behind must not outlive its run; after a word everybody was asked already.

@@ -20,7 +20,7 @@ from sre_responder.drive.group import group
 from sre_responder.prove import MARK, end
 
 DRIVER = """
-import dataclasses, json, os, sys
+import dataclasses, json, os, psutil, sys
 from pathlib import Path
 from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
@@ -31,6 +31,8 @@ folder, word, deadline = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 events = []
 
 def watch():
+    if word == "late":
+        return None if psutil.Process().children() else "stopped"
     if not word or not (folder / "started").exists():
         return None
     if word == "raise":
@@ -107,6 +109,12 @@ def test_a_run_whose_task_fails_is_finished_with_ansibles_own_code(drive: Drive,
     ended = drive(shell("exit 7"), LATER)
     assert (ended["reason"], ended["rc"]) == ("finished", 2)
     assert not (tmp_path / "later").exists()
+
+
+def test_a_run_that_a_stop_ended_before_the_watch_looked_is_stopped(drive: Drive) -> None:
+    """`responder stop` ends what bears the run's mark while the driver sleeps: Ansible's code is not how the run ended."""
+    ended = drive(shell("exit 7"), word="late")
+    assert (ended["reason"], ended["rc"]) == ("stopped", 2)
 
 
 @pytest.mark.parametrize("case", ELSEWHERE)
