@@ -41,6 +41,10 @@ from sre_responder.runbook import Runbook, task_digest
 from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
+ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
+    ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
+)
+"""What runs on a host comes from Python's own places, not from the account's folder or variables there. Empty is as if not set."""
 _GRACE_SECONDS = 5
 """After the controller gave a plan up, what looks on the host ends itself too, so that nothing stays there."""
 
@@ -87,8 +91,9 @@ class HostModule:
         return dict(answer["observed"])
 
     def _run(self, internal: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
-        before = self.action._task.check_mode
-        self.action._task.check_mode = check
+        task = self.action._task
+        before = task.check_mode, task.environment
+        task.check_mode, task.environment = check, [*(task.environment or []), ISOLATED]
         try:
             return plain(
                 self.action._execute_module(
@@ -101,7 +106,7 @@ class HostModule:
             host = real_host(self.task_vars)
             return {"failed": True, "lost": True, "msg": f"{host} cannot be reached: {error}"}
         finally:
-            self.action._task.check_mode = before
+            task.check_mode, task.environment = before
 
 
 class ControllerEffect:

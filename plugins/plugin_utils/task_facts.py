@@ -19,14 +19,12 @@ from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
 from sre_responder import process
+from sre_responder.drive.environment import harmless
 from sre_responder.errors import Refused
 from sre_responder.ledger import Ledger, runs
 from sre_responder.names import shown
 from sre_responder.prove import MARK, PLAY_MARK
 from sre_responder.runbook import Runbook, plays, task_digest
-
-CODE_VARIABLES = ("PYTHON", "LD_", "BASH_ENV", "ENV", "PATH")
-"""Beginnings of variables by which an environment chooses what code runs."""
 
 
 def plain(value: Any) -> Any:
@@ -90,8 +88,10 @@ def weaknesses(task: Any) -> list[str]:
     if task.check_mode is False and command_line("check"):
         found.append("check_mode: false: a dry run would change things")
     for name in sorted({str(name) for part in task.environment or [] if isinstance(part, Mapping) for name in part}):
-        if name.upper().startswith(CODE_VARIABLES):
-            found.append(f"environment {name}: it would bring code into the module")
+        if not harmless(name):
+            found.append(
+                f"environment {shown(name, 64)}: it could choose what code runs; set it on the tasks that need it"
+            )
     if isinstance(task, Handler):
         found.append("handlers: force_handlers runs them after a refusal")
     for node in ancestors(task):

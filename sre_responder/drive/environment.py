@@ -16,11 +16,11 @@ from sre_responder.proxies import past_proxies
 
 _KEPT = frozenset([
     "HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "SUDO_USER", "TERM", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 ])  # fmt: skip
+_CERTIFICATES = frozenset(["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 _PROXIES = frozenset(["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"])
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
-_KEPT_KINDS = ("RESPONDER_", "PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
+_PLATFORMS = ("PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
 
 
 def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
@@ -38,6 +38,16 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **_isolated()}
 
 
+def harmless(name: str) -> bool:
+    """Whether a play may give this variable to a guarded task: an address, an account, a language. By none of them what runs is chosen."""
+    return _reads(name) or name in ("LANG", "LANGUAGE", "TZ") or name.startswith("LC_")
+
+
+def _reads(name: str) -> bool:
+    """Whether it is one that the tools of platforms read."""
+    return name in _CERTIFICATES or name.upper() in _PROXIES or name.startswith(_PLATFORMS)
+
+
 def secrets(environ: Mapping[str, str]) -> list[str]:
     """Values that may not be shown: those whose name says so. A path to a secret is none."""
     found = {value for name, value in environ.items() if _SECRET.search(name)}
@@ -45,7 +55,7 @@ def secrets(environ: Mapping[str, str]) -> list[str]:
 
 
 def _reaches(name: str, more: Iterable[str]) -> bool:
-    if name in _KEPT or name.startswith(_KEPT_KINDS) or name.upper() in _PROXIES:
+    if _reads(name) or name in _KEPT or name.startswith("RESPONDER_"):
         return True
     return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in more)
 

@@ -127,6 +127,7 @@ ALLOWED: dict[str, Change] = {
     "action as a text": with_text("action"),
     "arguments under args": with_text("args"),
     "connection ssh on the play": on_play(connection="ssh"),
+    "a proxy and a language": on_task(environment={"https_proxy": "http://127.0.0.1:9", "LC_ALL": "C"}),
     "order, diff and timeout": on_play(order="reverse_inventory", diff=True, timeout=60),
 }
 
@@ -290,6 +291,42 @@ def test_code_that_an_environment_brings_into_planning_changes_nothing(world: Wo
     done = world.play()
     assert (world.release, world.started()) == ("2", 0), done.stdout
     assert "environment" in world.refusals()
+
+
+CHOOSING = [
+    ("HOME", "task"), ("PATH", "block"), ("XDG_CONFIG_HOME", "play"), ("GCONV_PATH", "template"), ("pythonhome", "task"),
+    ("SOME_TOOL", "block"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "where"), CHOOSING)
+def test_only_variables_that_choose_no_code_reach_a_guarded_task(world: World, name: str, where: str) -> None:
+    """A template is judged by what it becomes."""
+    given = (
+        {"environment": "{{ given }}", "vars": {"given": {name: "x"}}}
+        if where == "template"
+        else {"environment": {name: "x"}}
+    )
+    declare(world, {"block": in_block, "play": on_play}.get(where, on_task)(**given))
+    assert world.play().returncode != 0
+    assert (world.release, world.started()) == ("2", 0)
+    assert f"environment {name}: it could choose what code runs" in world.refusals()
+
+
+def test_code_in_the_users_own_folder_of_a_host_is_not_run(world: World) -> None:
+    """Python runs `usercustomize` from there before the first line of a module."""
+    ran = world.root / "ran"
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for folder in (world.root / ".local" / "lib" / version / "site-packages", world.root / "path"):
+        folder.mkdir(parents=True)
+        (folder / "usercustomize.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    python = world.root / "python"
+    python.write_text(f'#!/bin/sh\n[ "${{PYTHONPATH-unset}}" ] || exec {sys._base_executable} "$@"\n')  # type: ignore[attr-defined]
+    python.chmod(0o755)
+    world.write(lambda play: play["vars"].update(ansible_python_interpreter=str(python)))
+    assert world.play().returncode == 0
+    assert (world.release, world.started()) == ("1", 1)
+    assert not ran.exists()
 
 
 def test_a_play_whose_file_is_put_back_while_it_runs_is_not_the_registered_one(world: World) -> None:

@@ -25,6 +25,8 @@ def test_the_shipped_runbooks_weaken_nothing(folder: Path) -> None:
     [
         (HEAD + STEP + "      ignore_errors: true\n", "ignore_errors", 4),
         (HEAD + STEP + "      when: x\n", "when", 4),
+        (HEAD + STEP + "      environment: {HOME: /tmp}\n", "environment", 4),
+        (HEAD + STEP + "      environment: [{TZ: UTC}, {PYTHONPATH: x}]\n", "environment", 4),
         (HEAD + STEP + "      with_items: [1]\n", "loop", 4),
         (HEAD + STEP + "    - sre.responder.http_cache_purge:\n", "order", 6),
         (HEAD + "    - ansible.builtin.service: {name: x, state: restarted}\n", "unguarded", 4),
@@ -40,6 +42,13 @@ def test_a_weakness_is_named_with_its_line(tmp_path: Path, text: str, rule: str,
     path = tmp_path / "play.yml"
     path.write_text(text)
     assert (rule, line) in {(finding.rule, finding.line) for finding in findings(path)}
+
+
+@pytest.mark.parametrize("given", ["{https_proxy: x, LC_ALL: C, AWS_PROFILE: x}", "'{{ given }}'", "[]"])
+def test_a_proxy_a_language_or_what_is_not_known_yet_is_no_finding(tmp_path: Path, given: str) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + STEP + f"      environment: {given}\n")
+    assert findings(path) == ()
 
 
 def test_a_plugin_folder_beside_the_play_is_found(tmp_path: Path) -> None:
