@@ -14,7 +14,8 @@ class _Literal(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     risky = "{" in value or value.lstrip().startswith("#jinja2")  # that header may choose other delimiters
-    return dumper.represent_scalar("!unsafe" if risky else "tag:yaml.org,2002:str", value, style="'" if risky else None)
+    style = "'" if risky else "|" if "\n" in value else None  # a program stands there line by line
+    return dumper.represent_scalar("!unsafe" if risky else "tag:yaml.org,2002:str", value, style=style)
 
 
 _Literal.add_representer(str, _text)

@@ -19,11 +19,20 @@ from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.names import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
-_UNDO = (
-    "import socket,sys; s=socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); "
-    "s.sendall((sys.argv[2]+'\\n').encode()); a=s.recv(4096).decode().strip(); sys.exit(a or 0)"
-)
+_UNDO = """\
+import socket, sys
 
+path, *commands = sys.argv[1:]
+for command in commands:
+    with socket.socket(socket.AF_UNIX) as haproxy:
+        haproxy.settimeout(5)
+        haproxy.connect(path)
+        haproxy.sendall(command.encode() + b"\\n")
+        answer = haproxy.recv(4096).decode().strip()
+    if answer:  # HAProxy is silent where it did what it was told
+        sys.exit(command + ": " + answer)
+"""
+"""What `socat stdio SOCKET` would do, which few machines have: Python is there, for Ansible needs it."""
 
 _LIMIT = 1 << 20
 """The bytes of one answer that are read at most."""
@@ -180,22 +189,18 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Ma
     after = {**before, **wanted}
     if before != after:
         may_write(arguments)
-    undo = [
-        {
-            "name": f"Set {backend}/{name} back to {before[name]}",
-            "ansible.builtin.command": {
-                "argv": ["python3", "-c", _UNDO, path, f"set server {backend}/{name} state {before[name]}"]
-            },
-            "changed_when": True,
-        }
-        for name in sorted(before, key=lambda name: before[name] != "ready")
-        if before[name] != after[name]
-    ]
+    moved = sorted((name for name in before if before[name] != after[name]), key=lambda name: before[name] != "ready")
+    commands = [f"set server {backend}/{name} state {before[name]}" for name in moved]
+    undo = {
+        "name": f"Set servers of {backend} back: {', '.join(f'{name} to {before[name]}' for name in moved)}",
+        "ansible.builtin.command": {"argv": ["python3", "-I", "-", path, *commands], "stdin": _UNDO},
+        "changed_when": True,
+    }
     return Change(
         target=_target(arguments),
         before=before,
         after=after,
-        undo=undo,
+        undo=[undo] if moved else [],
         undo_note="Sets every server that was changed back to the state that was set for it before; the good ones first.",
         evidence={name: row.state for name, row in rows.items()},
         diff={

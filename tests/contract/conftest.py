@@ -210,9 +210,12 @@ class Supervisord:
 
     unix: str
     http: str
+    login: str = ""
+    """`user:password`, where it asks for one."""
 
     def ask(self, method: str, *arguments: object) -> Any:
-        with xmlrpc.client.ServerProxy(f"{self.http}/RPC2") as server:
+        address = self.http.replace("//", f"//{self.login}@") if self.login else self.http
+        with xmlrpc.client.ServerProxy(f"{address}/RPC2") as server:
             return getattr(server.supervisor, method)(*arguments)
 
     def info(self, program: str) -> dict[str, Any]:
@@ -223,13 +226,14 @@ class Supervisord:
 def supervisord(start: Start, free_port: FreePort, short: Path, tmp_path: Path) -> Callable[..., Supervisord]:
     """`supervisord(name={setting: value})` runs a supervisord with these programs and waits for their start."""
 
-    def run(**programs: Mapping[str, object]) -> Supervisord:
+    def run(login: str = "", **programs: Mapping[str, object]) -> Supervisord:
         port, file = free_port(), tmp_path / "supervisord.conf"
-        made = Supervisord(f"unix://{short}/socket", f"http://127.0.0.1:{port}")
+        made = Supervisord(f"unix://{short}/socket", f"http://127.0.0.1:{port}", login)
+        asked = dict(zip(("username", "password"), login.split(":"), strict=True)) if login else {}
         sections: dict[str, Mapping[str, object]] = {
             "supervisord": {"logfile": tmp_path / "supervisord.log", "pidfile": tmp_path / "supervisord.pid"},
-            "unix_http_server": {"file": short / "socket"},
-            "inet_http_server": {"port": f"127.0.0.1:{port}"},
+            "unix_http_server": {"file": short / "socket", **asked},
+            "inet_http_server": {"port": f"127.0.0.1:{port}", **asked},
             "rpcinterface:supervisor": {
                 "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -65,7 +66,7 @@ def test_an_answer_without_servers_of_the_backend_is_bad_input(tmp_path: Path, a
         FAILOVER.plan({"socket": path, "backend": "checkout", "to": "east"})
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.touch(), lambda path: path.mkdir()])
+@pytest.mark.parametrize("make", [lambda path: None, Path.touch, Path.mkdir, os.mkfifo])
 def test_what_is_no_socket_is_bad_input(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "s")
     with pytest.raises(InputError, match="show servers state"):
@@ -160,7 +161,10 @@ def test_a_standby_that_the_configuration_disables_takes_the_traffic_and_reads_r
     assert FAILOVER.act(words, change) == {"east": "drain", "west": "ready"}
     assert world.servers["west"][:2] == list(ENABLED)
     assert FAILOVER.became(change, FAILOVER.read(words)) == "done"
-    assert [task["name"] for task in change.undo] == ["Set b/east back to ready", "Set b/west back to maint"]
+    [undo] = change.undo
+    assert undo["name"] == "Set servers of b back: east to ready, west to maint"
+    said = undo["ansible.builtin.command"]["argv"]
+    assert said[3:] == ["/s", "set server b/east state ready", "set server b/west state maint"]
 
 
 def test_a_failover_that_stops_in_the_middle_reads_cut_short(proxy: Any) -> None:

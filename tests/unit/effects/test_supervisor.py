@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
 import xmlrpc.client
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,13 @@ def test_an_address_with_a_login_is_refused_without_showing_it(login: str) -> No
         with pytest.raises(InputError) as refused:
             effect.plan(words)
         assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, Path.touch, Path.mkdir, os.mkfifo])
+def test_what_is_no_socket_is_bad_input(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "s")
+    with pytest.raises(InputError, match="cannot be asked"):
+        RESTART.plan({"server": f"unix://{tmp_path}/s", "program": "web"})
 
 
 def test_username_and_password_reach_supervisord_and_no_error_shows_them() -> None:
