@@ -71,7 +71,7 @@ def append(
     """
     head, seen = connection.execute(select(chain)).one(), clock.read(connection)
     if jumped := clock.pending(connection, head, seen):
-        said = f"the clock jumped by {jumped / 60:.0f} min: every limit with a time lasts so much longer"
+        said = f"the clock jumped by {jumped / 60:.0f} min, which no limit that ends by time counts"
         _put(
             connection, now, head, seen, clock.JUMPED, "responder", said,
             notify="incident_commander", data={"seconds": jumped},
