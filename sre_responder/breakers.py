@@ -1,4 +1,4 @@
-"""What is locked out now: remediations that did not last, and rollbacks that failed, each by the name that acknowledges it."""
+"""What is locked out now: remediations that did not last, and rollbacks that failed, each by the name that resets it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from sre_responder.guard.loop import closed_off_at, lockout
+from sre_responder.guard.loop import locked_out_at, lockout
 from sre_responder.guard.rollback import standing
 from sre_responder.ledger import attempts, clock
 from sre_responder.ledger.schema import attempts as table
@@ -30,12 +30,12 @@ def tries(connection: Connection) -> Mapping[str, Sequence[float]]:
     return times
 
 
-def closed_off(connection: Connection, now: float, policy: Policy) -> dict[str, float]:
+def locked_out(connection: Connection, now: float, policy: Policy) -> dict[str, float]:
     """Each lockout and since when. One that a person allowed a retry of is still locked out until it heals."""
     window = policy.loop.window_minutes * 60
     jumps = clock.jumps(connection, now)
     tried = tries(connection).items()
-    found = {name: closed_off_at(times, policy.loop.attempts, window, jumps) for name, times in tried}
+    found = {name: locked_out_at(times, policy.loop.attempts, window, jumps) for name, times in tried}
     for environment in ENVIRONMENTS:
         made = attempts.rollbacks(connection, environment)
         if made and standing(made, now, policy.rollbacks, jumps).blocked:

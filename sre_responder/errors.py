@@ -4,7 +4,7 @@ ResponderError            internal             exit 1
 ├── InputError            bad_input            exit 2   the caller can correct it
 ├── Refused               refused              exit 3   a gate said no
 │   ├── NotApplicable     not_applicable       exit 3   this remedy is none for what the platform shows
-│   ├── StateMoved        state_moved          exit 3   the world is no longer as the plan saw it
+│   ├── StateMoved        state_moved          exit 3   the target has changed since it was planned
 │   └── UnsafeDeclaration unsafe_declaration   exit 3   the task is written in a way that weakens the guard
 ├── Stopped               stopped              exit 4   an emergency stop covers this
 ├── OutcomeUnknown        outcome_unknown      exit 5   nobody knows whether it worked

@@ -283,7 +283,7 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
                 str(file),
                 task.line,
                 "undetermined",
-                f"nobody can say whether '{task.name}' ({task.module}) mutates",
+                f"cannot tell whether '{task.name}' ({task.module}) changes anything",
                 "Use a module that says so.",
             )
         if short_name(task.module).endswith("pause"):
@@ -324,7 +324,11 @@ def _order(file: Path, listed: list[Task]) -> Iterator[Finding]:
             )
         if not looked:
             yield Finding(
-                str(file), task.line, "scope", "a remedy before anybody looked", "Begin with sre.responder.diagnose."
+                str(file),
+                task.line,
+                "scope",
+                "a remediation before any diagnosis",
+                "Begin with sre.responder.diagnose.",
             )
             looked = True
         highest = max(highest, rung)

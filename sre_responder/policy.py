@@ -115,7 +115,7 @@ class Loop(_Section):
 
 
 class Rollbacks(_Section):
-    """When rollbacks are closed off (spec section 2)."""
+    """When rollbacks are locked out (spec section 2)."""
 
     failed_in_a_row: int = Field(2, ge=1)
     within_window: int = Field(3, ge=1)

@@ -311,7 +311,7 @@ def _version(real: Path) -> Path:
 def digest(folder: Path) -> str:
     """SHA-256 over the names and contents of every file of a runbook's folder, bytecode included: Python would run it.
 
-    What is no file is refused: a link points outside, a pipe never ends.
+    Refuse anything but regular files: a link may point outside, a pipe may never end.
     """
     total, real = hashlib.sha256(), contents(folder)
     try:

@@ -29,10 +29,10 @@ from sre_responder.evidence.verdict import Verdict
 from sre_responder.guard.decide import (
     Decision,
     OtherHostAtWork,
-    acknowledged,
     decide,
     preview,
     record_refusal,
+    reset_at,
     symptom,
 )
 from sre_responder.guard.loop import lockout
@@ -188,7 +188,7 @@ def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan | None) -> Attempt
             return None
         last = mine[-1]
         locks = [lockout(name, request.action, target) for target in ((plan.target,) if plan else last.targets)]
-        allowed = max(acknowledged(connection, now, home, request, locks).values(), default=0.0)
+        allowed = max(reset_at(connection, now, home, request, locks).values(), default=0.0)
     since = [a for a in made if a.started_at > last.started_at and a.rung > last.rung and a.step in before]
     return None if since or allowed > last.started_at else last
 

@@ -190,10 +190,10 @@ class History:
         self.incidents[service, environment] = id
         return self
 
-    def acknowledged(self, minute: float, breaker: str, person: str = "iris") -> History:
+    def reset(self, minute: float, breaker: str, person: str = "iris") -> History:
         """An incident commander allowed one trial."""
         self.minute = minute
-        sign_off.acknowledge(self.home, self.ledger, breaker, self.home.people.named(person), self.key(person))
+        sign_off.reset(self.home, self.ledger, breaker, self.home.people.named(person), self.key(person))
         return self
 
     def attested(self, minute: float, book: str = "purge") -> History:

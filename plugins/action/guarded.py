@@ -244,7 +244,8 @@ class ActionModule(ActionBase):
                 annotation = spec.annotations.get(name)
                 cure = f" or the annotation {annotation} of {service}" if annotation else ""
                 raise InputError(
-                    f"{self.short} needs the option {name}.", cure=f"Set {name}{cure}; nothing is never taken as all."
+                    f"{self.short} needs the option {name}.",
+                    cure=f"Set {name}{cure}; an empty value never means 'all'.",
                 )
         checked = ArgumentSpecValidator(options).validate(filled)
         if checked.error_messages:

@@ -24,7 +24,7 @@ from sre_responder.plan import canonical
 from sre_responder.process import since_boot
 
 NAMESPACE = "sre-responder"
-Kind = Literal["approval", "break_glass", "review", "attest", "acknowledge", "lift", "anchor"]
+Kind = Literal["approval", "break_glass", "review", "attest", "reset", "lift", "anchor"]
 _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
 
 

@@ -64,7 +64,9 @@ def use(home: Home, ledger: Ledger, text: str) -> dict[str, Any]:
         now = ledger.now(connection)
         row = plans.find(connection, statement.subject)
         if person.name == row.requester:
-            raise Refused(f"{person.name} asked for this plan and cannot approve it himself.", cure="Ask another.")
+            raise Refused(
+                f"{person.name} requested this plan and cannot approve their own request.", cure="Ask another."
+            )
         if statement.signed_at > now + CLOCK_SLACK_SECONDS:
             raise Refused("this approval was signed in the future.", cure="Set the clock of that machine; sign again.")
         if statement.expires_at - statement.signed_at > policy.valid_minutes * 60 + 1:
@@ -119,7 +121,7 @@ def review(home: Home, ledger: Ledger, id: str, person: Person, key: Path, note:
     if len(found) != 1:
         raise InputError(f"'{id[:40]}' names {len(found)} uses that wait for a review.", cure="See `responder status`.")
     if person.name == home.people.named(found[0].person).name:
-        raise Refused(f"{person.name} signed this and cannot review it himself.", cure="Ask another person.")
+        raise Refused(f"{person.name} signed this and cannot review their own use.", cure="Ask another person.")
     summary = f"{person.name} reviewed the break-glass of {found[0].person}: {note}"
     sign_and_keep(home, ledger, "review", found[0].nonce, person, key, summary, note)
     return {"reviewed": found[0].id, "person": person.name}

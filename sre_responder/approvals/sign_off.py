@@ -21,7 +21,7 @@ from sre_responder.names import shown
 ATTESTED_SECONDS = 365 * 86400
 PAST: dict[approval.Kind, str] = {
     "attest": "runbook.attested",
-    "acknowledge": "breaker.acknowledged",
+    "reset": "lockout.reset",
     "lift": "lift.signed",
     "review": "break_glass.reviewed",
 }
@@ -46,7 +46,9 @@ def decide(
             cure="Correct the clock that is wrong; where it was the one of that entry, wait until it is past.",
         )
     if decision == "grant" and person.name == row.requester:
-        raise Refused(f"{person.name} asked for this plan and cannot approve it himself.", cure="Ask another approver.")
+        raise Refused(
+            f"{person.name} requested this plan and cannot approve their own request.", cure="Ask another approver."
+        )
     statement = approval.state(
         "approval", plan.digest, person, now, home.policy.approvals.valid_minutes * 60, decision=decision, note=note
     )
@@ -88,23 +90,23 @@ def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, 
     return {"runbook": runbook, "digest": entry.digest, "person": person.name}
 
 
-def acknowledge(home: Home, ledger: Ledger, breaker: str, person: Person | None, key: Path | None) -> dict[str, Any]:
-    """Allow one supervised trial of a remedy that was closed off; where the policy asks nobody, the word of whoever is there."""
+def reset(home: Home, ledger: Ledger, breaker: str, person: Person | None, key: Path | None) -> dict[str, Any]:
+    """Allow one supervised trial of a remedy that was locked out; where the policy asks nobody, the word of whoever is there."""
     if not home.policy.requires.approvals:
         who = approval.requester(home.people)
         with ledger.transaction() as connection:
             now = ledger.now(connection)
-            statement = approval.state("acknowledge", breaker, Person(name=who, principal=who), now, ATTESTED_SECONDS)
+            statement = approval.state("reset", breaker, Person(name=who, principal=who), now, ATTESTED_SECONDS)
             plans.add_signature(connection, statement, "", evidence="")
             audit.append(
-                connection, now, PAST["acknowledge"], who, f"{who} allows one supervised trial of {breaker}", subject=breaker
+                connection, now, PAST["reset"], who, f"{who} authorizes one supervised retry of {breaker}", subject=breaker
             )  # fmt: skip
         return {"breaker": breaker, "person": who}
     if person is None or key is None:
         raise Refused(f"opening {breaker} needs the signature of an incident commander.", cure="Add --as and --key.")
-    approval.require_role(person, "incident_commander", "only an incident commander opens a closed-off remedy")
+    approval.require_role(person, "incident_commander", "only an incident commander resets a lockout")
     sign_and_keep(
-        home, ledger, "acknowledge", breaker, person, key, f"{person.name} allows one supervised trial of {breaker}", ""
+        home, ledger, "reset", breaker, person, key, f"{person.name} authorizes one supervised retry of {breaker}", ""
     )
     return {"breaker": breaker, "person": person.name}
 

@@ -14,26 +14,11 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from sre_responder import __version__, signals
+from sre_responder.cli.commands import GROUPS, MODULES
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
 from sre_responder.errors import InputError, Interrupted, ResponderError
 from sre_responder.names import shown
 from sre_responder.proxies import past_proxies
-
-MODULES = {
-    "sandbox": ("demo", "lab"),
-    "running": ("run", "respond", "plan"),
-    "alerts": ("alerts",),
-    "record": ("timeline", "incident", "audit", "guard"),
-    "people": ("approve", "deny", "approvals", "attest", "acknowledge", "lift", "people", "break-glass"),
-    "state": ("status", "stop", "stops", "contained", "deliver"),
-    "recovery": ("settle", "undo"),
-    "notify": ("notify",),
-    "check": ("check",),
-    "kubernetes": ("kubernetes",),
-    "house": ("init", "doctor", "lint", "completion", "policy", "runbooks", "ledger"),
-}
-"""Where each command stands. In an outage the start is waited for, so a call imports one module, and a list all of them."""
-
 
 NO_HOME = "/nonexistent"
 """The home of an account that has none, by the custom of Unix."""
@@ -43,8 +28,8 @@ class _Commands(TyperGroup):
     """The commands, each imported when it is asked for."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.commands:
-            self._load([module for module, names in MODULES.items() if cmd_name in names] or MODULES)
+        if cmd_name not in self.commands:  # of one that is none, all are needed, to name those that are near
+            self._load([MODULES[cmd_name]] if cmd_name in MODULES else set(MODULES.values()))
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
@@ -56,8 +41,13 @@ class _Commands(TyperGroup):
             ) from signal
 
     def list_commands(self, ctx: Any) -> list[str]:
-        self._load(MODULES)
-        return super().list_commands(ctx)
+        return list(MODULES)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """From the table: a list imports no command, and who needs it at 3 a.m. does not wait."""
+        for group, commands in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, command.summary) for name, command in commands.items()])
 
     def _load(self, modules: Iterable[str]) -> None:
         loaded = typer.Typer(rich_markup_mode=None)
@@ -66,7 +56,7 @@ class _Commands(TyperGroup):
             import_module(f"{__name__}.{module}").add_to(loaded)
         gc.freeze()
         gc.enable()
-        self.commands = get_group(loaded).commands
+        self.commands = {**self.commands, **get_group(loaded).commands}
         for command in self.commands.values():
             _show_whole(command)
 

@@ -78,7 +78,7 @@ def init(
 
 
 def doctor(json: Json = False) -> None:
-    """What this home lacks; exit code 2 where something does."""
+    """Check this installation. Exits 2 if something is missing."""
     home = homes.find()
 
     def ledger() -> None:
@@ -89,7 +89,7 @@ def doctor(json: Json = False) -> None:
             raise InputError(
                 f"its last entry is dated {ahead / 60:.0f} min ahead of the clock: until then no approval counts, and no"
                 " lockout, limit or containment ends by time.",
-                cure="Set the clocks of all machines by the network. A lockout, a person opens: responder acknowledge",
+                cure="Set the clocks of all machines by the network. A lockout, a person opens: responder reset",
             )
 
     def stop_file() -> None:
@@ -407,7 +407,7 @@ def lint(
         for finding in found:
             console.print(_line(finding), markup=False)
         if not found:
-            say("Nothing weakens a guard.")
+            say("No guardrail problems found.")
     raise typer.Exit(2 if any(finding.level == "error" for finding in found) else 0)
 
 

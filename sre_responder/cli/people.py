@@ -1,4 +1,4 @@
-"""Commands by which people decide: approve, deny, approvals, attest, acknowledge, lift."""
+"""Commands by which people decide: approve, deny, approvals, attest, reset, lift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from sre_responder import home as homes
 from sre_responder.approvals import approval, break_glass, enroll, sign_off
 from sre_responder.approvals.people import Person, Role
-from sre_responder.breakers import closed_off, tries
+from sre_responder.breakers import locked_out, tries
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.documents import read_text
@@ -21,7 +21,7 @@ from sre_responder.errors import InputError
 from sre_responder.ledger import plans
 from sre_responder.names import shown
 
-glass = typer.Typer(no_args_is_help=True, help="Approvals signed away from everything, and their reviews.")
+glass = typer.Typer(no_args_is_help=True, help="Offline (break-glass) approvals and their reviews.")
 known = typer.Typer(invoke_without_command=True, help="Who may sign, and with which keys.")
 Key = Annotated[Path | None, typer.Option("--key", help="Your SSH key, or its public half when an agent holds it.")]
 Name = Annotated[
@@ -31,7 +31,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; for terminals that
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (approve, deny, approvals, attest, acknowledge, lift):
+    for command in (approve, deny, approvals, attest, reset, lift):
         app.command(command.__name__)(command)
     app.add_typer(known, name="people")
     app.add_typer(glass, name="break-glass")
@@ -49,7 +49,12 @@ def approve(
     note: Annotated[str, typer.Option("--note", help="Why; on the record.")] = "",
     json: Json = False,
 ) -> None:
-    """Show a plan, its target, difference, gates and radius, and sign it."""
+    """Show a plan, its target, difference, gates and radius, and sign it.
+
+    \b
+    responder approvals
+    responder approve c1b2fb2c0f2c --note "checked with the database team"
+    """
     _decide(plan, key, name, yes, note, json, "grant")
 
 
@@ -84,10 +89,17 @@ def _decide(
             say(line)
         if not yes:
             if not sys.stdin.isatty():
-                raise InputError("nobody can be asked here.", cure="Add --yes once you have read the plan above.")
+                raise InputError(
+                    "Cannot prompt: standard input is not a terminal.",
+                    cure="Add --yes once you have read the plan above.",
+                )
             typer.confirm(f"{'Approve' if decision == 'grant' else 'Deny'} as {person.name}?", abort=True, err=True)
         done.append(sign_off.decide(here.home, here.ledger, plan.digest, person, signing_key, decision, note))
-        say(f"{done[-1]['decision']}: plan {plan.short}, valid until {done[-1]['expires_at']}")
+        if decision == "deny":
+            say(f"Denied plan {plan.short}.")
+        else:
+            until, minutes = done[-1]["expires_at"][11:16], here.home.policy.approvals.valid_minutes
+            say(f"Approved plan {plan.short}. Valid once, until {until} UTC ({minutes} min).")
     if json:
         print_json(done)
     here.deliver()
@@ -133,7 +145,7 @@ def approvals(json: Json = False) -> None:
             markup=False,
         )
     if not found:
-        say("Nothing waits.")
+        say("Nothing is waiting for approval.")
 
 
 @known.callback()
@@ -198,16 +210,16 @@ def attest(
     )
 
 
-def acknowledge(
-    breaker: Annotated[str, typer.Argument(help="The closed-off remedy, as the refusal names it.")],
+def reset(
+    breaker: Annotated[str, typer.Argument(help="The lockout, as the refusal names it.")],
     key: Key = None,
     name: Name = None,
     json: Json = False,
 ) -> None:
-    """Allow one supervised retry of a remediation; needs the incident commander's signature, except in homelab."""
+    """Allow one supervised retry of a locked-out remediation; needs the incident commander's signature, except in homelab."""
     here = context()
     with here.ledger.transaction(reading=True) as connection:
-        closed = closed_off(connection, here.ledger.now(connection), here.home.policy)
+        closed = locked_out(connection, here.ledger.now(connection), here.home.policy)
         known = {*closed, *tries(connection)}
     if breaker not in known:
         raise InputError(
@@ -217,7 +229,7 @@ def acknowledge(
     signed = here.home.policy.requires.approvals
     person = _person(here, name) if signed else None
     signing = (key or approval.default_key()) if signed else None
-    _tell(sign_off.acknowledge(here.home, here.ledger, breaker, person, signing), json)
+    _tell(sign_off.reset(here.home, here.ledger, breaker, person, signing), json)
 
 
 def lift(

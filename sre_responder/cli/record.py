@@ -149,16 +149,14 @@ def note(
 @incident.command()
 def close(
     number: Number,
-    agreed: Annotated[
-        str, typer.Option("--agreed", help="You looked yourself: Git says what the cluster runs, and how you know.")
-    ] = "",
+    in_sync: Annotated[str, typer.Option("--in-sync", help="Git and the cluster match; say how you know.")] = "",
     json: Json = False,
 ) -> None:
     """Close an incident; refused while anything of it is contained, frozen or held, or Git and cluster disagree."""
     from sre_responder.record import closing  # with all that acts, whose word is asked for
 
     here = context()
-    closing.close(here.home, here.ledger, number, approval.requester(here.home.people), agreed=agreed)
+    closing.close(here.home, here.ledger, number, approval.requester(here.home.people), in_sync=in_sync)
     if json:
         print_json({"incident": number, "status": "closed"})
     else:
@@ -207,7 +205,7 @@ def verify(
     if json:
         print_json(dataclasses.asdict(verdict))
     elif verdict.ok:
-        say(f"{verdict.entries} entries, each follows the one before it.")
+        say(f"Audit chain intact: {verdict.entries} entries.")
     else:
         say(f"Entry {verdict.broken_at}: {verdict.reason}. {verdict.entries} entries before it are whole.")
     raise typer.Exit(0 if verdict.ok else 1)

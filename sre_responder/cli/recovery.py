@@ -19,14 +19,14 @@ def add_to(app: typer.Typer) -> None:
 
 def settle(
     target: Annotated[str, typer.Argument(help="The frozen target, as `responder status` names it.")],
-    looked: Annotated[
-        bool, typer.Option("--looked", help="You looked at the target yourself, and it is as it should be.")
+    verified: Annotated[
+        bool, typer.Option("--verified", help="You have checked the target yourself and it is correct.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Find out by a read-only probe what an action of unknown outcome did, and unfreeze its target."""
     here = context()
-    settled = settling.settle(here.home, here.ledger, target, looked=looked)
+    settled = settling.settle(here.home, here.ledger, target, verified=verified)
     if json:
         print_json(settled)
     else:
@@ -38,8 +38,9 @@ def undo(
     due: Annotated[
         bool, typer.Option("--due", help="All that was contained for a time which is over; for a timer.")
     ] = False,
-    looked: Annotated[
-        bool, typer.Option("--looked", help="You undid it by hand, or its target is gone: only the record is changed.")
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="You undid it by hand, or its target is gone: only the record is changed."),
     ] = False,
     confirm_production: Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")] = False,
     json: Json = False,
@@ -49,7 +50,7 @@ def undo(
     left: list[ResponderError] = []
     if due == (attempt is not None):
         raise InputError("undo needs the number of one attempt, or --due.", cure="See `responder contained`.")
-    if attempt is not None and looked:
+    if attempt is not None and verified:
         undone = restore.undone_by_hand(here.home, here.ledger, attempt)
     elif attempt is None:
         undone, left = restore.end_due(here.home, here.ledger)

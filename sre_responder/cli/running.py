@@ -30,7 +30,7 @@ Environment = Annotated[
     str | None, typer.Option("--environment", help="Where it runs; default is the environment of the incident.")
 ]
 Confirm = Annotated[bool, typer.Option("--confirm-production", help="Yes, this is production.")]
-Wait = Annotated[str, typer.Option("--wait", help="Wait so long for approvals (90s, 15m) and go on by itself.")]
+Wait = Annotated[str, typer.Option("--wait", help="Wait up to this long for approval (90s, 15m), then continue.")]
 
 _SHOWN_PROBLEMS = 10
 
@@ -59,7 +59,12 @@ def run(
     wait: Wait = "0s",
     json: Json = False,
 ) -> None:
-    """Run one runbook: it climbs until the evidence says healed, a gate refuses, or it hands over."""
+    """Run one runbook until the service is measured healthy, a gate refuses, or a person must take over.
+
+    \b
+    responder run service-errors --incident INC-00012 --check
+    responder run service-errors --incident INC-00012 --wait 15m
+    """
     here = context()
     service, environment = _about(here, incident, service, environment)
     outcome = _climb(

@@ -186,7 +186,7 @@ def _one(here: Lab, ledger: Ledger, fault: str) -> dict[str, Any]:
         sign_off.decide(
             home, ledger, plan, home.people.named("iris"), here.home / "keys" / "iris", "grant", "seen in the demo"
         )
-        line("iris approved exactly this plan with her SSH key; the runbook runs again and goes on where it stood")
+        line("iris approved this exact plan with an SSH key; the runbook runs again and resumes where it left off")
     assert outcome is not None
     verdict = audit.verify(ledger)
     with ledger.transaction(reading=True) as connection:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from sre_responder import names
 from sre_responder.approvals import approval, break_glass
-from sre_responder.breakers import closed_off
+from sre_responder.breakers import locked_out
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
@@ -93,16 +93,16 @@ def status(json: Json = False) -> None:
                 )
                 for debt in break_glass.owed(connection)
             ],
-            "closed_off": [
+            "locked_out": [
                 _row(name, now, since, allow(name))
-                for name, since in closed_off(connection, now, here.home.policy).items()
+                for name, since in locked_out(connection, now, here.home.policy).items()
             ],
             "held": [
                 _row(
                     f"{r.target} by run {r.run}",
                     now,
                     r.taken_at,
-                    "its end" if r.expires_at > now else f"its end, or: responder settle '{r.target}' --looked",
+                    "its end" if r.expires_at > now else f"its end, or: responder settle '{r.target}' --verified",
                 )
                 for r in attempts.held(connection)
             ],
@@ -164,7 +164,7 @@ def stops(json: Json = False) -> None:
     for row in found:
         console.print(f"{row['what']}, for {row['age']}\n  {row['command']}", markup=False)
     if not found:
-        say("No stop stands.")
+        say("No emergency stop is active.")
 
 
 def stop(
@@ -173,7 +173,12 @@ def stop(
     service: Annotated[str | None, typer.Option("--service")] = None,
     json: Json = False,
 ) -> None:
-    """Raise an emergency stop, end what it covers, and return only after proof."""
+    """Raise an emergency stop, end what it covers, and return only after proof.
+
+    \b
+    responder stop "the vendor is moving the database"
+    responder stop "load test" --environment staging --service checkout
+    """
     here = context()
     if environment is not None:
         names.environment(environment)
@@ -185,15 +190,16 @@ def stop(
     if json:
         print_json(asdict(done))
     else:
-        ended, left = ", ".join(done.ended) or "nothing was running", ", ".join(done.left) or "nothing"
-        say(f"{done.stop} stands. Ended: {ended}. Not ended: {left}. {done.seconds} s.")
+        ended = f"Ended: {', '.join(done.ended)}." if done.ended else "Nothing was running."
+        left = f"Not ended: {', '.join(done.left)}" if done.left else "Nothing is left running"
+        say(f"{done.stop} is active. {ended} {left} ({done.seconds} s).")
     with suppress(LedgerUnavailable):  # what is left is said above
         tell_soon(here.home, here.ledger)
     raise typer.Exit(4 if done.left else 0)
 
 
 def deliver(json: Json = False) -> None:
-    """Send what waits for people, and set a stop in the clusters that do not deny yet; for a timer, where plain ansible-playbook is used."""
+    """Deliver pending notifications and propagate stops to clusters; run it from a timer if you use plain ansible-playbook."""
     here = context()
     told = cluster_stop.catch_up(here.ledger, here.home.policy.stop)
     left = outbox.deliver(here.ledger, here.home.policy.notifications, send)

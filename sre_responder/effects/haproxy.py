@@ -292,7 +292,9 @@ def _act(plan: Callable[[Mapping[str, Any]], Change], arguments: Mapping[str, An
     except InputError as error:
         moved, why = True, error.message
     if moved:
-        raise StateMoved(f"the servers are no longer as the plan saw them: {why}", cure="Run again for a new plan.")
+        raise StateMoved(
+            f"the servers have changed since they were planned: {why}", cure="Run the runbook again to make a new plan."
+        )
     wanted = {name: state for name, state in change.after.items() if change.before[name] != state}
     for name in sorted(wanted, key=lambda name: wanted[name] != "ready"):  # enable the good before draining the bad
         answer = _ask(arguments, f"set server {arguments['backend']}/{name} state {wanted[name]}").strip()

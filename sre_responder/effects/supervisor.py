@@ -198,7 +198,8 @@ def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     members, program = _chosen(_members(arguments)), str(arguments["program"])
     if (now := _state(arguments, members)) != change.before:
         raise StateMoved(
-            f"{program} is no longer as the plan saw it: {now}, not {change.before}.", cure="Run again for a new plan."
+            f"{program} has changed since it was planned: {now}, not {change.before}.",
+            cure="Run the runbook again to make a new plan.",
         )
     until = time.monotonic() + float(arguments.get("timeout_s", 30))
     return _state(arguments, [_restarted(arguments, info, until) for info in members])

@@ -43,12 +43,12 @@ def approval(s: Snapshot) -> Gate:
         return Gate(
             "approval",
             "failed",
-            f"{s.plan.overwrites}; this policy asks nobody who could allow it",
+            f"{s.plan.overwrites}; the policy has no approvers who could allow it",
             clears_by="a person who looks, and undoes it by hand if that is still right",
-            command=f"responder undo {s.request.undoes} --looked",
+            command=f"responder undo {s.request.undoes} --verified",
         )
     if not s.policy.requires.approvals:
-        return Gate("approval", "skipped", f"this policy asks nobody ({', '.join(why)})")
+        return Gate("approval", "skipped", f"the policy does not require approval here ({', '.join(why)})")
     needed, grants = s.approvals_needed, s.grants
     evidence = {
         "because": why,
@@ -61,7 +61,7 @@ def approval(s: Snapshot) -> Gate:
     if s.approved:
         who = ", ".join(a.person for a in grants)
         return Gate("approval", "passed", f"approved by {who}", evidence, spends_approval=True)
-    reason = f"needs {needed} approval{'s'[: needed - 1]} of exactly this plan ({', '.join(why)}); {len(grants)} given"
+    reason = f"needs {needed} approval{'s'[: needed - 1]} of this exact plan ({', '.join(why)}); has {len(grants)}"
     if s.commander_missing:
         reason += "; one approver must be incident commander"
     if s.ahead > CLOCK_SLACK_SECONDS:

@@ -7,7 +7,7 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 
 def containment(s: Snapshot) -> Gate:
     if not s.remediation:
-        return Gate("containment", "passed", "this action is no remedy: it contains, or takes a step back")
+        return Gate("containment", "passed", "not a remediation: this is containment or an undo")
     if s.runbook and s.runbook.contain_first and not s.contained:
         return Gate(
             "containment",
@@ -22,8 +22,8 @@ def containment(s: Snapshot) -> Gate:
         return Gate(
             "containment",
             "failed",
-            f"the scope of {s.request.incident} was not identified",
+            f"the scope of {s.request.incident} has not been assessed yet",
             clears_by="a sre.responder.diagnose step before this one",
             command="ansible-playbook sre.responder.diagnose",
         )
-    return Gate("containment", "passed", "the scope was identified" + (" and contained" if s.contained else ""))
+    return Gate("containment", "passed", "the scope has been assessed" + (" and contained" if s.contained else ""))

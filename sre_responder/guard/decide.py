@@ -76,12 +76,12 @@ def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
     policy = home.policy
 
     def verify(statement: approval.Statement, signature: str) -> Person:
-        if statement.kind == "acknowledge" and not policy.requires.approvals:
+        if statement.kind == "reset" and not policy.requires.approvals:
             return Person(name=statement.person, principal=statement.person)  # this policy asks nobody
         person = approval.verify(statement, signature, home.people, at=now)
         approves = statement.kind in ("approval", "break_glass")
         if approves and statement.decision == "grant" and person.name == request.requester:
-            raise Refused(f"{person.name} asked for this and cannot approve it himself.")
+            raise Refused(f"{person.name} requested this plan and cannot approve their own request.")
         offline = statement.kind == "break_glass"
         if offline and not policy.break_glass.allowed:
             raise Refused("the policy does not allow break-glass.")
@@ -92,8 +92,8 @@ def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
         longest = (policy.break_glass if offline else policy.approvals).valid_minutes * 60
         if approves and statement.expires_at - statement.signed_at > longest + 1:
             raise Refused(f"this approval is valid for longer than the policy's {longest // 60} minutes.")
-        if statement.kind == "acknowledge":
-            approval.require_role(person, "incident_commander", "only an incident commander opens a closed-off remedy")
+        if statement.kind == "reset":
+            approval.require_role(person, "incident_commander", "only an incident commander resets a lockout")
         if not approves and statement.expires_at <= now:
             raise Refused(f"this signature expired at {audit.iso(statement.expires_at)}.")
         return person
@@ -101,12 +101,12 @@ def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
     return verify
 
 
-def acknowledged(
+def reset_at(
     connection: Connection, now: float, home: Home, request: Request, names: Sequence[str]
 ) -> dict[str, float]:
     """Each of these lockouts for which a person allowed one retry, and when they signed that."""
     verify = _verifier(now, home, request)
-    found = {name: plans.signed(connection, "acknowledge", name, verify) for name in names}
+    found = {name: plans.signed(connection, "reset", name, verify) for name in names}
     return {name: signed[0].signed_at for name, signed in found.items() if signed}
 
 
@@ -169,7 +169,7 @@ def look(
         severities=incidents.severities(connection, {a.incident for a in made}),
         incident_attempts=tuple(a for a in attempts.of_incident(connection, request.incident) if a.id != joined),
         rollbacks=tuple(a for a in attempts.rollbacks(connection, request.environment) if a.id != joined),
-        acknowledged=acknowledged(connection, now, home, request, locks),
+        resets=reset_at(connection, now, home, request, locks),
         not_applicable=frozenset(connection.execute(declined).scalars()),
         skipped_as_tried=_skipped(connection, request, "action.skipped", "reason", "tried"),
         approvals=approvals,

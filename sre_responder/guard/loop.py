@@ -13,7 +13,7 @@ from sre_responder.guard.snapshot import Gate, Snapshot
 from sre_responder.ledger.clock import Jump, before
 
 
-def closed_off_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump] = ()) -> float | None:
+def locked_out_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump] = ()) -> float | None:
     """When `limit` attempts first stood within `window` seconds of each other; None if they never did."""
     ordered = sorted(times)
     for first, last in zip(ordered, ordered[limit - 1 :], strict=False):
@@ -23,13 +23,13 @@ def closed_off_at(times: Sequence[float], limit: int, window: float, jumps: Sequ
 
 
 def lockout(symptom: str, action: str, target: str | None) -> str:
-    """The name under which a remediation of one target for one symptom is locked out and acknowledged."""
+    """The name under which a remediation of one target for one symptom is locked out and reset."""
     return f"{symptom}:{action}:{target}" if target else f"{symptom}:{action}"
 
 
 def allow(name: str) -> str:
     """The command that allows one more attempt, as it is typed."""
-    return f"responder acknowledge {shlex.quote(name)}"
+    return f"responder reset {shlex.quote(name)}"
 
 
 def loop(s: Snapshot) -> Gate:
@@ -37,7 +37,7 @@ def loop(s: Snapshot) -> Gate:
     limits, target = s.policy.loop, s.plan.target if s.plan else None
     name = lockout(s.symptom, s.request.action, target)
     tries = [a.started_at for a in s.attempts if a.action == s.request.action and a.acted_on(target)]
-    closed = closed_off_at(tries, limits.attempts, limits.window_minutes * 60, s.jumps)
+    closed = locked_out_at(tries, limits.attempts, limits.window_minutes * 60, s.jumps)
     evidence = {
         "attempts": len(tries),
         "limit": limits.attempts,
@@ -51,7 +51,7 @@ def loop(s: Snapshot) -> Gate:
             f"{len(tries)} earlier attempts at this remediation of this target since the symptom was healthy",
             evidence,
         )
-    allowed = s.acknowledged.get(name)
+    allowed = s.resets.get(name)
     if allowed is not None and not any(at >= allowed for at in tries):
         return Gate("loop", "passed", "one supervised retry has been authorized", evidence)
     return Gate(

@@ -32,7 +32,7 @@ def radius(s: Snapshot) -> Gate:
             f"{len(s.radius.downstream)} services depend on this one, the policy allows {limits.downstream}"
         )
     if capacity is not None and capacity < wanted:
-        problems.append(f"{capacity:.0%} of capacity would be left, the policy asks for {wanted:.0%}")
+        problems.append(f"this would leave {capacity:.0%} of capacity; the policy requires {wanted:.0%}")
     if len(s.repairs_nearby) > limits.repairs_nearby:
         problems.append(f"repairs run within two hops: {', '.join(s.repairs_nearby)}")
     if problems:

@@ -35,7 +35,7 @@ def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks, jumps:
 
 
 def breaker(s: Snapshot) -> str:
-    """The name under which rollbacks in this environment are closed off and acknowledged."""
+    """The name under which rollbacks in this environment are locked out and reset."""
     return f"rollbacks:{s.request.environment}"
 
 
@@ -50,16 +50,16 @@ def rollback(s: Snapshot) -> Gate:
     }  # fmt: skip
     if not now.blocked:
         return Gate("rollback", "passed", counted, evidence)
-    allowed = s.acknowledged.get(name)
+    allowed = s.resets.get(name)
     if allowed is not None and not any(attempt.started_at >= allowed for attempt in s.rollbacks):
-        return Gate("rollback", "passed", "one supervised trial was allowed by a person", evidence)
+        return Gate("rollback", "passed", "one supervised retry has been authorized", evidence)
     opens = None if now.row else iso(now.recent[-limits.within_window].started_at + limits.window_minutes * 60)
     return Gate(
         "rollback",
         "failed",
-        f"rollbacks in {s.request.environment} are closed off: {counted}",
+        f"rollbacks in {s.request.environment} are locked out: {counted}",
         evidence,
         clears_by="an incident commander who allows one trial",
         clears_at=opens,
-        command=f"responder acknowledge {name}",
+        command=f"responder reset {name}",
     )

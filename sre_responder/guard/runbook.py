@@ -21,13 +21,13 @@ def runbook(s: Snapshot) -> Gate:
         return Gate(
             "runbook",
             "failed",
-            "this task does not stand in a registered runbook",
+            "this task is not part of a registered runbook",
             clears_by="an operator",
             command="responder runbooks register FOLDER",
         )
     evidence = {"runbook": facts.id, "digest": facts.digest}
     if not facts.registered:
-        reason = f"runbook {facts.id} is not registered as it is now (digest {facts.digest[:12]})"
+        reason = f"runbook {facts.id} has changed since it was registered (digest {facts.digest[:12]})"
         return Gate(
             "runbook", "failed", reason, evidence, "an operator", command=f"responder runbooks register {facts.id}"
         )

@@ -180,8 +180,8 @@ class Snapshot:
     """By how many seconds the ledger's last entry is dated ahead of the clock: so long no approval gets older."""
     jumps: tuple[Jump, ...] = ()
     """By how much the clock jumped, the newest first: that time did not pass."""
-    acknowledged: Mapping[str, float] = field(default_factory=dict)
-    """Closed-off remedy to when a person last allowed one trial."""
+    resets: Mapping[str, float] = field(default_factory=dict)
+    """Locked-out remedy to when a person last allowed one trial."""
     not_applicable: frozenset[str] = frozenset()
     skipped_as_tried: frozenset[str] = frozenset()
     """Steps that this run left out because an earlier attempt at the same target had not helped."""

@@ -169,7 +169,7 @@ def use_approvals(connection: Connection, used: Sequence[Approval], attempt: int
 
 
 def add_signature(connection: Connection, statement: Statement, signature: str, **evidence: Any) -> None:
-    """Keep a signed attestation, acknowledgement or lifting."""
+    """Keep a signed attestation, reset or lifting."""
     try:
         connection.execute(
             insert(signatures).values(

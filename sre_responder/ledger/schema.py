@@ -71,7 +71,7 @@ signatures = Table(
     Column("signed_at", Float, nullable=False),
     Index("signatures_subject", "kind", "subject", "signed_at"),
 )
-"""Attestations, acknowledgements and liftings: what people signed beside approvals."""
+"""Attestations, resets and liftings: what people signed beside approvals."""
 
 attempts = Table(
     "attempts",

@@ -15,15 +15,15 @@ from sre_responder.record.handoff import handoff
 STANDING = ("contained", "frozen", "held", "running")
 
 
-def close(home: Home, ledger: Ledger, incident: str, who: str, *, agreed: str = "") -> None:
+def close(home: Home, ledger: Ledger, incident: str, who: str, *, in_sync: str = "") -> None:
     """Close an incident. Refused with the list of what stands, and with what differs from where it is written down.
 
-    `agreed` is the word of a person who looked there himself; it goes on the record, and nothing is asked.
+    `in_sync` is the word of a person who looked there; it goes on the record, and nothing is queried.
     """
     names.incident(incident)
     with ledger.transaction(reading=True) as connection:
         changed = _changed(connection, incident)
-    differing = [] if agreed else [why for plan in changed if (why := _disagreement(plan))]
+    differing = [] if in_sync else [why for plan in changed if (why := _disagreement(plan))]
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         row = incidents.get(connection, incident)
@@ -33,13 +33,20 @@ def close(home: Home, ledger: Ledger, incident: str, who: str, *, agreed: str = 
         found = handoff(connection, home, incident)
         standing = [f"{name}: {', '.join(those)}" for name in STANDING if (those := getattr(found, name))]
         if standing or differing:
-            agree = f"Let Git say what runs, or say that it does: responder incident close {incident} --agreed HOW"
+            agree = f"Let Git say what runs, or say that it does: responder incident close {incident} --in-sync HOW"
             raise Refused(
                 f"{incident} cannot be closed; {'; '.join([*standing, *differing])}.",
                 cure="responder status" if standing else agree,
             )
-        if agreed:
-            audit.append(connection, now, "incident.agreed", who, f"{who} looked: {agreed}", incident=incident)
+        if in_sync:
+            audit.append(
+                connection,
+                now,
+                "incident.in_sync",
+                who,
+                f"{who} says that Git and the cluster match: {in_sync}",
+                incident=incident,
+            )
         incidents.close(connection, now, incident, who)
 
 

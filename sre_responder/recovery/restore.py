@@ -40,7 +40,7 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
     if not (record := audit.verify(ledger)).ok:
         raise Refused(
             f"the record is broken at entry {record.broken_at}, so nobody can tell what attempt {attempt} did; nothing was changed.",
-            cure="See `responder audit verify`. Undo by hand what is plain, then: responder undo NUMBER --looked",
+            cure="See `responder audit verify`. Undo by hand what is plain, then: responder undo NUMBER --verified",
         )
     requester, id = approval.requester(home.people), f"undo-{secrets.token_hex(6)}"
     with ledger.transaction() as connection:
@@ -81,7 +81,7 @@ def undone_by_hand(home: Home, ledger: Ledger, attempt: int) -> list[str]:
         for row in rows:
             attempts.undone(connection, now, attempt, row.target)
             audit.append(
-                connection, now, "undo.by_hand", who, f"{who} looked and says that attempt {attempt} on {row.target} is undone",
+                connection, now, "undo.by_hand", who, f"{who} checked it and says that attempt {attempt} on {row.target} is undone",
                 incident=incident, attempt=attempt, target=row.target,
             )  # fmt: skip
     return [row.target for row in rows]
@@ -138,7 +138,9 @@ class _Capsule:
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         if probe.state(self.home, self.undone, self.row.host) != change.before:
-            raise StateMoved(f"{self.undone.target} is no longer as the plan saw it.", cure="Undo again.")
+            raise StateMoved(
+                f"{self.undone.target} has changed since it was planned.", cure="Run the undo again to make a new plan."
+            )
         with tempfile.TemporaryDirectory(prefix="sre-undo-") as folder:
             with self.ledger.transaction(reading=True) as connection:
                 text = self._vouched(connection, plans.find(connection, self.undone.digest).undo)

@@ -20,10 +20,10 @@ from sre_responder.recovery import probe
 HOW = {"done": "it was done", "not_done": "it was not done", "cut_short": "it was begun and cut short"}
 
 
-def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> dict[str, Any]:
+def settle(home: Home, ledger: Ledger, target: str, *, verified: bool = False) -> dict[str, Any]:
     """What became of the action that froze `target`.
 
-    Where the probe cannot tell, the word of a person who `looked` counts, on the record. InputError where nothing is frozen
+    Where the probe cannot tell, the word of a person who `verified` it counts, on the record. InputError where nothing is frozen
     there, OutcomeUnknown where nobody can tell, or where what acted on it may still be at work.
     """
     who = approval.requester(home.people)
@@ -31,13 +31,13 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
         now = ledger.now(connection)
         attempts.reap(connection, now)
         row = _frozen(connection, target)
-        if row is None and looked:
+        if row is None and verified:
             row = _lost(connection, now, target, who, home.policy.lease.seconds)
         if row is None:
             _require_rest(connection, target)
             raise InputError(
                 f"target '{names.shown(target)}' is not frozen.",
-                cure="See `responder status`. A target that a lost machine holds is settled with --looked.",
+                cure="See `responder status`. A target that a lost machine holds is settled with --verified.",
             )
         run = runs.get(connection, attempts.get(connection, row.attempt).run)
         plan = plans.of(plans.find(connection, row.plan))
@@ -48,7 +48,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
             cure="Wait until it has ended, or end it; then settle again.",
         )
     observed = json.loads(row.observed or "null")
-    became, how = None, f"{who} looked and says it is as it should be"
+    became, how = None, f"{who} checked it and says that it is correct"
     try:
         state = probe.state(home, acted, row.host)
         became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
@@ -60,10 +60,10 @@ def settle(home: Home, ledger: Ledger, target: str, *, looked: bool = False) -> 
             how = HOW[became]
         elif observed is not None:  # whoever died after that was watching whether it helped
             became, how = "done", "its act had ended, says the record"
-    if became is None and not looked:
+    if became is None and not verified:
         raise OutcomeUnknown(
             f"the probe of {target} cannot tell what became of {plan.action}: {reason}.",
-            cure=f"Look at the target; once it is as it should be: responder settle '{target}' --looked",
+            cure=f"Look at the target; once it is as it should be: responder settle '{target}' --verified",
         )
     with ledger.transaction() as connection:
         now = ledger.now(connection)

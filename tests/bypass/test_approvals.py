@@ -1,4 +1,4 @@
-"""Ways round what people sign: approvals, acknowledgements and attestations that do not hold change nothing."""
+"""Ways round what people sign: approvals, resets and attestations that do not hold change nothing."""
 
 from __future__ import annotations
 
@@ -397,7 +397,7 @@ def test_an_approval_is_void_after(production: Staffed, change: Callable[[Staffe
 
 @contextmanager
 def closed(root: Path) -> Iterator[Staffed]:
-    """The rollback was taken twice and did not last: it is closed off until somebody allows one trial."""
+    """The rollback was taken twice and did not last: it is locked out until somebody allows one trial."""
     with staffed(root, STAGING) as here:
         for _ in range(2):
             here.play()
@@ -406,7 +406,7 @@ def closed(root: Path) -> Iterator[Staffed]:
 
 
 @pytest.fixture(scope="module")
-def closed_off(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
+def locked_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
     """The same, shared by tests that leave it as it was."""
     with closed(tmp_path_factory.mktemp("staging")) as here:
         yield here
@@ -451,28 +451,28 @@ CLOSED: dict[str, dict[str, Any] | None] = {
 
 
 @pytest.mark.parametrize("way", CLOSED)
-def test_an_acknowledgement_that_does_not_hold_opens_nothing(closed_off: Staffed, way: str) -> None:
-    said, before = CLOSED[way], closed_off.world.started()
+def test_a_reset_that_does_not_hold_opens_nothing(locked_out: Staffed, way: str) -> None:
+    said, before = CLOSED[way], locked_out.world.started()
     try:
         if said is not None:
-            sign_into(closed_off, "acknowledge", breaker(closed_off), said)
-        done = closed_off.play()
+            sign_into(locked_out, "reset", breaker(locked_out), said)
+        done = locked_out.play()
         assert done.returncode != 0
-        assert (closed_off.world.release, closed_off.world.started()) == ("2", before), done.stdout
-        assert list(closed_off.blocking()) == ["loop"]
+        assert (locked_out.world.release, locked_out.world.started()) == ("2", before), done.stdout
+        assert list(locked_out.blocking()) == ["loop"]
     finally:
-        closed_off.world.put_back()
-        with closed_off.world.ledger.transaction() as connection:
+        locked_out.world.put_back()
+        with locked_out.world.ledger.transaction() as connection:
             connection.execute(delete(signatures))
 
 
-def test_an_acknowledgement_of_the_commander_allows_one_trial(tmp_path: Path) -> None:
+def test_a_reset_of_the_commander_allows_one_trial(tmp_path: Path) -> None:
     with closed(tmp_path) as here:
         signed = ("--as", "iris", "--key", str(here.key("iris")))
         name = breaker(here)
-        misspelt = here.world.responder("acknowledge", f"{name}s", *signed)
+        misspelt = here.world.responder("reset", f"{name}s", *signed)
         assert misspelt.returncode == 2 and name in misspelt.stderr
-        command = ("acknowledge", name, *signed)
+        command = ("reset", name, *signed)
         assert here.world.responder(*command).returncode == 0
         for started in (3, 3):
             here.play()
@@ -485,7 +485,7 @@ UNTRIED: dict[str, dict[str, Any] | None] = {
     "nobody's": None,
     "with a key from outside": {"key": "outside"},
     "of another digest": {"subject": "0" * 64},
-    "of another kind": {"kind": "acknowledge"},
+    "of another kind": {"kind": "reset"},
     "expired": {"starts": -3600},
 }
 

@@ -73,7 +73,7 @@ def test_a_runbook_changed_after_registration_is_refused(world: Any) -> None:
         file.write("# one more line\n")
     assert world.play().returncode != 0
     assert (world.release, world.started()) == ("2", 0)
-    assert "not registered as it is now" in world.refusals()
+    assert "has changed since it was registered" in world.refusals()
 
 
 def test_a_copy_of_the_task_outside_a_registered_runbook_is_refused(world: Any, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_runbook_that_is_not_registered_calls_no_rung_not_applicable(world: An
     """A target that is already as wanted counts as a rung that does not apply: only a declared step may say so."""
     world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(to="2"), register=False)
     assert world.play().returncode != 0
-    assert "not registered as it is now" in world.refusals()
+    assert "has changed since it was registered" in world.refusals()
     with world.ledger.transaction(reading=True) as connection:
         assert connection.execute(select(not_applicable)).all() == []
 
@@ -111,7 +111,7 @@ def test_a_folder_that_shadows_plugins_voids_the_registration(world: Any, name: 
     (world.book / name / "x.py").write_text("")
     assert world.play().returncode != 0
     assert (world.release, world.started()) == ("2", 0)
-    assert "not registered as it is now" in world.refusals()
+    assert "has changed since it was registered" in world.refusals()
 
 
 def test_an_ad_hoc_call_of_the_module_is_refused(world: Any) -> None:

@@ -86,7 +86,7 @@ def test_second_plan_has_nothing_to_change_and_the_first_one_is_void(haproxy: Ha
     first = effect.plan(words)
     effect.act(words, first)
     assert not effect.plan(words).changed
-    with pytest.raises(StateMoved, match="no longer as the plan saw them"):
+    with pytest.raises(StateMoved, match="changed since they were planned"):
         effect.act(words, first)
     assert proxy.states() == case.after
 

@@ -70,7 +70,7 @@ def test_act_again_with_the_same_plan_is_refused_because_the_process_is_another(
     words = arguments(daemon, "shop", address)
     change = RESTART.plan(words)
     first = RESTART.act(words, change)
-    with pytest.raises(StateMoved, match="no longer as the plan saw it"):
+    with pytest.raises(StateMoved, match="changed since it was planned"):
         RESTART.act(words, change)
     assert daemon.info("shop")["pid"] == first["pid"]
 

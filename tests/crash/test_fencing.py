@@ -84,7 +84,7 @@ def taken_over(world: World, start: Start, victim: str, point: str) -> tuple[sub
     run, sleeping = asleep(world, start, victim, point)
     on_another_machine(world)
     lease_ran_out(world)
-    settled = settle(world, "--looked")
+    settled = settle(world, "--verified")
     assert settled.returncode == 0, settled.stderr
     assert world.drive().returncode == 0
     assert world.release == GOOD
@@ -128,7 +128,7 @@ def test_a_refusal_of_another_run_of_its_incident_is_not_told_as_its_own(world: 
 def test_nobody_can_say_of_a_sleeper_on_this_machine_that_it_is_gone(world: World, start: Start) -> None:
     asleep(world, start, "worker", "after the decision")
     lease_ran_out(world)
-    assert settle(world, "--looked").returncode != 0
+    assert settle(world, "--verified").returncode != 0
     assert len(rows(world, schema.leases)) == 1
     assert world.drive().returncode == 3
     assert (world.release, outcomes(world)) == (BAD, [None])
@@ -139,7 +139,7 @@ def test_nobody_can_say_of_a_sleeper_elsewhere_that_it_is_gone_before_its_lease_
 ) -> None:
     asleep(world, start, "worker", "after the decision")
     on_another_machine(world)
-    assert settle(world, "--looked").returncode != 0
+    assert settle(world, "--verified").returncode != 0
     assert len(rows(world, schema.leases)) == 1
     assert world.drive().returncode == 3
     assert (world.release, outcomes(world)) == (BAD, [None])
@@ -197,7 +197,7 @@ def test_what_a_sleeper_records_late_overturns_nothing_that_was_settled(world: W
     run, sleeping = asleep(world, start, "worker", "after the effect")
     on_another_machine(world)
     lease_ran_out(world)
-    assert json.loads(settle(world, "--looked").stdout)["became"] == "done"
+    assert json.loads(settle(world, "--verified").stdout)["became"] == "done"
     before = outcomes(world)
     wake(run, sleeping)
     assert run.returncode != 0
@@ -211,7 +211,7 @@ def test_an_intent_that_was_settled_meanwhile_is_not_called_lost(world: World, s
     run, sleeping = asleep(world, start, "worker", point)
     on_another_machine(world)
     lease_ran_out(world)
-    assert settle(world, "--looked").returncode == 0
+    assert settle(world, "--verified").returncode == 0
     wake(run, sleeping)
     assert run.returncode != 0
     assert "lost" not in told(world)

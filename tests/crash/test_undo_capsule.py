@@ -101,7 +101,7 @@ def test_capsule_changes_nothing_where_nothing_was_done_yet(shop: Shop, bare: Ba
 
 
 KEPT: dict[str, tuple[Callable[[Shop], Any], str, tuple[str, ...], str | None]] = {
-    "http_cache_purge": (Shop.release, "the cache fills again from its origin", ("--looked",), None),
+    "http_cache_purge": (Shop.release, "the cache fills again from its origin", ("--verified",), None),
     "supervisor_restart": (Shop.program, "a restart keeps no earlier state", (), "done"),
 }
 

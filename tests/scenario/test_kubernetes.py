@@ -184,7 +184,9 @@ def test_a_workload_is_scaled_to_zero_where_the_policy_lets_nothing_be_left_and_
     team.register(play)
     team.shop.release("1", replicas=3)
     refused = team.alert("Leak")
-    assert refused.returncode == 3 and "0% of capacity would be left" in refused.stdout, refused.stdout + refused.stderr
+    assert refused.returncode == 3 and "this would leave 0% of capacity" in refused.stdout, (
+        refused.stdout + refused.stderr
+    )
     assert len(team.shop.ready()) == 3
     team.policy(radius={"capacity_left_for": {"kubernetes_isolate": 0}})
     shut = team.alert("Leak")

@@ -176,12 +176,12 @@ def test_what_was_held_for_a_workload_that_is_gone_is_undone_by_hand_and_a_perso
     [contained] = json.loads(team.responder("contained", "--json").stdout)
     undo = contained["command"].split()[1:]
     assert "0 Deployments in namespace" in team.responder(*undo).stderr
-    assert team.responder(*undo, "--looked").returncode == 0
+    assert team.responder(*undo, "--verified").returncode == 0
     assert json.loads(team.responder("contained", "--json").stdout) == []
     incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
     assert "says that attempt 1 on" in team.responder("timeline", incident).stdout
     assert team.responder("incident", "close", incident).returncode == 0
-    again = team.responder(*undo, "--looked")
+    again = team.responder(*undo, "--verified")
     assert again.returncode == 2 and "nothing to undo" in again.stderr
 
 

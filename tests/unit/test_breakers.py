@@ -1,4 +1,4 @@
-"""What is closed off, by the very names that `responder acknowledge` takes."""
+"""What is locked out, by the very names that `responder reset` takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from history import EPOCH, History, lock
 
-from sre_responder.breakers import closed_off
+from sre_responder.breakers import locked_out
 from sre_responder.errors import Refused
 
 PURGES, RESTARTS = lock("http_cache_purge"), lock("supervisor_restart")
@@ -27,10 +27,10 @@ def history(tmp_path: Path) -> History:
 
 
 def closed(h: History, minute: float) -> dict[str, float]:
-    """Each closed-off breaker and the minute since when."""
+    """Each locked-out breaker and the minute since when."""
     h.minute = minute
     with h.ledger.transaction(reading=True) as connection:
-        found = closed_off(connection, h.ledger.now(connection), h.home.policy)
+        found = locked_out(connection, h.ledger.now(connection), h.home.policy)
     return {name: round((since - EPOCH) / 60, 3) for name, since in found.items()}
 
 
@@ -43,8 +43,8 @@ CASES: dict[str, tuple[dict[str, float], Callable[[History], History]]] = {
     "two remedies": ({PURGES: 1, RESTARTS: 3}, lambda h: h.tried(0).tried(1).tried(2, "restart").tried(3, "restart")),
     "a recovery": ({}, lambda h: h.tried(0).tried(1).healthy(2, 3)),
     "a recovery of another service": ({PURGES: 1}, lambda h: h.tried(0).tried(1).healthy(2, 3, service="search")),
-    "a trial that was allowed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).acknowledged(2, PURGES)),
-    "a trial that failed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).acknowledged(2, PURGES).tried(3)),
+    "a trial that was allowed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).reset(2, PURGES)),
+    "a trial that failed": ({PURGES: 1}, lambda h: h.tried(0).tried(1).reset(2, PURGES).tried(3)),
     "another environment": (
         {lock("http_cache_purge", environment="canary"): 1},
         lambda h: h.tried(0, environment="canary").tried(1, environment="canary"),
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[dict[str, float], Callable[[History], History]]] = {
     ),
     "a trial of rollbacks that helped": (
         {},
-        lambda h: (h.tried(0, "roll-back").tried(5, "roll-back", service="search").acknowledged(6, ROLLBACKS)
+        lambda h: (h.tried(0, "roll-back").tried(5, "roll-back", service="search").reset(6, ROLLBACKS)
             .tried(40, "roll-back", "improved", service="mail")),
     ),
     "an undo that failed twice": (
@@ -77,13 +77,13 @@ CASES: dict[str, tuple[dict[str, float], Callable[[History], History]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_closed_off(history: History, case: str) -> None:
+def test_locked_out(history: History, case: str) -> None:
     expected, told = CASES[case]
     assert closed(told(history), 50) == expected
 
 
 @pytest.mark.parametrize(("minute", "expected"), [(29, {ROLLBACKS: 2}), (31, {})])
-def test_three_rollbacks_that_helped_are_closed_off_for_thirty_minutes(
+def test_three_rollbacks_that_helped_are_locked_out_for_thirty_minutes(
     history: History, minute: float, expected: dict[str, float]
 ) -> None:
     for at, service in enumerate(("checkout", "search", "mail")):
@@ -96,9 +96,9 @@ def test_each_name_is_what_the_refusal_says_and_what_acknowledge_takes(history: 
     names = closed(history, 2)
     gates = history.asks(3, "roll-back")
     refused = {gates[name].command for name in ("loop", "rollback") if gates[name].status == "failed"}
-    assert refused == {f"responder acknowledge {name}" for name in names}
+    assert refused == {f"responder reset {name}" for name in names}
     for name in names:
-        history.acknowledged(4, name)
+        history.reset(4, name)
     gates = history.asks(5, "roll-back")
     assert [gates[name].status for name in ("loop", "rollback")] == ["passed", "passed"]
 
@@ -106,7 +106,7 @@ def test_each_name_is_what_the_refusal_says_and_what_acknowledge_takes(history: 
 def test_only_an_incident_commander_opens_it(history: History) -> None:
     history.tried(0).tried(1)
     with pytest.raises(Refused, match="only an incident commander"):
-        history.acknowledged(2, PURGES, "dana")
+        history.reset(2, PURGES, "dana")
     assert history.asks(3)["loop"].status == "failed"
 
 
@@ -124,7 +124,7 @@ def test_the_command_that_status_prints_opens_it_for_one_trial(
         words = shlex.split(line)
         return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
 
-    [row] = json.loads(typed("responder status --json"))["closed_off"]
+    [row] = json.loads(typed("responder status --json"))["locked_out"]
     assert row["what"] == PURGES
     typed(f"{row['command']} --as iris --key {history.key('iris')}")
     assert history.asks(10)["loop"].status == "passed"

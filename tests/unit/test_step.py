@@ -153,7 +153,7 @@ def test_a_target_that_this_run_left_out_as_tried_counts_as_tried(ladder: Home) 
 def test_a_person_may_allow_one_more_attempt_at_a_target(ladder: Home) -> None:
     told(ladder, WEB, "web")
     lock = lockout("dev:checkout:stale", "http_cache_purge", "web")
-    sign_off.acknowledge(ladder, Ledger(ladder.ledger_url), lock, None, None)
+    sign_off.reset(ladder, Ledger(ladder.ledger_url), lock, None, None)
     assert [told(ladder, WEB, "web", "run-2"), told(ladder, WEB, "web", "run-3")] == ["not_improved", "tried"]
 
 

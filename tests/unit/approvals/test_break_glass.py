@@ -179,9 +179,9 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[History], str]]] = {
     "signed with another key": (Refused, "does not hold", lambda h: signed(h, key="dana")),
     "by a stranger": (InputError, "not in people.yml", lambda h: signed(h, "mallory", key="dana")),
     "by a person without a role": (Refused, "no role", lambda h: signed(h, "otto")),
-    "by the requester": (Refused, "cannot approve it himself", lambda h: signed(h, "rosa")),
+    "by the requester": (Refused, "cannot approve their own request", lambda h: signed(h, "rosa")),
     "by the requester under her principal": (
-        Refused, "cannot approve it himself", lambda h: signed(h, "rosa@example.org", key="rosa")
+        Refused, "cannot approve their own request", lambda h: signed(h, "rosa@example.org", key="rosa")
     ),
     "for a plan that nobody made": (InputError, "0 plans", lambda h: signed(h, plan="0" * 64)),
     "valid for longer than the policy allows": (Refused, "240 minutes", lambda h: signed(h, valid=241)),
@@ -289,7 +289,7 @@ def test_another_person_reviews_it_and_the_debt_is_paid(history: History) -> Non
 def test_whoever_signed_it_cannot_review_it_under_whatever_name_she_signed(history: History, name: str) -> None:
     used(history, 1, signed(history, name, key="iris"))
     [debt] = owed(history)
-    with pytest.raises(Refused, match="cannot review it himself"):
+    with pytest.raises(Refused, match="cannot review their own use"):
         reviewed(history, 2, debt.id, "iris")
     assert owed(history) == [debt]
 

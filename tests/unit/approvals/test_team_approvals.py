@@ -62,8 +62,8 @@ SIGNED: dict[str, Signed] = {
     "one person is enough where the policy says nothing": Signed({}, ["dana"]),
     "nobody is not": Signed({}, [], "needs 1 approval of"),
     "two by severity": Signed(TWO, ["dana", "omar"]),
-    "two by severity, one is missing": Signed(TWO, ["dana"], "needs 2 approvals of exactly this plan"),
-    "two by severity, one signs twice": Signed(TWO, ["dana", "dana"], "1 given"),
+    "two by severity, one is missing": Signed(TWO, ["dana"], "needs 2 approvals of this exact plan"),
+    "two by severity, one signs twice": Signed(TWO, ["dana", "dana"], "has 1"),
     "two by another severity": Signed(TWO, ["dana"], severity="SEV1"),
     "two by action": Signed(TWO_TO_ROLL_BACK, ["dana", "omar"], book="roll-back"),
     "two by action, one is missing": Signed(TWO_TO_ROLL_BACK, ["dana"], "needs 2 approvals", book="roll-back"),
@@ -78,7 +78,7 @@ SIGNED: dict[str, Signed] = {
     "a rung that needs no commander": Signed(COMMANDED, ["dana"]),
     "a rung that needs a commander": Signed(COMMANDED, ["iris"], book="roll-back"),
     "a rung that needs a commander, an operator signs": Signed(
-        COMMANDED, ["dana"], "1 given; one approver must be incident commander", book="roll-back"
+        COMMANDED, ["dana"], "has 1; one approver must be incident commander", book="roll-back"
     ),
     "a rung that needs a commander, many operators sign": Signed(
         COMMANDED, ["dana", "omar"], "one approver must be incident commander", book="fail-over"
@@ -116,7 +116,7 @@ def test_one_denial_voids_every_approval(history: History) -> None:
     assert (gate.status, gate.evidence["given_by"], gate.evidence["denied_by"]) == ("failed", [], ["iris"])
 
 
-@pytest.mark.parametrize(("person", "words"), [("rosa", "cannot approve it himself"), ("otto", "no role")])
+@pytest.mark.parametrize(("person", "words"), [("rosa", "cannot approve their own request"), ("otto", "no role")])
 def test_neither_the_requester_nor_a_person_without_a_role_approves(history: History, person: str, words: str) -> None:
     asked(history, 0)
     with pytest.raises(Refused, match=words):

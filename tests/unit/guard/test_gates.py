@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sre_responder.actions import ACTIONS
 from sre_responder.catalogue import Radius
 from sre_responder.guard import GATES, evaluate
-from sre_responder.guard.loop import closed_off_at
+from sre_responder.guard.loop import locked_out_at
 from sre_responder.guard.snapshot import (
     Approval,
     Attempt,
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     "the first attempt": ("loop", "passed", snapshot),
     "the second attempt within the window": ("loop", "passed", lambda: snapshot(attempts=(attempt(),))),
     "a third attempt within the window": ("loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)))),
-    "closed off, and an hour later": (
+    "locked out, and an hour later": (
         "loop", "failed", lambda: snapshot(attempts=(attempt(1, started_at=NOW - 4000), attempt(2, started_at=NOW - 3900))),
     ),
     "attempts further apart than the window": (
@@ -148,10 +148,10 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "loop", "failed", lambda: snapshot(attempts=(attempt(1, started_at=NOW + 50), attempt(2, started_at=NOW + 60))),
     ),
     "one trial was allowed": (
-        "loop", "passed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback:release:/app": NOW - 1}),
+        "loop", "passed", lambda: snapshot(attempts=(attempt(1), attempt(2)), resets={"s:release_rollback:release:/app": NOW - 1}),
     ),
     "the allowed trial was used": (
-        "loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)), acknowledged={"s:release_rollback:release:/app": NOW - 61}),
+        "loop", "failed", lambda: snapshot(attempts=(attempt(1), attempt(2)), resets={"s:release_rollback:release:/app": NOW - 61}),
     ),
     "actions left": ("budget", "passed", lambda: snapshot(incident=severity("SEV3"), attempts=())),
     "no limit at SEV4": ("budget", "passed", lambda: snapshot(attempts=FOUR)),
@@ -247,7 +247,7 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     ),
     "three in the window": ("rollback", "failed", lambda: snapshot(rollbacks=tuple(attempt(n, outcome="improved") for n in range(3)))),
     "one trial of rollbacks allowed": (
-        "rollback", "passed", lambda: snapshot(rollbacks=(attempt(1), attempt(2)), acknowledged={"rollbacks:staging": NOW - 1}),
+        "rollback", "passed", lambda: snapshot(rollbacks=(attempt(1), attempt(2)), resets={"rollbacks:staging": NOW - 1}),
     ),
     "a free target": ("target", "passed", snapshot),
     "a held target": ("target", "failed", lambda: snapshot(holder=Holder(1, "run", "x", NOW - 9, NOW + 9))),
@@ -283,16 +283,16 @@ def test_a_stop_alone_cuts_short() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=20), st.integers(1, 4), st.floats(1, 1e4))
-def test_closed_off_exactly_when_so_many_stand_within_one_window(times: list[float], limit: int, window: float) -> None:
+def test_locked_out_exactly_when_so_many_stand_within_one_window(times: list[float], limit: int, window: float) -> None:
     expected = any(sum(start <= t < start + window for t in times) >= limit for start in times)
     close = any(abs(abs(a - b) - window) < 1e-6 for a in times for b in times)  # rounding at the very edge
-    assert close or (closed_off_at(times, limit, window) is not None) == expected
+    assert close or (locked_out_at(times, limit, window) is not None) == expected
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=20), st.floats(0, 1e6))
-def test_another_attempt_never_opens_what_was_closed_off(times: list[float], more: float) -> None:
-    if closed_off_at(times, 2, 900) is not None:
-        assert closed_off_at([*times, more], 2, 900) is not None
+def test_another_attempt_never_opens_what_was_locked_out(times: list[float], more: float) -> None:
+    if locked_out_at(times, 2, 900) is not None:
+        assert locked_out_at([*times, more], 2, 900) is not None
 
 
 def test_a_homelab_never_asks_for_an_approval_that_nobody_can_give() -> None:

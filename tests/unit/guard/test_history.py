@@ -21,7 +21,7 @@ CONTAINMENT, FIRST_RUNG, SECOND_RUNG, THIRD_RUNG, FOURTH_RUNG = (
 )  # fmt: skip
 
 
-def closed_off(h: History) -> History:
+def locked_out(h: History) -> History:
     """The purge of checkout's cache in staging did not help twice within a minute."""
     return h.tried(0).tried(1)
 
@@ -32,7 +32,7 @@ def used_up(h: History) -> History:
 
 
 def rolled_back(h: History, *minutes: float, outcome: Outcome = "improved", environment: str = "staging") -> History:
-    """Rollbacks at these minutes, each for a service of its own, so that no loop is closed off."""
+    """Rollbacks at these minutes, each for a service of its own, so that no loop is locked out."""
     for minute, service in zip(minutes, ("search", "basket", "login", "mail"), strict=False):
         h.tried(minute, "roll-back", outcome, service=service, environment=environment)
     return h
@@ -55,8 +55,8 @@ LOOP: dict[str, Case] = {
     ),
     "two attempts just outside fifteen minutes do not": ("passed", lambda h: h.tried(0).tried(15 + SECOND).asks(16)),
     "attempts spread out never close it off": ("passed", lambda h: h.tried(0).tried(20).tried(40).tried(60).asks(80)),
-    "what is closed off stays so just outside the window": ("failed", lambda h: closed_off(h).asks(16 + SECOND)),
-    "what is closed off stays so for ten days": ("failed", lambda h: closed_off(h).asks(10 * DAY)),
+    "what is locked out stays so just outside the window": ("failed", lambda h: locked_out(h).asks(16 + SECOND)),
+    "what is locked out stays so for ten days": ("failed", lambda h: locked_out(h).asks(10 * DAY)),
     "an attempt that helped counts until the symptom is measured healthy": (
         "failed", lambda h: h.tried(0, outcome="improved").tried(5, outcome="improved").asks(6)
     ),
@@ -78,11 +78,11 @@ LOOP: dict[str, Case] = {
         "failed", lambda h: h.tried(0).tried(1, outcome="unknown").settled(2, "done").asks(3)
     ),
     "a refused attempt counts for nothing": ("passed", lambda h: h.refused(0).refused(1).asks(2)),
-    "another service counts for itself": ("passed", lambda h: closed_off(h).asks(2, **OTHER)),
-    "another environment counts for itself": ("passed", lambda h: closed_off(h).asks(2, environment="canary")),
-    "another class of failure counts for itself": ("passed", lambda h: closed_off(h).asks(2, "purge-slow")),
-    "another remedy counts for itself": ("passed", lambda h: closed_off(h).asks(2, "restart")),
-    "another target counts for itself": ("passed", lambda h: closed_off(h).asks(2, target="other")),
+    "another service counts for itself": ("passed", lambda h: locked_out(h).asks(2, **OTHER)),
+    "another environment counts for itself": ("passed", lambda h: locked_out(h).asks(2, environment="canary")),
+    "another class of failure counts for itself": ("passed", lambda h: locked_out(h).asks(2, "purge-slow")),
+    "another remedy counts for itself": ("passed", lambda h: locked_out(h).asks(2, "restart")),
+    "another target counts for itself": ("passed", lambda h: locked_out(h).asks(2, target="other")),
     "attempts at two targets do not add up": (
         "passed", lambda h: h.tried(0, target="a").tried(1, target="b").asks(2, target="a")
     ),
@@ -92,11 +92,11 @@ LOOP: dict[str, Case] = {
     "the other host of those is not": (
         "passed", lambda h: h.tried(0, **TWO_HOSTS).tried(1, hosts=("a",)).asks(2, hosts=("b",))
     ),
-    "attempts follow the symptom through another runbook": ("failed", lambda h: closed_off(h).asks(2, "purge-too")),
+    "attempts follow the symptom through another runbook": ("failed", lambda h: locked_out(h).asks(2, "purge-too")),
     "attempts by two runbooks for one symptom add up": ("failed", lambda h: h.tried(0).tried(1, "purge-too").asks(2)),
-    "an edited runbook starts no new count": ("failed", lambda h: closed_off(h).edited().asks(2)),
-    "a new incident number starts no new count": ("failed", lambda h: closed_off(h).opened(2).asks(3)),
-    "a worse severity starts no new count": ("failed", lambda h: closed_off(h).opened(2, "SEV1").asks(3)),
+    "an edited runbook starts no new count": ("failed", lambda h: locked_out(h).edited().asks(2)),
+    "a new incident number starts no new count": ("failed", lambda h: locked_out(h).opened(2).asks(3)),
+    "a worse severity starts no new count": ("failed", lambda h: locked_out(h).opened(2, "SEV1").asks(3)),
     "a renamed alert starts no new count": (
         "failed", lambda h: h.opened(0, alert="a").tried(1).tried(2).opened(3, alert="b").asks(4)
     ),
@@ -108,7 +108,7 @@ LOOP: dict[str, Case] = {
         lambda h: h.tried(0).tried(1, outcome="half", run="r", **TWO_HOSTS).asks(2, host="b", run="r", **TWO_HOSTS),
     ),
     "an undo is no further attempt": ("passed", lambda h: h.tried(0).tried(1, "undo", undoes=1).asks(2)),
-    "an undo that did not help twice is closed off as any remedy": (
+    "an undo that did not help twice is locked out as any remedy": (
         "failed",
         lambda h: (h.tried(0, "roll-back").tried(1, "undo", undoes=1).tried(2, "undo", undoes=1)
             .asks(3, "undo", undoes=1)),
@@ -118,111 +118,111 @@ LOOP: dict[str, Case] = {
         lambda h: (h.tried(0, "roll-back").tried(1, "undo", undoes=1).tried(2, "undo", undoes=1).tried(3, "fail-over")
             .asks(4, "undo", undoes=4)),
     ),
-    "a measured healthy period starts the count anew": ("passed", lambda h: closed_off(h).healthy(2, 3).asks(4)),
-    "a period just long enough does": ("passed", lambda h: closed_off(h).healthy(2, 2.5, 3).asks(4)),
-    "a period a second too short does not": ("failed", lambda h: closed_off(h).healthy(2, 3 - SECOND).asks(4)),
-    "one healthy moment does not": ("failed", lambda h: closed_off(h).healthy(2).asks(4)),
+    "a measured healthy period starts the count anew": ("passed", lambda h: locked_out(h).healthy(2, 3).asks(4)),
+    "a period just long enough does": ("passed", lambda h: locked_out(h).healthy(2, 2.5, 3).asks(4)),
+    "a period a second too short does not": ("failed", lambda h: locked_out(h).healthy(2, 3 - SECOND).asks(4)),
+    "one healthy moment does not": ("failed", lambda h: locked_out(h).healthy(2).asks(4)),
     "two healthy moments with nobody looking between do not": (
-        "failed", lambda h: closed_off(h).healthy(2, 62).asks(63)
+        "failed", lambda h: locked_out(h).healthy(2, 62).asks(63)
     ),
     "a relapse breaks the period": (
-        "failed", lambda h: closed_off(h).healthy(2, 2.5).healthy(2.7, ok=False).healthy(2.9, 3.4).asks(4)
+        "failed", lambda h: locked_out(h).healthy(2, 2.5).healthy(2.7, ok=False).healthy(2.9, 3.4).asks(4)
     ),
     "a relapse after the period does not take it back": (
-        "passed", lambda h: closed_off(h).healthy(2, 3).healthy(4, ok=False).asks(5)
+        "passed", lambda h: locked_out(h).healthy(2, 3).healthy(4, ok=False).asks(5)
     ),
     "the health of another service starts nothing anew": (
-        "failed", lambda h: closed_off(h).healthy(2, 3, **OTHER).asks(4)
+        "failed", lambda h: locked_out(h).healthy(2, 3, **OTHER).asks(4)
     ),
     "the health of another environment does not": (
-        "failed", lambda h: closed_off(h).healthy(2, 3, environment="canary").asks(4)
+        "failed", lambda h: locked_out(h).healthy(2, 3, environment="canary").asks(4)
     ),
     "the health of another symptom does not": (
-        "failed", lambda h: closed_off(h).healthy(2, 3, failure="slowness").asks(4)
+        "failed", lambda h: locked_out(h).healthy(2, 3, failure="slowness").asks(4)
     ),
     "an attempt before the healthy period and one after are not two": (
         "passed", lambda h: h.tried(0).healthy(1, 2).tried(3).asks(4)
     ),
     "after the healthy period two attempts close it off again": (
-        "failed", lambda h: closed_off(h).healthy(2, 3).tried(4).tried(5).asks(6)
+        "failed", lambda h: locked_out(h).healthy(2, 3).tried(4).tried(5).asks(6)
     ),
     "the policy's own healthy period counts": (
-        "failed", lambda h: closed_off(h.policy(loop={"healthy_seconds": 90})).healthy(2, 3).asks(4)
+        "failed", lambda h: locked_out(h.policy(loop={"healthy_seconds": 90})).healthy(2, 3).asks(4)
     ),
     "the policy's own window counts": (
         "passed", lambda h: h.policy(loop={"window_minutes": 5}).tried(0).tried(6).asks(7)
     ),
     "the policy's own number of attempts counts": (
-        "passed", lambda h: closed_off(h.policy(loop={"attempts": 3})).asks(2)
+        "passed", lambda h: locked_out(h.policy(loop={"attempts": 3})).asks(2)
     ),
-    "a person allows one trial": ("passed", lambda h: closed_off(h).acknowledged(2, PURGES).asks(3)),
+    "a person allows one trial": ("passed", lambda h: locked_out(h).reset(2, PURGES).asks(3)),
     "a trial that fails closes it off again": (
-        "failed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3).asks(4)
+        "failed", lambda h: locked_out(h).reset(2, PURGES).tried(3).asks(4)
     ),
     "a trial of unknown outcome closes it off again": (
-        "failed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3, outcome="unknown").asks(4)
+        "failed", lambda h: locked_out(h).reset(2, PURGES).tried(3, outcome="unknown").asks(4)
     ),
     "a trial that helps is still no healthy period": (
-        "failed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3, outcome="improved").asks(4)
+        "failed", lambda h: locked_out(h).reset(2, PURGES).tried(3, outcome="improved").asks(4)
     ),
     "a trial that helps and lasts opens it": (
-        "passed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3, outcome="improved").healthy(4, 5).asks(6)
+        "passed", lambda h: locked_out(h).reset(2, PURGES).tried(3, outcome="improved").healthy(4, 5).asks(6)
     ),
     "a trial that never acted is still to be had": (
-        "passed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3, outcome="not_done").asks(4)
+        "passed", lambda h: locked_out(h).reset(2, PURGES).tried(3, outcome="not_done").asks(4)
     ),
     "a trial under way is the one trial": (
-        "failed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3, outcome="running").asks(4)
+        "failed", lambda h: locked_out(h).reset(2, PURGES).tried(3, outcome="running").asks(4)
     ),
     "several hosts share one trial": (
         "passed",
-        lambda h: (closed_off(h).acknowledged(2, PURGES).tried(3, outcome="half", run="r", **TWO_HOSTS)
+        lambda h: (locked_out(h).reset(2, PURGES).tried(3, outcome="half", run="r", **TWO_HOSTS)
             .asks(4, host="b", run="r", **TWO_HOSTS)),
     ),
-    "a second acknowledgement allows a second trial": (
-        "passed", lambda h: closed_off(h).acknowledged(2, PURGES).tried(3).acknowledged(4, PURGES).asks(5)
+    "a second reset allows a second trial": (
+        "passed", lambda h: locked_out(h).reset(2, PURGES).tried(3).reset(4, PURGES).asks(5)
     ),
-    "two acknowledgements at once allow one trial": (
-        "failed", lambda h: closed_off(h).acknowledged(2, PURGES).acknowledged(3, PURGES).tried(4).asks(5)
+    "two resets at once allow one trial": (
+        "failed", lambda h: locked_out(h).reset(2, PURGES).reset(3, PURGES).tried(4).asks(5)
     ),
-    "an acknowledgement in advance is used up by what comes before the closing": (
-        "failed", lambda h: h.acknowledged(0, PURGES).tried(1).tried(2).asks(3)
+    "a reset in advance is used up by what comes before the closing": (
+        "failed", lambda h: h.reset(0, PURGES).tried(1).tried(2).asks(3)
     ),
-    "an acknowledgement waits for as long as it takes": (
-        "passed", lambda h: closed_off(h).acknowledged(2, PURGES).asks(30 * DAY)
+    "a reset waits for as long as it takes": (
+        "passed", lambda h: locked_out(h).reset(2, PURGES).asks(30 * DAY)
     ),
-    "an acknowledgement ends after a year": ("failed", lambda h: closed_off(h).acknowledged(2, PURGES).asks(366 * DAY)),
-    "an acknowledgement holds under a new incident number": (
-        "passed", lambda h: closed_off(h).acknowledged(2, PURGES).opened(3).asks(4)
+    "a reset ends after a year": ("failed", lambda h: locked_out(h).reset(2, PURGES).asks(366 * DAY)),
+    "a reset holds under a new incident number": (
+        "passed", lambda h: locked_out(h).reset(2, PURGES).opened(3).asks(4)
     ),
-    "an acknowledgement of another remedy opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, RESTARTS).asks(3)
+    "a reset of another remedy opens nothing": (
+        "failed", lambda h: locked_out(h).reset(2, RESTARTS).asks(3)
     ),
-    "an acknowledgement of another service opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, lock("http_cache_purge", "search")).asks(3)
+    "a reset of another service opens nothing": (
+        "failed", lambda h: locked_out(h).reset(2, lock("http_cache_purge", "search")).asks(3)
     ),
-    "an acknowledgement of another environment opens nothing": (
-        "failed", lambda h: closed_off(h).acknowledged(2, lock("http_cache_purge", environment="canary")).asks(3)
+    "a reset of another environment opens nothing": (
+        "failed", lambda h: locked_out(h).reset(2, lock("http_cache_purge", environment="canary")).asks(3)
     ),
-    "an acknowledgement of rollbacks opens no purge": (
-        "failed", lambda h: closed_off(h).acknowledged(2, ROLLBACKS).asks(3)
+    "a reset of rollbacks opens no purge": (
+        "failed", lambda h: locked_out(h).reset(2, ROLLBACKS).asks(3)
     ),
     "a clock set back reopens nothing": ("failed", lambda h: h.tried(100).tried(101).asks(0)),
     "a clock set back between attempts does not part them": ("failed", lambda h: h.tried(100).tried(0).asks(1)),
     "a clock set back after a recovery hides no later attempt": (
-        "failed", lambda h: closed_off(h).healthy(100, 101).tried(2).tried(3).asks(4)
+        "failed", lambda h: locked_out(h).healthy(100, 101).tried(2).tried(3).asks(4)
     ),
     "a clock set back does not take a trial away": (
-        "passed", lambda h: h.tried(100).tried(101).acknowledged(2, PURGES).asks(3)
+        "passed", lambda h: h.tried(100).tried(101).reset(2, PURGES).asks(3)
     ),
     "a clock set back gives no second trial": (
-        "failed", lambda h: h.tried(100).tried(101).acknowledged(102, PURGES).tried(2).asks(3)
+        "failed", lambda h: h.tried(100).tried(101).reset(102, PURGES).tried(2).asks(3)
     ),
     "a clock that jumps ahead is no healthy period": (
-        "failed", lambda h: closed_off(h).healthy(2).healthy(10 * DAY).asks(10 * DAY + 1)
+        "failed", lambda h: locked_out(h).healthy(2).healthy(10 * DAY).asks(10 * DAY + 1)
     ),
     "a clock set back makes no healthy period of two moments": (
-        "failed", lambda h: closed_off(h).healthy(100, 2, 100.5).asks(101)
+        "failed", lambda h: locked_out(h).healthy(100, 2, 100.5).asks(101)
     ),
 }  # fmt: skip
 
@@ -336,8 +336,8 @@ BUDGET: dict[str, Case] = {
         "passed", lambda h: h.opened(0, "SEV2").tried(1).tried(2, "undo", undoes=1).asks(3, "restart")
     ),
     "an undo is allowed after the last": ("passed", lambda h: used_up(h).asks(3, "undo", undoes=1)),
-    "an acknowledgement of the loop gives no action": (
-        "failed", lambda h: h.opened(0, "SEV2").tried(1).tried(2).acknowledged(3, PURGES).asks(4)
+    "a reset of the loop gives no action": (
+        "failed", lambda h: h.opened(0, "SEV2").tried(1).tried(2).reset(3, PURGES).asks(4)
     ),
     "the policy's own number counts": (
         "failed", lambda h: h.policy(severities={"SEV4": {"automatic_actions": 1}}).tried(0).asks(1, "restart")
@@ -381,9 +381,9 @@ ROLLBACK: dict[str, Case] = {
         "passed", lambda h: rolled_back(h, 0, 1, 2, environment="canary").asks(3, "roll-back")
     ),
     "a new incident number changes nothing": ("failed", lambda h: two_failed(h).opened(2).asks(3, "roll-back")),
-    "closed-off rollbacks hinder no restart": ("passed", lambda h: two_failed(h).asks(2, "restart")),
-    "closed-off rollbacks hinder no failover": ("passed", lambda h: two_failed(h).asks(2, "fail-over")),
-    "closed-off rollbacks hinder no undo of one": (
+    "locked-out rollbacks hinder no restart": ("passed", lambda h: two_failed(h).asks(2, "restart")),
+    "locked-out rollbacks hinder no failover": ("passed", lambda h: two_failed(h).asks(2, "fail-over")),
+    "locked-out rollbacks hinder no undo of one": (
         "passed", lambda h: two_failed(h).asks(2, "undo", undoes=1, **OTHER)
     ),
     "failed restarts close no rollbacks off": (
@@ -403,36 +403,36 @@ ROLLBACK: dict[str, Case] = {
         lambda h: (one_failed(h).tried(1, "roll-back", "half", run="r", **TWO_HOSTS)
             .asks(2, "roll-back", host="b", run="r", **TWO_HOSTS)),
     ),
-    "a person allows one trial": ("passed", lambda h: two_failed(h).acknowledged(2, ROLLBACKS).asks(3, "roll-back")),
+    "a person allows one trial": ("passed", lambda h: two_failed(h).reset(2, ROLLBACKS).asks(3, "roll-back")),
     "a trial after three in thirty minutes": (
-        "passed", lambda h: rolled_back(h, 0, 1, 2).acknowledged(3, ROLLBACKS).asks(4, "roll-back")
+        "passed", lambda h: rolled_back(h, 0, 1, 2).reset(3, ROLLBACKS).asks(4, "roll-back")
     ),
     "a trial that fails closes rollbacks off again": (
-        "failed", lambda h: two_failed(h).acknowledged(2, ROLLBACKS).tried(3, "roll-back").asks(60, "roll-back")
+        "failed", lambda h: two_failed(h).reset(2, ROLLBACKS).tried(3, "roll-back").asks(60, "roll-back")
     ),
     "a trial that helps opens rollbacks": (
         "passed",
-        lambda h: two_failed(h).acknowledged(40, ROLLBACKS).tried(41, "roll-back", "improved").asks(42, "roll-back"),
+        lambda h: two_failed(h).reset(40, ROLLBACKS).tried(41, "roll-back", "improved").asks(42, "roll-back"),
     ),
     "a trial that helps is one of three in thirty minutes": (
         "failed",
-        lambda h: two_failed(h).acknowledged(2, ROLLBACKS).tried(3, "roll-back", "improved").asks(4, "roll-back"),
+        lambda h: two_failed(h).reset(2, ROLLBACKS).tried(3, "roll-back", "improved").asks(4, "roll-back"),
     ),
     "a trial that never acted is still to be had": (
         "passed",
-        lambda h: two_failed(h).acknowledged(2, ROLLBACKS).tried(3, "roll-back", "not_done").asks(4, "roll-back"),
+        lambda h: two_failed(h).reset(2, ROLLBACKS).tried(3, "roll-back", "not_done").asks(4, "roll-back"),
     ),
     "a trial of one service is the trial of all": (
         "failed",
-        lambda h: two_failed(h).acknowledged(2, ROLLBACKS).tried(3, "roll-back", service="mail").asks(60, "roll-back"),
+        lambda h: two_failed(h).reset(2, ROLLBACKS).tried(3, "roll-back", service="mail").asks(60, "roll-back"),
     ),
-    "an acknowledgement of another environment opens nothing": (
-        "failed", lambda h: two_failed(h).acknowledged(2, "rollbacks:canary").asks(3, "roll-back")
+    "a reset of another environment opens nothing": (
+        "failed", lambda h: two_failed(h).reset(2, "rollbacks:canary").asks(3, "roll-back")
     ),
     "a clock set back reopens nothing": ("failed", lambda h: rolled_back(h, 100, 101, 102).asks(0, "roll-back")),
     "a clock set back does not take a trial away": (
         "passed",
-        lambda h: rolled_back(h, 100, 101, outcome="not_improved").acknowledged(2, ROLLBACKS).asks(3, "roll-back"),
+        lambda h: rolled_back(h, 100, 101, outcome="not_improved").reset(2, ROLLBACKS).asks(3, "roll-back"),
     ),
 }  # fmt: skip
 
@@ -684,6 +684,6 @@ def test_one_good_sample_is_no_healthy_period_where_the_machine_is_behind_the_le
 ) -> None:
     """Its clock was set back, or the ledger's is a database's own."""
     h = History(tmp_path / "told", epoch=time.time() + 3600, probe=serve([b'{"ok": true}']))
-    closed_off(h).minute = 2
+    locked_out(h).minute = 2
     assert Health(h.home, h.ledger, h.book("purge"), "checkout", "staging").now().state == "healthy"
     assert h.asks(3)["loop"].status == "failed"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import select
 
-from sre_responder.breakers import closed_off
+from sre_responder.breakers import locked_out
 from sre_responder.ledger.schema import chain
 
 AUTOMATIC = {"SEV1": 3, "SEV2": 2, "SEV3": 3, "SEV4": 1000}
@@ -128,7 +128,7 @@ class Histories(RuleBasedStateMachine):
         self._next()
         breaker = ROLLBACKS if book == "roll-back" else lock(BOOKS[book][1][0], service)
         self.model.trials[breaker] = self.model.order
-        self.history.acknowledged(self.history.minute, breaker)
+        self.history.reset(self.history.minute, breaker)
 
     @rule(service=services, book=books, outcomes=st.lists(outcomes, min_size=2, max_size=3))
     def a_remedy_is_asked_for(self, service: str, book: str, outcomes: list[Outcome]) -> None:
@@ -162,10 +162,10 @@ class Histories(RuleBasedStateMachine):
             model.tries += [asked] if outcome != "not_done" else []
 
     @invariant()
-    def what_is_closed_off_is_said(self) -> None:
+    def what_is_locked_out_is_said(self) -> None:
         with self.history.ledger.transaction(reading=True) as connection:
             now = self.history.ledger.now(connection)
-            found = closed_off(connection, now, self.history.home.policy)
+            found = locked_out(connection, now, self.history.home.policy)
         breakers = {ROLLBACKS, *(one.breaker for one in self.model.tries)}
         assert set(found) == {breaker for breaker in breakers if self.model.closed(breaker, now)}
 

@@ -58,21 +58,21 @@ def test_what_is_written_down_elsewhere_keeps_it_open_until_it_agrees(home: Home
     take(home, Light())
     with pytest.raises(Refused, match=words) as refused:
         close(home, Ledger(home.ledger_url), "INC-1234", "dana")
-    assert "--agreed" in str(refused.value.cure) and status(home) == "open"
+    assert "--in-sync" in str(refused.value.cure) and status(home) == "open"
     written(None)
     close(home, Ledger(home.ledger_url), "INC-1234", "dana")
     assert status(home) == "closed"
 
 
-def test_a_person_who_looked_closes_it_and_his_word_is_on_the_record(home: Home, written: Any) -> None:
+def test_a_person_who_looked_closes_it_and_their_word_is_on_the_record(home: Home, written: Any) -> None:
     written("Git says off")
     take(home, Light())
     ledger = Ledger(home.ledger_url)
-    close(home, ledger, "INC-1234", "dana", agreed="commit 4711 is merged")
+    close(home, ledger, "INC-1234", "dana", in_sync="commit 4711 is merged")
     assert status(home) == "closed"
     with ledger.transaction(reading=True) as connection:
-        [entry] = audit.entries(connection, incident="INC-1234", type="incident.agreed")
-    assert (entry.actor, entry.summary) == ("dana", "dana looked: commit 4711 is merged")
+        [entry] = audit.entries(connection, incident="INC-1234", type="incident.in_sync")
+    assert (entry.actor, entry.summary) == ("dana", "dana says that Git and the cluster match: commit 4711 is merged")
 
 
 def test_an_incident_in_which_nothing_was_done_asks_nobody(home: Home, written: Any) -> None:
@@ -89,7 +89,7 @@ def test_the_word_of_a_person_closes_nothing_that_is_frozen(home: Home, written:
     with pytest.raises(OutcomeUnknown):
         take(home, Lost())
     with pytest.raises(Refused, match="frozen: light"):
-        close(home, Ledger(home.ledger_url), "INC-1234", "dana", agreed="I looked")
+        close(home, Ledger(home.ledger_url), "INC-1234", "dana", in_sync="I looked")
     assert status(home) == "open"
 
 

@@ -80,7 +80,7 @@ def test_an_incident_without_actions_hands_over_nothing_but_where_to_look(ledger
 def test_what_was_tried_and_changed_is_told_with_its_undo(ledger: Ledger, home: Home) -> None:
     number, made = attempted(ledger, "release:/app", "done", "not_improved")
     told = found(ledger, home)
-    again = "responder acknowledge s:release_rollback:release:/app"
+    again = "responder reset s:release_rollback:release:/app"
     assert told.tried == (Tried(number, "release_rollback", ("release:/app",), 3, "not_improved", (again,)),)
     assert told.changed == (Changed("release:/app", {"release": "1"}),)
     assert told.undo == (f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml",)

@@ -1,0 +1,64 @@
+"""Every command: its group, where it stands, and what it does in one line; the list of them is printed from here alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """The module of a command in this folder, imported when the command is called; and its line in the list."""
+
+    module: str
+    summary: str
+
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "At 3 a.m.": {
+        "status": Command("state", "What is open, running, waiting, stopped or frozen."),
+        "stop": Command("state", "Raise an emergency stop; return only after proof."),
+        "run": Command("running", "Run one runbook until it is healed or handed over."),
+        "approve": Command("people", "Show one plan and sign it."),
+        "deny": Command("people", "Refuse one plan."),
+        "approvals": Command("people", "List the plans that wait for approval."),
+        "timeline": Command("record", "What happened in an incident, in order."),
+        "undo": Command("recovery", "Restore the state before an attempt."),
+        "settle": Command("recovery", "Clear an unknown outcome by a read-only probe."),
+        "reset": Command("people", "Allow one supervised retry of a lockout."),
+        "lift": Command("people", "Lift an emergency stop."),
+    },
+    "Incidents and runbooks": {
+        "respond": Command("running", "Read an alert and run the runbook that serves it."),
+        "plan": Command("running", "Preview a runbook: steps, gates, approvals, radius."),
+        "incident": Command("record", "Open, list, show, note and close incidents."),
+        "alerts": Command("alerts", "Show what an alert would become, and why."),
+        "runbooks": Command("house", "List and register runbooks."),
+        "lint": Command("house", "Find what weakens a guardrail in a playbook."),
+        "attest": Command("people", "Sign that a runbook was tried elsewhere."),
+        "check": Command("check", "Query every probe and credential of a service once."),
+    },
+    "The guard and its record": {
+        "stops": Command("state", "List the active emergency stops."),
+        "contained": Command("state", "List what is contained and not yet undone."),
+        "guard": Command("record", "Report what the guard decided in a period."),
+        "audit": Command("record", "Show, verify, export and archive the audit chain."),
+        "break-glass": Command("people", "Approve offline; review each use."),
+    },
+    "Installation": {
+        "init": Command("house", "Write a commented home and an empty ledger."),
+        "doctor": Command("house", "Check this installation."),
+        "people": Command("people", "List and add people who may sign."),
+        "policy": Command("house", "Check the policy, or print its schema."),
+        "ledger": Command("house", "Create, upgrade, copy and restrict the ledger."),
+        "notify": Command("notify", "Test the notification channels."),
+        "deliver": Command("state", "Deliver pending notifications and stops."),
+        "kubernetes": Command("kubernetes", "Manifests and rights for Kubernetes clusters."),
+        "completion": Command("house", "Print the completion script of a shell."),
+    },
+    "Try it": {
+        "demo": Command("sandbox", "Break an embedded shop and watch it heal."),
+        "lab": Command("sandbox", "The same shop, to break and heal by hand."),
+    },
+}
+"""What is needed at night comes first."""
+
+MODULES = {name: command.module for commands in GROUPS.values() for name, command in commands.items()}
