@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from sre_responder.guard.loop import locked_out_at, lockout
-from sre_responder.guard.rollback import standing
+from sre_responder.guard.gates.loop import locked_out_at, lockout
+from sre_responder.guard.gates.rollback import standing
+from sre_responder.home.policy import Policy
 from sre_responder.ledger import attempts, clock
 from sre_responder.ledger.schema import attempts as table
 from sre_responder.ledger.schema import effects, symptoms
-from sre_responder.names import ENVIRONMENTS
-from sre_responder.policy import Policy
+from sre_responder.model.names import ENVIRONMENTS
 
 
 def tries(connection: Connection) -> Mapping[str, Sequence[float]]:

@@ -11,20 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sre_responder import address
-from sre_responder.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
-from sre_responder.annotations import HOSTS
-from sre_responder.catalogue import Service
 from sre_responder.drive.ask import ask
 from sre_responder.effects import PROBES, haproxy, http_cache, supervisor
 from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import EffectFailed, InputError, ResponderError
 from sre_responder.evidence import http, kubernetes
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.home import Home
-from sre_responder.names import shown
-from sre_responder.runbook import Runbook, plays, tasks
+from sre_responder.home.annotations import HOSTS
+from sre_responder.home.catalogue import Service
+from sre_responder.home.runbook import Runbook, plays, tasks
+from sre_responder.model import address
+from sre_responder.model.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.names import shown
 
 DEADLINE_SECONDS = 30.0
 _AT_ONCE = 32

@@ -11,12 +11,12 @@ from typing import Any
 
 import psutil
 
-from sre_responder.actions import KUBERNETES
-from sre_responder.catalogue import Service
 from sre_responder.effects.kubernetes import diagnosis as kubernetes
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import sample
-from sre_responder.names import shown
+from sre_responder.home.catalogue import Service
+from sre_responder.model.actions import KUBERNETES
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.names import shown
 
 DEADLINE_SECONDS = 5.0
 LOG_LINES = 20

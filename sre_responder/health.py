@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sre_responder.actions import KUBERNETES
 from sre_responder.evidence import http, kubernetes
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
 from sre_responder.guard.decide import symptom
 from sre_responder.home import Home
+from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, audit, incidents
-from sre_responder.runbook import Runbook
+from sre_responder.model.actions import KUBERNETES
+from sre_responder.model.criterion import Criterion
 
 
 @dataclass(frozen=True)

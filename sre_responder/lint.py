@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sre_responder import address, modules
-from sre_responder.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
-from sre_responder.documents import line_of
+from sre_responder import modules
 from sre_responder.drive.environment import harmless
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
-from sre_responder.evidence.criterion import Criterion
-from sre_responder.runbook import PLAYBOOK, Runbook, Task, plays, tasks
+from sre_responder.home.documents import line_of
+from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
+from sre_responder.model import address
+from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
+from sre_responder.model.criterion import Criterion
 
 TELLING = 0.05
 """A criterion tells 90 % from 100 % if a service that answers 90 % of its requests well passes no more often than this."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import yaml
 
-from sre_responder.actions import ACTIONS, COLLECTION, READ_ONLY
-from sre_responder.documents import read_text, sound_yaml
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.home.documents import read_text, sound_yaml
+from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY
+from sre_responder.model.names import shown
 
 _BUILTIN = ("ansible.builtin", "ansible.legacy")
 _SPECIAL = frozenset(

@@ -12,8 +12,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sre_responder import signals
-from sre_responder.actions import ACTIONS
 from sre_responder.approvals import approval
 from sre_responder.drive.environment import inherited
 from sre_responder.drive.environment import secrets as secrets_of
@@ -22,15 +20,17 @@ from sre_responder.drive.run import Ended, run
 from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.drive.words import brief, last_error
 from sre_responder.emergency import cascade, cluster_stop, stop
+from sre_responder.engine.delivery import tell_soon
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
+from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
 from sre_responder.lint import findings
-from sre_responder.notify.background import tell_soon
+from sre_responder.model.actions import ACTIONS
 from sre_responder.notify.deliver import deliver
 from sre_responder.record.handoff import handoff
-from sre_responder.runbook import Runbook
+from sre_responder.system import signals
 from sre_responder.watch import Watch
 
 

@@ -11,8 +11,6 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, insert, select
 
 from sre_responder import __version__, undo
-from sre_responder.actions import ActionSpec, spec_of
-from sre_responder.deadline import DeadlinePassed, deadline, held, released
 from sre_responder.effects import Change
 from sre_responder.emergency import cascade, stop
 from sre_responder.errors import (
@@ -35,14 +33,18 @@ from sre_responder.guard.decide import (
     reset_at,
     symptom,
 )
-from sre_responder.guard.loop import lockout
-from sre_responder.guard.snapshot import Attempt, Gate, Request, StopFact
+from sre_responder.guard.gates.loop import lockout
 from sre_responder.health import Health
 from sre_responder.home import Home
+from sre_responder.home.runbook import PLAYBOOK, Runbook, contents, locked
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
 from sre_responder.ledger.schema import not_applicable
-from sre_responder.plan import Plan, hide_secrets
-from sre_responder.runbook import PLAYBOOK, Runbook, contents, locked
+from sre_responder.model.actions import ActionSpec, spec_of
+from sre_responder.model.facts import Attempt, StopFact
+from sre_responder.model.gate import Gate
+from sre_responder.model.plan import Plan, hide_secrets
+from sre_responder.model.request import Request
+from sre_responder.system.deadline import DeadlinePassed, deadline, held, released
 
 UNCHANGED = "Nothing was changed."
 TURN_SECONDS = 60

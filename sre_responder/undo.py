@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sre_responder import literal
 from sre_responder.errors import LedgerUnavailable
-from sre_responder.names import shown
-from sre_responder.plan import Plan
+from sre_responder.model.names import shown
+from sre_responder.model.plan import Plan
 
 
 def playbook(plan: Plan, host: str) -> str:

@@ -14,17 +14,18 @@ from typing import Any, Literal
 import yaml
 from sqlalchemy import event, insert
 
-from sre_responder.actions import ACTIONS, UNDO
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
 from sre_responder.guard.decide import Decision, decide, symptom
-from sre_responder.guard.loop import lockout
-from sre_responder.guard.snapshot import Gate, Request
+from sre_responder.guard.gates.loop import lockout
 from sre_responder.home import Home, find
+from sre_responder.home.runbook import PLAYBOOK, Runbook, digest
 from sre_responder.ledger import Ledger, attempts, audit, incidents, runs
 from sre_responder.ledger.schema import not_applicable
-from sre_responder.plan import Plan
-from sre_responder.runbook import PLAYBOOK, Runbook, digest
+from sre_responder.model.actions import ACTIONS, UNDO
+from sre_responder.model.gate import Gate
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 from sre_responder.step import plan_of
 
 EPOCH = 1_800_000_000.0

@@ -20,8 +20,7 @@ import yaml
 from control_plane import Cluster
 from kubernetes_shop import Shop
 
-from sre_responder import runbook
-from sre_responder.home import find
+from sre_responder.home import find, runbook
 from sre_responder.ledger import Ledger
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
-from sre_responder import runbook
 from sre_responder.effects import Change
-from sre_responder.guard.snapshot import Request
-from sre_responder.home import Home, find
+from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, incidents, runs
+from sre_responder.model.request import Request
 from sre_responder.step import Step, perform
 
 PLAY = """\

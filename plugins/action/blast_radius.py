@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
-from sre_responder import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
+from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import attempts, audit
 
 

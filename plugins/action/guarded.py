@@ -27,17 +27,18 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     run_identity,
     weaknesses,
 )
-from sre_responder import home, names
-from sre_responder.actions import ACTIONS, short_name
+from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.effects import EFFECTS, Change
+from sre_responder.engine.delivery import send_soon
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
-from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
+from sre_responder.home.policy import Policy
+from sre_responder.home.runbook import Runbook, task_digest
 from sre_responder.ledger import Ledger, runs
-from sre_responder.notify.background import send_soon
-from sre_responder.policy import Policy
-from sre_responder.runbook import Runbook, task_digest
+from sre_responder.model import names
+from sre_responder.model.actions import ACTIONS, short_name
+from sre_responder.model.request import Request
 from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")

@@ -18,13 +18,13 @@ from ansible.parsing.vault import EncryptedString, VaultHelper
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
-from sre_responder import process
 from sre_responder.drive.environment import harmless
 from sre_responder.errors import Refused
+from sre_responder.home.runbook import Runbook, plays, task_digest
 from sre_responder.ledger import Ledger, runs
-from sre_responder.names import shown
-from sre_responder.prove import MARK, PLAY_MARK
-from sre_responder.runbook import Runbook, plays, task_digest
+from sre_responder.model.names import shown
+from sre_responder.system import process
+from sre_responder.system.prove import MARK, PLAY_MARK
 
 
 def plain(value: Any) -> Any:

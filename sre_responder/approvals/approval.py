@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -15,51 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from sre_responder.approvals.people import People, Person, Role
 from sre_responder.errors import InputError, Refused
-from sre_responder.names import shown
-from sre_responder.plan import canonical
-from sre_responder.process import since_boot
+from sre_responder.home.people import People, Person, Role
+from sre_responder.model.names import shown
+from sre_responder.model.statement import Kind, Statement
+from sre_responder.system.process import since_boot
 
 NAMESPACE = "sre-responder"
-Kind = Literal["approval", "break_glass", "review", "attest", "reset", "lift", "anchor"]
 _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
-
-
-class Statement(BaseModel):
-    """One signed sentence: who decides what about which subject, once, until when (seconds since the epoch).
-
-    `boot` and `uptime` say the same moment by the signing machine's own clock, which nobody sets.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: Kind
-    subject: str
-    decision: Literal["grant", "deny"]
-    person: str
-    nonce: str
-    signed_at: float
-    expires_at: float
-    boot: str = ""
-    uptime: float = 0.0
-    note: str = ""
-
-    @property
-    def text(self) -> str:
-        """The bytes that are signed."""
-        return canonical(self.model_dump())
-
-    @classmethod
-    def parse(cls, text: str) -> Statement:
-        """A statement from the text that was signed."""
-        try:
-            return cls.model_validate(json.loads(text))
-        except (ValidationError, ValueError) as error:
-            raise InputError(
-                "this is not a signed statement of Responder.", cure="Sign with `responder approve`."
-            ) from error
 
 
 def state(

@@ -15,14 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from sre_responder.approvals import approval
-from sre_responder.approvals.approval import Statement
-from sre_responder.approvals.people import Person
 from sre_responder.approvals.sign_off import sign_and_keep
 from sre_responder.errors import InputError, Refused
-from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS
 from sre_responder.home import Home
+from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import approvals, signatures
+from sre_responder.model.facts import CLOCK_SLACK_SECONDS
+from sre_responder.model.statement import Statement
 
 BEGIN, END = "-----BEGIN RESPONDER BREAK-GLASS-----", "-----END RESPONDER BREAK-GLASS-----"
 _TEXT_LIMIT = 20_000

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import yaml
 
-from sre_responder.approvals.people import People, Person
-from sre_responder.approvals.signers import KEY, signers
-from sre_responder.documents import read_text
 from sre_responder.errors import InputError
 from sre_responder.home import Home
-from sre_responder.names import shown
+from sre_responder.home.documents import read_text
+from sre_responder.home.people import People, Person
+from sre_responder.home.signers import KEY, signers
+from sre_responder.model.names import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,63}", re.ASCII)
 

@@ -9,17 +9,18 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 
 from sre_responder.approvals import approval
-from sre_responder.approvals.people import Person
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import EffectFailed, InputError, Refused
-from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS
 from sre_responder.home import Home
+from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, audit, plans
 from sre_responder.ledger.schema import stops
-from sre_responder.names import shown
+from sre_responder.model.facts import CLOCK_SLACK_SECONDS
+from sre_responder.model.names import shown
+from sre_responder.model.statement import Kind
 
 ATTESTED_SECONDS = 365 * 86400
-PAST: dict[approval.Kind, str] = {
+PAST: dict[Kind, str] = {
     "attest": "runbook.attested",
     "reset": "lockout.reset",
     "lift": "lift.signed",
@@ -160,7 +161,7 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
 def sign_and_keep(
     home: Home,
     ledger: Ledger,
-    kind: approval.Kind,
+    kind: Kind,
     subject: str,
     person: Person,
     key: Path,

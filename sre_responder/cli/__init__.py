@@ -13,12 +13,13 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from sre_responder import __version__, signals
+from sre_responder import __version__
 from sre_responder.cli.commands import GROUPS, MODULES
 from sre_responder.cli.output import close_streams, error_console, open_streams, print_json, say
 from sre_responder.errors import InputError, Interrupted, ResponderError
-from sre_responder.names import shown
-from sre_responder.proxies import past_proxies
+from sre_responder.model.names import shown
+from sre_responder.system import signals
+from sre_responder.system.proxies import past_proxies
 
 NO_HOME = "/nonexistent"
 """The home of an account that has none, by the custom of Unix."""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 
 def given_text(name: str, limit: int) -> str:

@@ -14,18 +14,19 @@ from typing import Annotated
 import typer
 
 from sre_responder import home as homes
-from sre_responder import policy, runbook
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, done, print_json, say
 from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
-from sre_responder.ledger import Ledger, copying, outbox, rights
+from sre_responder.home import policy, runbook
+from sre_responder.ledger import Ledger, outbox, rights
 from sre_responder.ledger.clock import SLACK_SECONDS
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
-from sre_responder.names import shown
+from sre_responder.model.names import shown
+from sre_responder.record import copying
 
 policies = typer.Typer(no_args_is_help=True, help="The policy file.")
 ledgers = typer.Typer(no_args_is_help=True, help="The ledger.")

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from sre_responder import names
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json
 from sre_responder.errors import InputError
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.connection import Ledger
+from sre_responder.model import names
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.deliver import deliver
 from sre_responder.notify.message import Delivery, Message

@@ -12,14 +12,14 @@ import typer
 
 from sre_responder import home as homes
 from sre_responder.approvals import approval, break_glass, enroll, sign_off
-from sre_responder.approvals.people import Person, Role
 from sre_responder.breakers import locked_out, tries
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
-from sre_responder.documents import read_text
 from sre_responder.errors import InputError
+from sre_responder.home.documents import read_text
+from sre_responder.home.people import Person, Role
 from sre_responder.ledger import plans
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 glass = typer.Typer(no_args_is_help=True, help="Offline (break-glass) approvals and their reviews.")
 known = typer.Typer(invoke_without_command=True, help="Who may sign, and with which keys.")

@@ -8,10 +8,10 @@ from types import TracebackType
 
 from rich.markup import escape
 
-from sre_responder.actions import ACTIONS
 from sre_responder.cli.output import error_console
+from sre_responder.home.runbook import Runbook
 from sre_responder.ledger.audit import Entry
-from sre_responder.runbook import Runbook
+from sre_responder.model.actions import ACTIONS
 
 _MARKS = {
     "improved": ("✔", "green"),

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import select
 
-from sre_responder import names
 from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, done, print_json, say
@@ -22,6 +21,7 @@ from sre_responder.errors import InputError
 from sre_responder.ledger import archive, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
+from sre_responder.model import names
 from sre_responder.record import anchor, guard_report
 from sre_responder.record.handoff import Handover, Tried, handoff
 

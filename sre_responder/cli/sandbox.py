@@ -21,13 +21,13 @@ from sre_responder.cli.story import line, timeline, title
 from sre_responder.errors import EffectFailed
 from sre_responder.health import Health
 from sre_responder.home import Home
+from sre_responder.home.runbook import Runbook
 from sre_responder.incident import times
 from sre_responder.intake import alertmanager, groups
 from sre_responder.lab import sandbox as lab
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.respond import climb
-from sre_responder.runbook import Runbook
 
 Folder = Annotated[
     Path | None,

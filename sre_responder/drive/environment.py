@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sre_responder.drive.vault import VAULT, vault_of
 from sre_responder.home import Home
-from sre_responder.proxies import past_proxies
+from sre_responder.system.proxies import past_proxies
 
 _KEPT = frozenset([
     "HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "SUDO_USER", "TERM", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sre_responder.process import PROC
-from sre_responder.prove import GROUP
+from sre_responder.system.process import PROC
+from sre_responder.system.prove import GROUP
 
 _NEW_SECONDS = 60
 

@@ -14,8 +14,8 @@ import yaml
 
 from sre_responder.drive.environment import writable_home
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.prove import MARK
-from sre_responder.runbook import copy
+from sre_responder.home.runbook import copy
+from sre_responder.system.prove import MARK
 
 SHADOWS = frozenset(
     [

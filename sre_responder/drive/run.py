@@ -18,7 +18,7 @@ from ansible_runner.runner import pexpect
 from sre_responder.drive.group import group, join
 from sre_responder.drive.prepare import Prepared, only
 from sre_responder.errors import InternalError
-from sre_responder.prove import ProcessInfo, Proof, descendants, end, marked
+from sre_responder.system.prove import ProcessInfo, Proof, descendants, end, marked
 
 GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.15

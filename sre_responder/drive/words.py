@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 _TAIL_BYTES = 65_536
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

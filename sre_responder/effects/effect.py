@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sre_responder.plan import Wait
+from sre_responder.model.plan import Wait
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sre_responder.effects.effect import Became, Change, Effect, by_state, here
 from sre_responder.errors import EffectFailed, InputError, StateMoved
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _UNDO = """\

@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from sre_responder.address import has_login
-from sre_responder.address import shown as address
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.outbound import through, way
+from sre_responder.model.address import has_login
+from sre_responder.model.address import shown as address
+from sre_responder.system.outbound import through, way
 
 _GONE = (200, 204, 404)  # 404: Squid and Varnish say so of what was not cached; it is not cached now either
 _AGE_SLACK_SECONDS = 2

@@ -11,10 +11,10 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sre_responder.address import shown as address
 from sre_responder.effects.effect import Became, Change, Effect, here
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
-from sre_responder.names import shown
+from sre_responder.model.address import shown as address
+from sre_responder.model.names import shown
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
 _CALL_SECONDS = 10

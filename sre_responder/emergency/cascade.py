@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from sre_responder.emergency import stop
+from sre_responder.home.policy import Cascade
 from sre_responder.ledger import attempts, clock
 from sre_responder.ledger.schema import stops
-from sre_responder.policy import Cascade
 
 HOLDER = "responder: cascade"
 

@@ -11,8 +11,8 @@ from sqlalchemy import Row
 
 from sre_responder.emergency import stop
 from sre_responder.errors import EffectFailed, ResponderError
+from sre_responder.home.policy import Cluster, Stop
 from sre_responder.ledger import Ledger, audit
-from sre_responder.policy import Cluster, Stop
 
 if TYPE_CHECKING:
     from sre_responder.effects.kubernetes.brake import State

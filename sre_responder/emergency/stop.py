@@ -16,10 +16,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, insert, or_, select
 
 from sre_responder.errors import Stopped
-from sre_responder.guard.snapshot import StopFact
 from sre_responder.ledger import audit
 from sre_responder.ledger.schema import stops
-from sre_responder.names import shown
+from sre_responder.model.facts import StopFact
+from sre_responder.model.names import shown
 
 REASON_LIMIT = 500
 

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row
 
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import LedgerUnavailable
+from sre_responder.home.policy import Stop
 from sre_responder.ledger import Ledger, attempts, audit, runs
-from sre_responder.names import shown
-from sre_responder.policy import Stop
-from sre_responder.prove import (
+from sre_responder.model.names import shown
+from sre_responder.system.prove import (
     ProcessInfo,
     Proof,
     descendants,

@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import jmespath
 
-from sre_responder import address, outbound
-from sre_responder.evidence.criterion import Criterion
-from sre_responder.names import shown
+from sre_responder.model import address
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.names import shown
+from sre_responder.system import outbound
 
 BODY_LIMIT = 1 << 20
 _BY_PROXY = ("proxy-status", "x-squid-error")

@@ -14,8 +14,8 @@ from sre_responder.effects.kubernetes.pod import ready, restarts
 from sre_responder.effects.kubernetes.rollout import denied, failing, live
 from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
 from sre_responder.errors import ResponderError
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import Sample
+from sre_responder.model.criterion import Criterion
 
 EXPECT = "rolled_out && available >= desired && failing == `0` && restarts == `0`"
 """What is well where the criterion does not say: everything wanted serves, and nothing was restarted within the window."""

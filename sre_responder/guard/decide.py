@@ -8,20 +8,24 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from sre_responder.actions import ACTIONS, spec_of
 from sre_responder.approvals import approval
-from sre_responder.approvals.people import Person
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
-from sre_responder.guard import evaluate
-from sre_responder.guard.loop import lockout
-from sre_responder.guard.snapshot import CLOCK_SLACK_SECONDS, Gate, Request, RunbookFacts, Snapshot, Step
+from sre_responder.guard.gates import evaluate
+from sre_responder.guard.gates.loop import lockout
+from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import Home
+from sre_responder.home.people import Person
+from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, attempts, audit, clock, incidents, plans, runs, temporary
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
-from sre_responder.plan import Plan, drift
-from sre_responder.runbook import Runbook
+from sre_responder.model.actions import ACTIONS, spec_of
+from sre_responder.model.facts import CLOCK_SLACK_SECONDS, RunbookFacts, Step
+from sre_responder.model.gate import Gate
+from sre_responder.model.plan import Plan, drift
+from sre_responder.model.request import Request
+from sre_responder.model.statement import Statement
 from sre_responder.undo import digest as undo_digest
 
 
@@ -75,7 +79,7 @@ def _verifier(now: float, home: Home, request: Request) -> plans.Verify:
     """What a signature is worth for this request now: the person who signed, or Refused."""
     policy = home.policy
 
-    def verify(statement: approval.Statement, signature: str) -> Person:
+    def verify(statement: Statement, signature: str) -> Person:
         if statement.kind == "reset" and not policy.requires.approvals:
             return Person(name=statement.person, principal=statement.person)  # this policy asks nobody
         person = approval.verify(statement, signature, home.people, at=now)

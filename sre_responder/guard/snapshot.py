@@ -3,157 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
-from sre_responder.actions import ActionSpec
-from sre_responder.catalogue import Radius
+from sre_responder.home.catalogue import Radius
+from sre_responder.home.policy import Policy, SeverityLimits, strictest
 from sre_responder.ledger.clock import Jump
-from sre_responder.plan import Plan
-from sre_responder.policy import Policy, SeverityLimits, strictest
-
-CLOCK_SLACK_SECONDS = 60
-"""How far the clock of the person who signs may be ahead."""
-Status = Literal["passed", "failed", "unknown", "skipped"]
-Outcome = Literal["improved", "not_improved", "unknown"]
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One gate's verdict. Unknown blocks as failed does."""
-
-    name: str
-    status: Status
-    reason: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    clears_by: str | None = None
-    clears_at: str | None = None
-    command: str | None = None
-    spends_approval: bool = False
-    """Passed because people approved this plan: that approval is used up by it."""
-    clears_by_approval: bool = False
-    """Refused, and people who approve this plan clear it."""
-
-    @property
-    def blocks(self) -> bool:
-        return self.status in ("failed", "unknown")
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "evidence": dict(self.evidence)}
-
-
-@dataclass(frozen=True)
-class Request:
-    """Who asks for what, in plain values; `problems` is what is wrong with the names and arguments given."""
-
-    action: str
-    incident: str
-    service: str
-    environment: str
-    confirm_production: bool
-    run: str
-    task: str
-    step: str
-    host: str
-    hosts: tuple[str, ...]
-    requester: str
-    problems: tuple[str, ...] = ()
-    undoes: int | None = None
-    """The attempt whose before-state this restores: the step back that was declared with the step."""
-
-
-@dataclass(frozen=True)
-class Incident:
-    id: str
-    service: str
-    environment: str
-    severity: str | None
-    status: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """A guarded task declared in the runbook."""
-
-    digest: str
-    action: str
-    rung: int
-    name: str
-    does: str = ""
-    """The digest of what it does, whatever it is called: a step that is written twice is tried once."""
-
-
-@dataclass(frozen=True)
-class RunbookFacts:
-    id: str
-    digest: str
-    registered: bool
-    failure_class: str
-    contain_first: bool
-    steps: tuple[Step, ...]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt as the ledger holds it; `outcome` is None while it runs or when its process died."""
-
-    id: int
-    incident: str
-    symptom: str
-    service: str
-    action: str
-    rung: int
-    automatic: bool
-    started_at: float
-    outcome: str | None
-    targets: tuple[str, ...] = ()
-    """What it acted on; none where that is not known, which may be anything."""
-    step: str = ""
-    """The declared step that made it; empty for an attempt of an older ledger."""
-
-    def acted_on(self, target: str | None) -> bool:
-        """Whether it may have acted on that target; what is not known counts."""
-        return target is None or not self.targets or target in self.targets
-
-
-@dataclass(frozen=True)
-class Approval:
-    """A decision of a person about this plan whose signature was verified, with the person's roles."""
-
-    id: int
-    person: str
-    roles: tuple[str, ...]
-    decision: Literal["grant", "deny"]
-    signed_at: float
-    expires_at: float
-    used: bool
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Whoever holds the target now."""
-
-    attempt: int
-    run: str
-    who: str
-    taken_at: float
-    expires_at: float
-
-
-@dataclass(frozen=True)
-class StopFact:
-    """One standing stop, or a source of stops that cannot be read."""
-
-    id: str
-    holder: str
-    reason: str
-    scope: str
-    raised_at: float | None
-
-    @property
-    def cleared_with(self) -> str:
-        """The command to type. A stop file that is in no ledger, or cannot be read, is no stop that can be lifted: doctor names it."""
-        return "responder doctor" if self.id == "file" else f"responder lift {self.id}"
+from sre_responder.model.actions import ActionSpec
+from sre_responder.model.facts import CLOCK_SLACK_SECONDS, Approval, Attempt, Holder, Incident, RunbookFacts, StopFact
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 
 
 @dataclass(frozen=True)

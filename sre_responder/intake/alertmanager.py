@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 BYTES_LIMIT = 8 << 20
 """A payload that is larger is refused: some ten thousand alerts."""

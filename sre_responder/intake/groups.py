@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sre_responder import names
 from sre_responder.errors import InputError
 from sre_responder.home import Home
+from sre_responder.home.runbook import Runbook
 from sre_responder.intake.alertmanager import Alert, Problem, Webhook, named
-from sre_responder.runbook import Runbook
+from sre_responder.model import names
 
 
 @dataclass(frozen=True)

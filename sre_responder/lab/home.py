@@ -6,7 +6,7 @@ import subprocess
 
 import yaml
 
-from sre_responder import runbook
+from sre_responder.home import runbook
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, incidents
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from sre_responder import runbook
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.rollout import troubles
 from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
 from sre_responder.errors import EffectFailed, InputError
+from sre_responder.home import runbook
 from sre_responder.ledger import Ledger
 
 NAMESPACE, SERVICE, RUNBOOK = "responder-demo", "shop", "kubernetes-bad-rollout"

@@ -20,13 +20,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from sre_responder import names
 from sre_responder.effects.supervisor import supervisord
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.lab import home as lab_home
 from sre_responder.lab import programs, releases
 from sre_responder.lab.lab import Lab
-from sre_responder.prove import MARK, end, processes_of
+from sre_responder.model import names
+from sre_responder.system.prove import MARK, end, processes_of
 
 Fault = Literal["cache", "process", "release", "region"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)

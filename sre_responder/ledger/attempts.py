@@ -10,14 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
 
-from sre_responder import process
 from sre_responder.errors import Refused
-from sre_responder.guard.snapshot import Attempt, Holder, Request
 from sre_responder.ledger import audit
 from sre_responder.ledger.runs import MACHINE, alive
 from sre_responder.ledger.schema import attempts, effects, leases, runs
-from sre_responder.plan import Plan, canonical
-from sre_responder.prove import processes_of
+from sre_responder.model.facts import Attempt, Holder
+from sre_responder.model.plan import Plan, canonical
+from sre_responder.model.request import Request
+from sre_responder.system import process
+from sre_responder.system.prove import processes_of
 
 
 def _facts(connection: Connection, query: Select[Any]) -> tuple[Attempt, ...]:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Row, select, update
 from sre_responder.ledger import clock, outbox
 from sre_responder.ledger.connection import Ledger
 from sre_responder.ledger.schema import archives, audit, chain
-from sre_responder.names import shown
-from sre_responder.plan import canonical
+from sre_responder.model.names import shown
+from sre_responder.model.plan import canonical
 
 GENESIS = "0" * 64
 ARCHIVED = "record.archived"

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import schema
 from sre_responder.ledger.clock import Reading
-from sre_responder.process import since_boot
+from sre_responder.system.process import since_boot
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 REVISION = max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))

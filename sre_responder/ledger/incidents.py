@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from sre_responder.errors import InputError
-from sre_responder.guard.snapshot import Incident
 from sre_responder.ledger import audit, clock
 from sre_responder.ledger.schema import incidents, symptoms
-from sre_responder.names import SEVERITIES, shown
+from sre_responder.model.facts import Incident
+from sre_responder.model.names import SEVERITIES, shown
 
 SKEW_SECONDS = 60
 """An alert may begin this far ahead of our clock; what began later still did not begin then, so that is unknown."""

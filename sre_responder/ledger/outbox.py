@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from sre_responder.ledger.connection import Ledger
 from sre_responder.ledger.schema import outbox
+from sre_responder.model.plan import canonical
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.message import Delivery, Message
-from sre_responder.plan import canonical
 
 _FIRST_RETRY_SECONDS = 15
 _LAST_RETRY_SECONDS = 3600

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sre_responder.approvals.approval import Statement
-from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, Refused
-from sre_responder.guard.snapshot import Approval, Gate
+from sre_responder.home.people import Person
 from sre_responder.ledger.schema import approvals, plans, signatures
-from sre_responder.plan import Plan, canonical
+from sre_responder.model.facts import Approval
+from sre_responder.model.gate import Gate
+from sre_responder.model.plan import Plan, canonical
+from sre_responder.model.statement import Statement
 
 _STANDING = 100
 """Approvals that hold at one time and are looked at for drift; more is no team."""

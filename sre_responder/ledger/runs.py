@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from sre_responder import process
 from sre_responder.ledger import audit
 from sre_responder.ledger.schema import incidents, leases, runs
-from sre_responder.prove import processes_of
+from sre_responder.system import process
+from sre_responder.system.prove import processes_of
 
 MACHINE = socket.gethostname()
 

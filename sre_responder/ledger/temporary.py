@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from sre_responder.actions import ACTIONS
 from sre_responder.ledger import attempts, clock, plans
+from sre_responder.model.actions import ACTIONS
 
 
 def ends_at(connection: Connection, effect: Row[Any]) -> float | None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder.notify.message import Message
-from sre_responder.secret import Secret
+from sre_responder.system.secret import Secret
 
 
 class Channel(BaseModel, ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.message import Delivery, Message, Rejected, Unreachable
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.message import Rejected, Unreachable
-from sre_responder.outbound import through, way
-from sre_responder.secret import Secret
+from sre_responder.system.outbound import through, way
+from sre_responder.system.secret import Secret
 
 ANSWER_LIMIT = 4096
 LATER = frozenset({408, 425, 429})

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 
 class Message(BaseModel):

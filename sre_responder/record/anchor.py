@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import select
 
 from sre_responder.approvals import approval
-from sre_responder.approvals.approval import Statement
-from sre_responder.approvals.people import Person
-from sre_responder.documents import read_text
 from sre_responder.errors import InputError
 from sre_responder.home import Home
+from sre_responder.home.documents import read_text
+from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, audit
 from sre_responder.ledger.schema import archives, chain
 from sre_responder.ledger.schema import audit as record
-from sre_responder.plan import canonical
+from sre_responder.model.plan import canonical
+from sre_responder.model.statement import Statement
 
 
 def make(home: Home, ledger: Ledger, person: Person, key: Path) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from sre_responder import names
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import InputError, Refused, ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans
-from sre_responder.plan import Plan
+from sre_responder.model import names
+from sre_responder.model.plan import Plan
 from sre_responder.record.handoff import handoff
 
 STANDING = ("contained", "frozen", "held", "running")

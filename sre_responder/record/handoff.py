@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sre_responder.catalogue import UNKNOWN
 from sre_responder.errors import ResponderError
-from sre_responder.guard.loop import allow, lockout
-from sre_responder.guard.snapshot import Attempt
+from sre_responder.guard.gates.loop import allow, lockout
 from sre_responder.home import Home
+from sre_responder.home.catalogue import UNKNOWN
+from sre_responder.home.runbook import Metadata
 from sre_responder.ledger import attempts, audit, incidents, plans, runs
-from sre_responder.runbook import Metadata
+from sre_responder.model.facts import Attempt
 
 
 @dataclass(frozen=True)

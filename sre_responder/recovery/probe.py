@@ -7,7 +7,7 @@ from typing import Any
 from sre_responder.drive.ask import ask
 from sre_responder.effects import EFFECTS, PROBES, Became, Change, by_state
 from sre_responder.home import Home
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
 
 
 def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:

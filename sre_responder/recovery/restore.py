@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from sre_responder import undo
-from sre_responder.actions import UNDO
 from sre_responder.approvals import approval
 from sre_responder.drive.environment import inherited
 from sre_responder.drive.environment import secrets as secrets_of
@@ -22,12 +21,13 @@ from sre_responder.drive.words import last_error
 from sre_responder.effects import Change
 from sre_responder.emergency import cluster_stop
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
-from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
+from sre_responder.home.runbook import PLAYBOOK
 from sre_responder.ledger import Ledger, attempts, audit, plans, runs, temporary
-from sre_responder.plan import Plan
+from sre_responder.model.actions import UNDO
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 from sre_responder.recovery import probe
-from sre_responder.runbook import PLAYBOOK
 from sre_responder.step import Step, perform
 from sre_responder.watch import Watch
 

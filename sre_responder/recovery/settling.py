@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from sre_responder import names
 from sre_responder.approvals import approval
 from sre_responder.effects import by_state
 from sre_responder.errors import InputError, OutcomeUnknown, Refused, ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, clock, plans, runs
 from sre_responder.ledger.schema import effects
-from sre_responder.prove import processes_of
+from sre_responder.model import names
 from sre_responder.recovery import probe
+from sre_responder.system.prove import processes_of
 
 HOW = {"done": "it was done", "not_done": "it was not done", "cut_short": "it was begun and cut short"}
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import yaml
 
-from sre_responder import runbook
 from sre_responder.guard.decide import Decision, decide
-from sre_responder.guard.snapshot import Request
-from sre_responder.home import Home, find
+from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, attempts, audit, incidents, runs
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 
 SERVICE, FAILURE_CLASS, INCIDENT = "service-0", "stale", "INC-1234"
 PLAY = f"""\

@@ -12,7 +12,7 @@ from bypass.world import DRIVEN, Play, World
 
 from sre_responder.drive.environment import inherited
 from sre_responder.drive.prepare import prepare
-from sre_responder.prove import MARK
+from sre_responder.system.prove import MARK
 
 PROGRAMS = Path(sys.executable).parent
 

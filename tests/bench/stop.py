@@ -16,7 +16,7 @@ from bench.figures import Figure, percentile
 from bench.runners import driven
 from sre_responder.ledger import runs
 from sre_responder.ledger.schema import stops
-from sre_responder.prove import processes_of
+from sre_responder.system.prove import processes_of
 
 ROUNDS = 100
 HOW = """\

@@ -18,14 +18,15 @@ import yaml
 from bypass.world import World, world
 from sqlalchemy import delete, insert, select, update
 
-from sre_responder import breakers, runbook
+from sre_responder import breakers
 from sre_responder.approvals import sign_off
-from sre_responder.approvals.approval import NAMESPACE, Statement, state
-from sre_responder.approvals.people import Person
+from sre_responder.approvals.approval import NAMESPACE, state
 from sre_responder.errors import Refused
-from sre_responder.home import Home, find
+from sre_responder.home import Home, find, runbook
+from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, audit, incidents, plans
 from sre_responder.ledger.schema import approvals, signatures
+from sre_responder.model.statement import Statement
 
 MODULE = "sre.responder.release_rollback"
 ROLES = {"dana": ["operator"], "iris": ["incident_commander"], "otto": [], "rosa": ["operator"]}

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from bypass.world import World, plain_play, world
 
-from sre_responder import runbook
 from sre_responder.guard.decide import symptom
+from sre_responder.home import runbook
 from sre_responder.ledger import incidents
 
 TRIVIAL = {"expect": "`true`", "minimum_samples": 1, "hold_s": 0, "interval_s": 0.05, "watch_s": 0.1}

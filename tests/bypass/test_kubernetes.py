@@ -14,9 +14,9 @@ import yaml
 from kubernetes_shop import Shop
 from kubernetes_team import Team
 
-from sre_responder.actions import ACTIONS
+from sre_responder.home.runbook import SHIPPED
 from sre_responder.ledger import Ledger, audit
-from sre_responder.runbook import SHIPPED
+from sre_responder.model.actions import ACTIONS
 
 OPTIONS: dict[str, Callable[[Shop], dict[str, Any]]] = {
     "kubernetes_drain": lambda shop: {"node": "node-1"},

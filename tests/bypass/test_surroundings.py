@@ -16,7 +16,7 @@ import pytest
 import yaml
 from bypass.world import World, plain_play
 
-from sre_responder import runbook
+from sre_responder.home import runbook
 from sre_responder.lint import findings
 
 MODULE = "sre.responder.release_rollback"

@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from sre_responder import policy, runbook
-from sre_responder.home import Home, find
+from sre_responder.home import Home, find, policy, runbook
 from sre_responder.ledger import Ledger, audit, incidents
 
 Play = dict[str, Any]

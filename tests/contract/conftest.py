@@ -28,7 +28,7 @@ import pytest
 
 from sre_responder import undo
 from sre_responder.effects import Change
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
 
 START_SECONDS = 20
 BACKEND = "checkout"

@@ -14,7 +14,7 @@ from kubernetes_shop import Shop
 from sre_responder.effects import EFFECTS
 from sre_responder.effects.kubernetes.diagnosis import diagnose
 from sre_responder.evidence import kubernetes
-from sre_responder.evidence.criterion import Criterion
+from sre_responder.model.criterion import Criterion
 
 pytestmark = pytest.mark.contract
 

@@ -18,7 +18,7 @@ from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import OutcomeUnknown, Refused
-from sre_responder.process import space, started
+from sre_responder.system.process import space, started
 
 pytestmark = pytest.mark.contract
 

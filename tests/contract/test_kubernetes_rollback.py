@@ -19,7 +19,7 @@ from kubernetes_shop import Shop
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.evidence import kubernetes
-from sre_responder.evidence.criterion import Criterion
+from sre_responder.model.criterion import Criterion
 
 pytestmark = pytest.mark.contract
 

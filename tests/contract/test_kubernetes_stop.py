@@ -24,7 +24,6 @@ from kubernetes_shop import Shop
 from typer.testing import CliRunner
 
 from sre_responder import cli, errors
-from sre_responder.actions import ACTIONS
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes import brake
 from sre_responder.effects.kubernetes.api import KINDS
@@ -32,7 +31,8 @@ from sre_responder.effects.kubernetes.brake import State
 from sre_responder.effects.kubernetes.manifests import manifests
 from sre_responder.effects.kubernetes.rights import RIGHTS, WIDE, WORKLOADS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
-from sre_responder.process import space
+from sre_responder.model.actions import ACTIONS
+from sre_responder.system.process import space
 
 pytestmark = pytest.mark.contract
 

@@ -20,7 +20,7 @@ from sqlalchemy import Row, Table, select
 
 from sre_responder.ledger import Ledger, attempts, audit, schema
 from sre_responder.ledger.runs import alive
-from sre_responder.prove import marked, processes_of
+from sre_responder.system.prove import marked, processes_of
 
 VICTIMS = ("worker", "play", "driver", "everything")
 BAD, GOOD = "2", "1"

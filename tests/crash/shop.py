@@ -17,8 +17,8 @@ import yaml
 from bypass.world import plain_play
 from crash.at import befalls, ended
 
-from sre_responder import runbook
 from sre_responder.effects.supervisor import supervisord
+from sre_responder.home import runbook
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, attempts, audit, incidents
 

@@ -17,8 +17,8 @@ from crash.at import BAD, GOOD, MODULE, befalls, eventually, frozen, one_step, r
 from sqlalchemy import update
 
 from sre_responder.ledger import attempts, audit, schema
-from sre_responder.plan import canonical
-from sre_responder.prove import marked
+from sre_responder.model.plan import canonical
+from sre_responder.system.prove import marked
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from crash.at import BAD, MODULE, ended, eventually, frozen, living, one_step, r
 
 from sre_responder.drive.group import group
 from sre_responder.ledger import schema
-from sre_responder.prove import processes_of
+from sre_responder.system.prove import processes_of
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from crash.at import BAD, eventually, frozen, living, one_step, rows
 from sqlalchemy import update
 
 from sre_responder.ledger import schema
-from sre_responder.prove import marked, processes_of
+from sre_responder.system.prove import marked, processes_of
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]
@@ -178,8 +178,8 @@ def _text(path: Path) -> str:
 def test_a_run_recorded_with_the_first_process_or_with_what_is_no_play_is_named_and_not_signalled(
     world: World, start: Start
 ) -> None:
-    from sre_responder import process
     from sre_responder.ledger import runs
+    from sre_responder.system import process
 
     with subprocess.Popen(["sleep", "600"]) as innocent:
         try:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from sre_responder.lab import sandbox
-from sre_responder.prove import processes_of
+from sre_responder.system.prove import processes_of
 
 pytestmark = pytest.mark.slow
 

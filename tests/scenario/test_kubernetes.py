@@ -16,8 +16,8 @@ from control_plane import Cluster, wait_until
 from kubernetes_site import Site
 from kubernetes_team import Team, Traffic
 
+from sre_responder.home.runbook import SHIPPED
 from sre_responder.ledger import Ledger, audit
-from sre_responder.runbook import SHIPPED
 
 pytestmark = pytest.mark.slow
 

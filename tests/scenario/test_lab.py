@@ -26,7 +26,7 @@ from sre_responder.intake import alertmanager
 from sre_responder.lab import programs, sandbox
 from sre_responder.lab.lab import Lab
 from sre_responder.lab.sandbox import FAULTS, RUNGS, SEVERITIES, Fault
-from sre_responder.prove import processes_of
+from sre_responder.system.prove import processes_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab")]
 

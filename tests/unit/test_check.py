@@ -17,9 +17,9 @@ from light import PLAY, home_with
 from typer.testing import CliRunner, Result
 
 from sre_responder import check, cli
-from sre_responder.actions import ACTIONS
 from sre_responder.home import Home
-from sre_responder.runbook import register
+from sre_responder.home.runbook import register
+from sre_responder.model.actions import ACTIONS
 
 Serve = Callable[..., str]
 Annotate = Callable[..., None]

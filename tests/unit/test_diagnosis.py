@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sre_responder import diagnosis
-from sre_responder.catalogue import Service
 from sre_responder.diagnosis import LOG_LINES, diagnose
-from sre_responder.evidence.criterion import Criterion
+from sre_responder.home.catalogue import Service
+from sre_responder.model.criterion import Criterion
 
 Serve = Callable[..., str]
 COLLECTORS = {"probe", "processes", "releases", "log", "kubernetes", "host", "dependencies"}
@@ -183,7 +183,7 @@ def test_a_collector_that_breaks_is_told_and_hides_no_other(
 def test_a_collector_that_never_answers_does_not_keep_the_process_alive(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     code = (
-        "import sys; from sre_responder import diagnosis; from sre_responder.catalogue import Service;"
+        "import sys; from sre_responder import diagnosis; from sre_responder.home.catalogue import Service;"
         "diagnosis.DEADLINE_SECONDS = 0.2;"
         "one = Service('checkout', 'x', None, (), {'responder/log-file': sys.argv[1]});"
         "print(diagnosis.diagnose(one, [], None)['log']['status'])"

@@ -26,8 +26,8 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import sre_responder
-from sre_responder.actions import ACTIONS, READ_ONLY
 from sre_responder.lint import findings
+from sre_responder.model.actions import ACTIONS, READ_ONLY
 
 ROOT = Path(__file__).parents[2]
 HOUSE = "ansible_collections/sre/responder"
@@ -188,17 +188,6 @@ def offenders(folder: str, *forbidden: str) -> list[str]:
 def test_library_imports_no_ansible_but_the_runner_in_drive() -> None:
     assert offenders("sre_responder", "ansible", "ansible_collections") == []
     assert [line for line in offenders("sre_responder", "ansible_runner") if "/drive/" not in line] == []
-
-
-def test_effects_know_nothing_of_gates_and_ledger() -> None:
-    assert (
-        offenders("sre_responder/effects", "sre_responder.guard", "sre_responder.ledger", "sre_responder.drive") == []
-    )
-
-
-def test_guard_and_ledger_know_nothing_of_drive_and_commands() -> None:
-    for folder in ("guard", "ledger", "effects", "evidence"):
-        assert offenders(f"sre_responder/{folder}", "sre_responder.cli", "sre_responder.drive") == []
 
 
 @pytest.mark.parametrize("folder", ["plugins/modules", "plugins/module_utils"])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sre_responder.home.runbook import SHIPPED, Runbook
 from sre_responder.lint import classify, findings
-from sre_responder.runbook import SHIPPED, Runbook
 
 HEAD = "- hosts: localhost\n  tasks:\n    - sre.responder.diagnose:\n"
 STEP = "    - name: restart\n      sre.responder.supervisor_restart:\n"

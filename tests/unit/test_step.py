@@ -25,7 +25,7 @@ from sre_responder.errors import (
     StateMoved,
 )
 from sre_responder.guard.decide import decide
-from sre_responder.guard.loop import lockout
+from sre_responder.guard.gates.loop import lockout
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, schema
 from sre_responder.recovery import settling

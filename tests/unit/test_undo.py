@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder import undo
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
 
 TASK = {"name": "Back", "ansible.builtin.file": {"src": "releases/2", "dest": "/app/current", "state": "link"}}
 

@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sre_responder import address
 from sre_responder.effects.kubernetes.kubeconfig import client_of, expired, heard, untrusted
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
-from sre_responder.names import shown
+from sre_responder.model import address
+from sre_responder.model.names import shown
 
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 PATIENCE_SECONDS = 15

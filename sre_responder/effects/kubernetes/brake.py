@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.manifests import ACCOUNT, NAMESPACE, PROOF, REASON, STOPPED, policy_name
 from sre_responder.errors import EffectFailed, Refused, ResponderError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 PROOF_SECONDS = 3.0
 """How long the API server may take to see what was written (measured: 0.1 s)."""

@@ -14,7 +14,7 @@ from sre_responder.effects.kubernetes.revisions import current, history
 from sre_responder.effects.kubernetes.rollout import denied, failing, pods, words
 from sre_responder.effects.kubernetes.workload import Workload, find, images, rolled_out, seen, selects
 from sre_responder.errors import ResponderError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 EVENTS = 10
 """How many events are told: warnings first, the most frequent first."""

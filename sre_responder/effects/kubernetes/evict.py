@@ -15,8 +15,8 @@ from sre_responder.effects.kubernetes.pod import ready
 from sre_responder.effects.kubernetes.rollout import after, because, failing, in_progress, insist, live, pods, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, find, lost, plan_of
 from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
-from sre_responder.names import shown
-from sre_responder.plan import Wait
+from sre_responder.model.names import shown
+from sre_responder.model.plan import Wait
 
 POLL_SECONDS = 0.2
 

@@ -10,7 +10,7 @@ from typing import Any
 from sre_responder.effects.kubernetes.api import KINDS, Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.workload import Workload, condition, find
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 ARGO = "argocd.argoproj.io/tracking-id"
 ARGO_LABEL = "argocd.argoproj.io/instance"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload, condition
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 KURED = "weave.works/kured-node-lock"
 """Annotation of kured's own DaemonSet: which node it reboots, or which nodes."""

@@ -18,9 +18,9 @@ from urllib.request import getproxies
 
 import yaml
 
-from sre_responder.address import loopback
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.names import shown
+from sre_responder.model.address import loopback
+from sre_responder.model.names import shown
 
 DEFAULT = "~/.kube/config"
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sre_responder.deadline import remaining
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
-from sre_responder.process import alive, space, started
+from sre_responder.system.deadline import remaining
+from sre_responder.system.process import alive, space, started
 
 _NUMBER = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 

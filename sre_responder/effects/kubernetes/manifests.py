@@ -10,7 +10,7 @@ from sre_responder.effects.kubernetes.api import Document
 from sre_responder.effects.kubernetes.rights import OUTSIDE, READING, RIGHTS, WIDE, WORKLOADS, Rule
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 ACCOUNT = "responder"
 NAMESPACE = "responder"

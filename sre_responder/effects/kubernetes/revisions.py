@@ -9,7 +9,7 @@ from typing import Any
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import HASHES, Workload, content, fingerprint, images
 from sre_responder.errors import InputError
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 
 REVISION = "deployment.kubernetes.io/revision"
 LEFT = "responder.sre/left"

@@ -15,7 +15,7 @@ from sre_responder.effects.kubernetes.pod import Trouble, counts, due, ready, ti
 from sre_responder.effects.kubernetes.revisions import current, history, revision_of
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, condition, find, plan_of, rolled_out, seen
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
-from sre_responder.plan import Wait
+from sre_responder.model.plan import Wait
 
 LATE, COMPLETE = "ProgressDeadlineExceeded", "NewReplicaSetAvailable"
 """Reasons of a Deployment's condition Progressing: too late; and rolled out, from when on it has no deadline."""

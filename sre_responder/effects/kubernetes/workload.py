@@ -9,8 +9,8 @@ from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, label_value
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.names import shown
-from sre_responder.plan import canonical
+from sre_responder.model.names import shown
+from sre_responder.model.plan import canonical
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 SERVICE_LABEL = "backstage.io/kubernetes-id"

@@ -10,11 +10,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import revealed
 from sre_responder.notify.message import Message, Rejected, Unreachable
-from sre_responder.secret import Secret
+from sre_responder.system.secret import Secret
 
 
 class Mail(Channel):

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import Url, post, revealed
 from sre_responder.notify.message import Message
-from sre_responder.secret import Secret
+from sre_responder.system.secret import Secret
 
 MESSAGE_LIMIT = 130
 """Opsgenie refuses a message of more than 130 characters; the rest is in the description."""

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import Url, post, revealed
 from sre_responder.notify.message import Message
-from sre_responder.secret import Secret
+from sre_responder.system.secret import Secret
 
 SUMMARY_LIMIT = 1024
 """PagerDuty refuses a longer one."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import Url, post, revealed
 from sre_responder.notify.message import Message, Rejected

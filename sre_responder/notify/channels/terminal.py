@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-from sre_responder.names import shown
+from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.message import Message, Unreachable
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import jmespath
 from pydantic import Field
 
-from sre_responder.expression import Expression
+from sre_responder.model.expression import Expression
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.http import Url, post, revealed
 from sre_responder.notify.message import Message, Rejected
-from sre_responder.secret import Secret
+from sre_responder.system.secret import Secret
 
 
 class Webhook(Channel):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sre_responder.approvals import approval
-from sre_responder.approvals.people import People, Person
 from sre_responder.errors import InputError, Refused
+from sre_responder.home.people import People, Person
 
 IRIS = Person(name="iris", principal="iris@x", roles=("incident_commander",))
 DANA = Person(name="dana", principal="dana@x")

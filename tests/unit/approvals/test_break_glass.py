@@ -18,10 +18,10 @@ from history import DAY, History
 
 from sre_responder.approvals import approval, break_glass
 from sre_responder.approvals.break_glass import BEGIN, END, Debt
-from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, Refused, ResponderError
-from sre_responder.guard.snapshot import Gate
+from sre_responder.home.people import Person
 from sre_responder.ledger import audit
+from sre_responder.model.gate import Gate
 
 SECOND = 1 / 60
 PRODUCTION = {"environment": "production", "target": "t"}

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from sre_responder import cli
 from sre_responder import home as homes
-from sre_responder.approvals import approval, people
+from sre_responder.approvals import approval
+from sre_responder.home import people
 
 Add = Callable[..., Result]
 

@@ -21,10 +21,11 @@ from history import DAY, History
 
 from sre_responder import step
 from sre_responder.approvals import approval
-from sre_responder.approvals.approval import NAMESPACE, Statement
-from sre_responder.approvals.people import People, Person
+from sre_responder.approvals.approval import NAMESPACE
 from sre_responder.errors import InputError, Refused
-from sre_responder.guard.snapshot import Gate
+from sre_responder.home.people import People, Person
+from sre_responder.model.gate import Gate
+from sre_responder.model.statement import Statement
 
 SECOND = 1 / 60
 PRODUCTION = {"environment": "production", "target": "t"}

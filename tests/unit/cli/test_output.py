@@ -16,7 +16,7 @@ from sre_responder.cli.output import print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused, ResponderError, Stopped
-from sre_responder.runbook import SHIPPED, Runbook
+from sre_responder.home.runbook import SHIPPED, Runbook
 
 COMMAND = "responder settle haproxy:db1.example.org:/run/haproxy/a-rather-long-folder-name/admin.sock:checkout-backend"
 

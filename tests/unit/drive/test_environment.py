@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sre_responder.drive.environment import inherited, secrets, writable_home
 from sre_responder.home import Home
-from sre_responder.policy import Ansible
+from sre_responder.home.policy import Ansible
 
 OURS = {"LANG", "LC_ALL", "PYTHONNOUSERSITE"}
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sre_responder.drive.group import group
-from sre_responder.prove import MARK, end
+from sre_responder.system.prove import MARK, end
 
 DRIVER = """
 import dataclasses, json, os, psutil, sys

@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
-from sre_responder.deadline import DeadlinePassed, deadline
 from sre_responder.effects.http_cache import PURGE
 from sre_responder.effects.supervisor import RESTART
 from sre_responder.errors import InputError
+from sre_responder.system.deadline import DeadlinePassed, deadline
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from sre_responder.effects.kubernetes.brake import State
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.emergency.cluster_stop import asking, catch_up, covered, described, release, setting, to_release
 from sre_responder.errors import EffectFailed, InputError
+from sre_responder.home.policy import Cluster, Policy, Stop
 from sre_responder.ledger import Ledger, audit
 from sre_responder.ledger.schema import outbox as outbox_table
-from sre_responder.policy import Cluster, Policy, Stop
 
 EAST = Cluster(context="east", environment="production")
 WEST = Cluster(context="west", environment="staging")

@@ -17,9 +17,9 @@ from sqlalchemy import update
 
 from sre_responder.emergency import stop
 from sre_responder.emergency.stop import REASON_LIMIT, Source, read_file
-from sre_responder.guard.snapshot import StopFact
 from sre_responder.ledger import Ledger, audit
 from sre_responder.ledger.schema import stops
+from sre_responder.model.facts import StopFact
 
 FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "absent": (lambda path: None, "clear", ""),

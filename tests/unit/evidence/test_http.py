@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import BODY_LIMIT, Answer, judge, sample
+from sre_responder.model.criterion import Criterion
 
 Serve = Callable[..., str]
 OK = Criterion(expect="rate >= `0.98`")

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sre_responder.evidence.criterion import Criterion
 from sre_responder.evidence.http import Sample
 from sre_responder.evidence.verdict import Verdict, healthy_now, watch
+from sre_responder.model.criterion import Criterion
 
 DEFAULT = Criterion()
 SMALL = Criterion(minimum_samples=3, interval_s=1, watch_s=4, hold_s=2)

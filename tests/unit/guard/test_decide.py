@@ -13,13 +13,12 @@ import pytest
 import yaml
 from sqlalchemy import update
 
-from sre_responder import runbook
 from sre_responder.guard.decide import OtherHostAtWork, decide
-from sre_responder.guard.snapshot import Request
-from sre_responder.home import Home, find
+from sre_responder.home import Home, find, runbook
+from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, schema
-from sre_responder.plan import Plan
-from sre_responder.runbook import Runbook
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 
 PLAY = """\
 - name: Purge

@@ -10,24 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder.actions import ACTIONS
-from sre_responder.catalogue import Radius
-from sre_responder.guard import GATES, evaluate
-from sre_responder.guard.loop import locked_out_at
-from sre_responder.guard.snapshot import (
-    Approval,
-    Attempt,
-    Holder,
-    Incident,
-    Request,
-    RunbookFacts,
-    Snapshot,
-    Step,
-    StopFact,
-)
-from sre_responder.guard.target import target
-from sre_responder.plan import Plan, Wait
-from sre_responder.policy import PROFILES, Policy
+from sre_responder.guard.gates import GATES, evaluate
+from sre_responder.guard.gates.loop import locked_out_at
+from sre_responder.guard.gates.target import target
+from sre_responder.guard.snapshot import Snapshot
+from sre_responder.home.catalogue import Radius
+from sre_responder.home.policy import PROFILES, Policy
+from sre_responder.model.actions import ACTIONS
+from sre_responder.model.facts import Approval, Attempt, Holder, Incident, RunbookFacts, Step, StopFact
+from sre_responder.model.plan import Plan, Wait
+from sre_responder.model.request import Request
 
 NOW = 1_000_000.0
 DIGEST = "d" * 64

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from sre_responder.approvals.people import Person
 from sre_responder.errors import InputError, LedgerUnavailable, Refused
 from sre_responder.home import Home
+from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, archive, audit, incidents
 from sre_responder.record import anchor
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sre_responder.actions import ACTIONS, READ_ONLY
+from sre_responder.model.actions import ACTIONS, READ_ONLY
 
 ROOT = Path(__file__).parents[3] / "plugins"
 PACKAGE = "ansible_collections.sre.responder.plugins"

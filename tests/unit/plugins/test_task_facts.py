@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import plain
-from sre_responder.runbook import Runbook, task_digest
+from sre_responder.home.runbook import Runbook, task_digest
 
 PLAIN = (bool, int, float, str, list, dict, type(None))
 

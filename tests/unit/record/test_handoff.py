@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sre_responder.cli.record import lines
-from sre_responder.guard.snapshot import Request
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs, schema
-from sre_responder.plan import Plan
+from sre_responder.model.plan import Plan
+from sre_responder.model.request import Request
 from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
 EMPTY = Handover((), (), (), (), (), (), "responder timeline INC-1234", ())

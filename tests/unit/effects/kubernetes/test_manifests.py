@@ -9,10 +9,10 @@ import yaml
 from typer.testing import CliRunner
 
 from sre_responder import cli
-from sre_responder.actions import ACTIONS
 from sre_responder.effects.kubernetes.manifests import manifests
 from sre_responder.effects.kubernetes.rights import OUTSIDE, READING, RIGHTS
 from sre_responder.errors import InputError
+from sre_responder.model.actions import ACTIONS
 
 WRITING = {"create", "update", "patch", "delete", "deletecollection"}
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sre_responder.deadline import deadline
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.rollout import after, failing, fails_by, serves_nothing
 from sre_responder.effects.kubernetes.workload import Workload, rolled_out, scaled
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
+from sre_responder.system.deadline import deadline
 
 
 def workload(kind: str, spec: dict[str, Any], **status: Any) -> Workload:

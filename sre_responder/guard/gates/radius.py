@@ -1,0 +1,49 @@
+"""Gate: affected services, capacity left and repairs nearby are within limits (spec section 5)."""
+
+from __future__ import annotations
+
+from sre_responder.guard.snapshot import Snapshot
+from sre_responder.model.gate import Gate
+
+
+def radius(s: Snapshot) -> Gate:
+    if s.radius is None:
+        return Gate(
+            "radius",
+            "unknown",
+            "the service is not in the catalogue, so its radius is not known",
+            clears_by="an operator",
+        )
+    limits = s.policy.radius
+    acted_on = {attempt.service for attempt in s.incident_attempts} | {s.request.service}
+    most = s.limits.services if s.limits else None
+    capacity = s.plan.capacity if s.plan else None
+    evidence = {
+        "downstream": list(s.radius.downstream),
+        "services": sorted(acted_on),
+        "capacity_left": capacity,
+        "repairs_nearby": list(s.repairs_nearby),
+    }
+    wanted = limits.capacity_left_for.get(s.request.action, limits.capacity_left)
+    problems = []
+    if most is not None and len(acted_on) > most:
+        problems.append(f"this incident would act on {len(acted_on)} services, its severity allows {most}")
+    if limits.downstream is not None and len(s.radius.downstream) > limits.downstream:
+        problems.append(
+            f"{len(s.radius.downstream)} services depend on this one, the policy allows {limits.downstream}"
+        )
+    if capacity is not None and capacity < wanted:
+        problems.append(f"this would leave {capacity:.0%} of capacity; the policy requires {wanted:.0%}")
+    if len(s.repairs_nearby) > limits.repairs_nearby:
+        problems.append(f"repairs run within two hops: {', '.join(s.repairs_nearby)}")
+    if problems:
+        return Gate(
+            "radius",
+            "failed",
+            "; ".join(problems),
+            evidence,
+            clears_by="the end of the repairs nearby, or a policy change",
+        )
+    return Gate(
+        "radius", "passed", f"acts on {s.request.service}; {len(s.radius.downstream)} services downstream", evidence
+    )

@@ -1,0 +1,158 @@
+"""The home: the one folder of policy, catalogue, people and runbooks, chosen by the operator's environment alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sre_responder.errors import InputError
+from sre_responder.home import catalogue, people, policy, runbook
+
+SYSTEM = Path("/etc/sre-responder")
+
+
+def _user_folder(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
+    return Path(environ.get(variable) or Path(environ.get("HOME", "~")).expanduser() / fallback) / "sre-responder"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where everything of one installation stands; each file is read once, when it is first asked for."""
+
+    folder: Path
+    ledger_url: str
+    state: Path
+
+    @cached_property
+    def policy(self) -> policy.Policy:
+        return policy.load(self._existing("policy.yml"))
+
+    @cached_property
+    def catalogue(self) -> catalogue.Catalogue:
+        folder = self.folder / "catalogue"
+        return catalogue.load(folder if folder.is_dir() else self._existing("catalogue.yml"))
+
+    @cached_property
+    def people(self) -> people.People:
+        return people.load(self.folder / "people.yml", self.folder / "allowed_signers")
+
+    @cached_property
+    def runbooks(self) -> runbook.Registry:
+        return runbook.registry(self.folder)
+
+    @cached_property
+    def policy_digest(self) -> str:
+        return hashlib.sha256(self._existing("policy.yml").read_bytes()).hexdigest()
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The key under which secrets enter a plan's digest; made on first use, readable by its owner alone."""
+        path = self.state / "digest.key"
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            draft = self.state / f".digest.key.{os.getpid()}"
+            draft.touch(mode=0o600)
+            draft.write_bytes(secrets.token_bytes(32))
+            try:
+                os.link(draft, path)  # of two that race, one key wins
+            except FileExistsError:
+                pass  # the other's key is as good
+            finally:
+                draft.unlink()
+        return path.read_bytes()
+
+    @property
+    def inventory(self) -> Path | None:
+        """Where the hosts of on-host actions stand; without it there is only this machine."""
+        return next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
+
+    @property
+    def vault_password_file(self) -> Path | None:
+        """Where the password of vaulted inventories stands, as the policy says; None leaves it to whoever starts a run."""
+        named = self.policy.ansible.vault_password_file
+        return None if named is None else self.folder / named.expanduser()
+
+    def _existing(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise InputError(
+                f"{path} does not exist.",
+                cure=f"Run `responder init` to write a commented home into {self.folder}, or set RESPONDER_HOME.",
+            )
+        return path
+
+
+TRUSTED = ("policy.yml", "catalogue.yml", "people.yml", "allowed_signers", "runbooks.lock", "runbooks")
+"""What a home is believed for: whoever may write it is a member of the guard."""
+
+
+def find(environ: Mapping[str, str] = os.environ) -> Home:
+    """$RESPONDER_HOME, else /etc/sre-responder where it exists, else the user's config folder."""
+    chosen = environ.get("RESPONDER_HOME")
+    if chosen:
+        folder = Path(chosen).expanduser()
+    elif SYSTEM.is_dir():
+        folder = SYSTEM
+    else:
+        folder = _user_folder(environ, "XDG_CONFIG_HOME", ".config")
+    state = _user_folder(environ, "XDG_STATE_HOME", ".local/state")
+    url = environ.get("RESPONDER_LEDGER") or f"sqlite:///{state / 'ledger.db'}"
+    if url.startswith("sqlite:///"):
+        state = Path(url.removeprefix("sqlite:///")).absolute().parent
+    return Home(folder.absolute(), url, state)
+
+
+_CATALOGUE = """\
+# Backstage catalog-info documents, one a service. `responder/...` annotations say how its platforms are reached.
+apiVersion: backstage.io/v1alpha1
+kind: Component
+metadata:
+  name: checkout
+  annotations:
+    responder/environments: production
+    responder/tier: middleware
+    responder/probe-url: http://127.0.0.1:8080/health.json
+spec:
+  type: service
+  lifecycle: production
+  owner: payments
+  dependsOn: []
+"""
+
+_PEOPLE = """\
+# Who may approve. `responder people add NAME --key KEY.pub` adds a person here, and the key to allowed_signers, in OpenSSH's own format:
+#   dana@example.org namespaces="sre-responder" ssh-ed25519 AAAA...
+people: []
+# people:
+#   - name: dana
+#     principal: dana@example.org
+#     roles: [operator]
+#   - name: iris
+#     principal: iris@example.org
+#     roles: [incident_commander]
+"""
+
+
+def write(folder: Path, profile: policy.Profile) -> list[Path]:
+    """A commented home in `folder`; files that exist are left as they are. Gives the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "runbooks").mkdir(exist_ok=True)
+    written = []
+    for name, text in {
+        "policy.yml": policy.example(profile),
+        "catalogue.yml": _CATALOGUE,
+        "people.yml": _PEOPLE,
+        "allowed_signers": "",
+    }.items():
+        path = folder / name
+        if not path.exists() and not (name == "catalogue.yml" and (folder / "catalogue").is_dir()):
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+    if not (folder / runbook.LOCK).exists():
+        written.append(runbook.register(folder, [entry.folder for entry in runbook.registry(folder)]))
+    return written

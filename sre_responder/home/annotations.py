@@ -1,0 +1,64 @@
+"""The annotations `responder/...` of the catalogue: which there are, and what is doubtful in those that a service has."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+
+from sre_responder.model import address, names
+from sre_responder.model.actions import ACTIONS
+
+HOSTS = "responder/hosts"
+"""Lists the inventory's hosts of an environment, with commas between them."""
+ENVIRONMENTS = "responder/environments"
+"""Lists where a service exists."""
+TIER = "responder/tier"
+PROBE = "responder/probe-url"
+LOG = "responder/log-file"
+PROCESS = "responder/process"
+_OURS = re.compile(r"(?:([^./]*)\.)?responder/", re.IGNORECASE)
+_PATHS = ("responder/haproxy-socket", "responder/release-root", LOG)
+
+
+def known() -> list[str]:
+    """Every annotation that something reads."""
+    of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}
+    return sorted({HOSTS, ENVIRONMENTS, TIER, PROBE, LOG, PROCESS, *of_actions})
+
+
+def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each annotation of ours that does nothing as it is written, and why with the cure; it disables nothing."""
+    names_known = known()
+    for key, value in annotations.items():
+        if not (ours := _OURS.match(key)):
+            continue
+        prefix, plain = ours[1], key[key.index("/") + 1 :]
+        full = f"responder/{plain}"
+        if prefix is not None and prefix not in names.ENVIRONMENTS:
+            yield key, f"'{names.shown(prefix)}' is not an environment. Write one of {', '.join(names.ENVIRONMENTS)}."
+        elif full not in names_known or not key.endswith(full):
+            near = difflib.get_close_matches(
+                plain.lower(), [one.partition("/")[2] for one in names_known], n=2, cutoff=0.5
+            )
+            start = f"{prefix}." if prefix else ""
+            hint = " or ".join(f"{start}responder/{one}" for one in near)
+            yield (
+                key,
+                f"nothing reads it. {f'Did you mean {hint}?' if hint else 'See docs/start.md for those that are read.'}",
+            )
+        elif wrong := _wrong(full, value):
+            yield key, wrong
+
+
+def _wrong(key: str, value: str) -> str | None:
+    """What is wrong with a value that nobody could use, with the cure."""
+    if "{{" in value or "{%" in value:
+        return "it contains Jinja, which nobody renders here. Write the value itself."
+    if key.endswith("-url") and (problem := address.problem(value)):
+        return f"it {problem}. Write http://host:port/path."
+    if key == "responder/supervisor-server" and not value.startswith(("unix:///", "http://")):
+        return "it is not an address of supervisord. Write unix:///path or http://host:port."
+    if key in _PATHS and not value.startswith("/"):
+        return "it is not an absolute path. Write the whole path."
+    return None

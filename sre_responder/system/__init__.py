@@ -1,0 +1,1 @@
+"""This machine and the network around it: processes, deadlines, signals, addresses, proxies."""
