@@ -16,6 +16,7 @@ from sqlalchemy import event, insert
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
+from sre_responder.engine.step import plan_of
 from sre_responder.guard.decide import Decision, decide, symptom
 from sre_responder.guard.gates.loop import lockout
 from sre_responder.home import Home, find
@@ -26,7 +27,6 @@ from sre_responder.model.actions import ACTIONS, UNDO
 from sre_responder.model.gate import Gate
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
-from sre_responder.step import plan_of
 
 EPOCH = 1_800_000_000.0
 DAY = 24 * 60.0

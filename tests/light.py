@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from sre_responder.effects import Change
+from sre_responder.engine.step import Step, perform
 from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, incidents, runs
 from sre_responder.model.request import Request
-from sre_responder.step import Step, perform
 
 PLAY = """\
 - name: Purge

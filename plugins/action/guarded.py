@@ -31,6 +31,7 @@ from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.engine.delivery import send_soon
+from sre_responder.engine.step import Step, perform, resolve
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
 from sre_responder.home.policy import Policy
@@ -39,7 +40,6 @@ from sre_responder.ledger import Ledger, runs
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
 from sre_responder.model.request import Request
-from sre_responder.step import Step, perform, resolve
 
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
 ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(

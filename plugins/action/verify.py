@@ -11,8 +11,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
+from sre_responder.engine.health import Health
 from sre_responder.errors import OutcomeUnknown, Refused
-from sre_responder.health import Health
 
 
 class ActionModule(ActionBase):

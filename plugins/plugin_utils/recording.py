@@ -22,12 +22,12 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 )
 from sre_responder import home
 from sre_responder.approvals import approval
+from sre_responder.engine.step import resolve
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook, task_digest
 from sre_responder.ledger import Ledger
 from sre_responder.model import names
-from sre_responder.step import resolve
 
 COMMON = ("incident", "service", "environment", "applies", "because", "confirm_production")
 

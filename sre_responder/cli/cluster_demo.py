@@ -14,11 +14,11 @@ from sre_responder import home as homes
 from sre_responder.cli.output import print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.cli.story import line, timeline, title
+from sre_responder.engine.run import climb
 from sre_responder.errors import InputError
 from sre_responder.incident import times
 from sre_responder.lab import kubernetes as shop
 from sre_responder.ledger import Ledger, audit, incidents
-from sre_responder.respond import climb
 
 
 def demo(context: str, kubeconfig: Path | None, yes: bool, json: bool) -> NoReturn:

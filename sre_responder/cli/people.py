@@ -12,10 +12,10 @@ import typer
 
 from sre_responder import home as homes
 from sre_responder.approvals import approval, break_glass, enroll, sign_off
-from sre_responder.breakers import locked_out, tries
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.errors import InputError
+from sre_responder.guard.breakers import locked_out, tries
 from sre_responder.home.documents import read_text
 from sre_responder.home.people import Person, Role
 from sre_responder.ledger import plans

@@ -15,6 +15,7 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.given import given_text
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.progress import Progress
+from sre_responder.engine.run import Outcome, climb
 from sre_responder.errors import InputError
 from sre_responder.home.runbook import Runbook
 from sre_responder.intake import alertmanager, groups
@@ -22,7 +23,6 @@ from sre_responder.ledger import audit, incidents, plans, temporary
 from sre_responder.lint import classify
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS
-from sre_responder.respond import Outcome, climb
 
 Incident = Annotated[str, typer.Option("--incident", help="The incident's number, INC-1234.")]
 Service = Annotated[str | None, typer.Option("--service", help="A service; default is that of the incident.")]

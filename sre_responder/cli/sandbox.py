@@ -18,8 +18,9 @@ from sre_responder.cli import cluster_demo
 from sre_responder.cli.output import Json, done, print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.cli.story import line, timeline, title
+from sre_responder.engine.health import Health
+from sre_responder.engine.run import climb
 from sre_responder.errors import EffectFailed
-from sre_responder.health import Health
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.incident import times
@@ -27,7 +28,6 @@ from sre_responder.intake import alertmanager, groups
 from sre_responder.lab import sandbox as lab
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
-from sre_responder.respond import climb
 
 Folder = Annotated[
     Path | None,

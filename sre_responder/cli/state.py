@@ -10,13 +10,13 @@ import typer
 from sqlalchemy import Connection, select
 
 from sre_responder.approvals import approval, break_glass
-from sre_responder.breakers import locked_out
 from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
 from sre_responder.engine.delivery import tell_soon
 from sre_responder.errors import LedgerUnavailable
+from sre_responder.guard.breakers import locked_out
 from sre_responder.guard.gates.loop import allow
 from sre_responder.ledger import attempts, incidents, outbox, plans, runs, temporary
 from sre_responder.ledger.audit import iso

@@ -20,6 +20,8 @@ from sre_responder.drive.run import run
 from sre_responder.drive.words import last_error
 from sre_responder.effects import Change
 from sre_responder.emergency import cluster_stop
+from sre_responder.engine.step import Step, perform
+from sre_responder.engine.watch import Watch
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
 from sre_responder.home import Home
 from sre_responder.home.runbook import PLAYBOOK
@@ -28,8 +30,6 @@ from sre_responder.model.actions import UNDO
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
 from sre_responder.recovery import probe
-from sre_responder.step import Step, perform
-from sre_responder.watch import Watch
 
 
 def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: bool) -> list[str]:

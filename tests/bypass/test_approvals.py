@@ -18,10 +18,10 @@ import yaml
 from bypass.world import World, world
 from sqlalchemy import delete, insert, select, update
 
-from sre_responder import breakers
 from sre_responder.approvals import sign_off
 from sre_responder.approvals.approval import NAMESPACE, state
 from sre_responder.errors import Refused
+from sre_responder.guard import breakers
 from sre_responder.home import Home, find, runbook
 from sre_responder.home.people import Person
 from sre_responder.ledger import Ledger, audit, incidents, plans

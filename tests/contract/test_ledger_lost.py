@@ -12,7 +12,7 @@ from light import Light, home_with, take
 from postgresql import Server, programs, server
 from sqlalchemy import text
 
-from sre_responder import step
+from sre_responder.engine import step
 from sre_responder.errors import LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, connection

@@ -28,7 +28,7 @@ class Point(NamedTuple):
     after: bool = True
 
 
-_PLAY, _MODULE, _STEP = "ansible-playbook", "AnsiballZ_release_rollback.py", "sre_responder.step"
+_PLAY, _MODULE, _STEP = "ansible-playbook", "AnsiballZ_release_rollback.py", "sre_responder.engine.step"
 POINTS = {
     "before the plan": Point(_PLAY, _STEP, "_plan", after=False),
     "after the plan": Point(_PLAY, _STEP, "_plan"),

@@ -19,9 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from history import DAY, History
 
-from sre_responder import step
 from sre_responder.approvals import approval
 from sre_responder.approvals.approval import NAMESPACE
+from sre_responder.engine import step
 from sre_responder.errors import InputError, Refused
 from sre_responder.home.people import People, Person
 from sre_responder.model.gate import Gate

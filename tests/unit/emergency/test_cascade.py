@@ -14,9 +14,9 @@ from sqlalchemy import select
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
 from sre_responder.emergency import cascade, stop
+from sre_responder.engine.step import Step, perform
 from sre_responder.errors import EffectFailed, ResponderError, Stopped
 from sre_responder.ledger.schema import stops
-from sre_responder.step import Step, perform
 
 SECOND = 1 / 60
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from history import DAY, LADDER, Gates, History, Outcome, lock
 
-from sre_responder.health import Health
+from sre_responder.engine.health import Health
 
 Case = tuple[str, Callable[[History], Gates]]
 PURGES, RESTARTS, ROLLBACKS = lock("http_cache_purge"), lock("supervisor_restart"), "rollbacks:staging"

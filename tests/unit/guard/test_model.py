@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import select
 
-from sre_responder.breakers import locked_out
+from sre_responder.guard.breakers import locked_out
 from sre_responder.ledger.schema import chain
 
 AUTOMATIC = {"SEV1": 3, "SEV2": 2, "SEV3": 3, "SEV4": 1000}

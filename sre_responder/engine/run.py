@@ -22,6 +22,7 @@ from sre_responder.drive.words import brief, last_error
 from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.engine.delivery import tell_soon
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
+from sre_responder.engine.watch import Watch
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
@@ -31,7 +32,6 @@ from sre_responder.model.actions import ACTIONS
 from sre_responder.notify.deliver import deliver
 from sre_responder.record.handoff import handoff
 from sre_responder.system import signals
-from sre_responder.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, select
 from sre_responder import __version__, undo
 from sre_responder.effects import Change
 from sre_responder.emergency import cascade, stop
+from sre_responder.engine.health import Health
 from sre_responder.errors import (
     EffectFailed,
     InputError,
@@ -34,7 +35,6 @@ from sre_responder.guard.decide import (
     symptom,
 )
 from sre_responder.guard.gates.loop import lockout
-from sre_responder.health import Health
 from sre_responder.home import Home
 from sre_responder.home.runbook import PLAYBOOK, Runbook, contents, locked
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from history import EPOCH, History, lock
 
-from sre_responder.breakers import locked_out
 from sre_responder.errors import Refused
+from sre_responder.guard.breakers import locked_out
 
 PURGES, RESTARTS = lock("http_cache_purge"), lock("supervisor_restart")
 ROLLBACKS = "rollbacks:staging"

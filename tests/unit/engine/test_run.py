@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from light import PLAY, home_with
 
+from sre_responder.engine.run import climb
 from sre_responder.errors import Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit
-from sre_responder.respond import climb
 
 UNGUARDED = (
     PLAY
