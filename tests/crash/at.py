@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -47,8 +48,17 @@ def ill(root: Path, **changes: Any) -> Iterator[World]:
         with here.ledger.transaction() as connection:
             now = here.ledger.now(connection)
             audit.append(connection, now, "scope.identified", "test", "seen", incident="INC-1234")
-        here.write(one_step)
+        here.write(partial(reached, here))
         yield here
+
+
+def reached(here: World, play: dict[str, Any]) -> None:
+    """One step, whose module too is reached by what befalls the run: it starts without the PYTHON variables of its surroundings."""
+    one_step(play)
+    python = here.root / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={INSIDE} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    play["vars"]["ansible_python_interpreter"] = str(python)
 
 
 def one_step(play: dict[str, Any]) -> None:
