@@ -81,7 +81,7 @@ def test_a_copy_of_the_task_outside_a_registered_runbook_is_refused(world: Any, 
     copy.write_text((world.book / "runbook.yml").read_text())
     assert world.play(playbook=copy).returncode != 0
     assert (world.release, world.started()) == ("2", 0)
-    assert "does not stand in a registered runbook" in world.refusals()
+    assert "is not part of a registered runbook" in world.refusals()
 
 
 def test_a_task_included_into_a_registered_runbook_is_not_a_declared_step(world: Any, tmp_path: Path) -> None:

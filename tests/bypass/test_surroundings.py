@@ -85,13 +85,13 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "local_action": (spelled("local_action"), "delegate_to"),
     "a short name": (spelled("release_rollback", collections=["sre.responder"]), "not a declared step"),
     "the guard by its own name": (spelled("sre.responder.guarded"), "allowlist"),
-    "include_role": (instead(**{"ansible.builtin.include_role": {"name": "x"}}), "not stand in a registered runbook"),
-    "a role of the play": (on_play(roles=["x"], tasks=[]), "not stand in a registered runbook"),
+    "include_role": (instead(**{"ansible.builtin.include_role": {"name": "x"}}), "not part of a registered runbook"),
+    "a role of the play": (on_play(roles=["x"], tasks=[]), "not part of a registered runbook"),
     "import_tasks with ignore_errors": (
         instead(**{"ansible.builtin.import_tasks": "extra.yml"}, ignore_errors=True), "ignore_errors"
     ),
     "include_tasks in a loop": (
-        instead(**{"ansible.builtin.include_tasks": "extra.yml"}, loop=[1, 2]), "not stand in a registered runbook"
+        instead(**{"ansible.builtin.include_tasks": "extra.yml"}, loop=[1, 2]), "not part of a registered runbook"
     ),
     "options of the module that only the guard may set": (
         lambda play: play["tasks"][1][MODULE].update(_plan="x", _expect={"release": "2"}), "no option _expect, _plan"
@@ -365,7 +365,7 @@ def test_a_playbook_that_imports_the_runbook_adds_nothing_to_it(world: World) ->
     wrapper.write_text(yaml.safe_dump([imported, after]))
     world.play(playbook=wrapper)
     assert (world.release, world.started()) == ("1", 1)
-    assert "does not stand in a registered runbook" in world.refusals()
+    assert "is not part of a registered runbook" in world.refusals()
 
 
 def old_collection(folder: Path) -> Path:
