@@ -90,7 +90,7 @@ def doctor(json: Json = False) -> None:
             raise InputError(
                 f"its last entry is dated {ahead / 60:.0f} min ahead of the clock: until then no approval counts, and no"
                 " lockout, limit or containment ends by time.",
-                cure="Set the clocks of all machines by the network. A lockout, a person opens: responder reset",
+                cure="Set the clocks of all machines by the network. To retry what is locked out: responder reset LOCKOUT",
             )
 
     def stop_file() -> None:

@@ -49,7 +49,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
         before=before,
         after=after,
         undo=[{"name": f"Resume the rollout of {name}", **resume}],
-        undo_note="Resumes the rollout, by kubectl: it resumes where it left off.",
+        undo_note="Resumes the rollout where it left off, by kubectl.",
         evidence={
             "updated": _updated(workload),
             "available": f"{workload.available}/{workload.replicas}",
