@@ -317,11 +317,12 @@ def test_code_in_the_users_own_folder_of_a_host_is_not_run(world: World) -> None
     """Python runs `usercustomize` from there before the first line of a module."""
     ran = world.root / "ran"
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    for folder in (world.root / ".local" / "lib" / version / "site-packages", world.root / "path"):
-        folder.mkdir(parents=True)
-        (folder / "usercustomize.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    packages = world.root / ".local" / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "usercustomize.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
     python = world.root / "python"
-    python.write_text(f'#!/bin/sh\n[ "${{PYTHONPATH-unset}}" ] || exec {sys._base_executable} "$@"\n')  # type: ignore[attr-defined]
+    outside = Path(sys.executable).resolve()  # that of a virtual environment reads no such folder
+    python.write_text(f'#!/bin/sh\n[ "${{PYTHONPATH-unset}}" ] || exec {outside} "$@"\n')
     python.chmod(0o755)
     world.write(lambda play: play["vars"].update(ansible_python_interpreter=str(python)))
     assert world.play().returncode == 0

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bypass import world as guarded
 from bypass.world import World
+from dripping import dripping
 
 pytestmark = pytest.mark.contract
 
@@ -94,23 +91,7 @@ def test_restart_that_cannot_be_done_is_refused_before_anything_is_switched(
 
 
 def test_supervisord_that_answers_its_host_one_byte_at_a_time_holds_nobody_and_nothing(tmp_path: Path) -> None:
-    gone = threading.Event()
-
-    def drip() -> None:
-        connection, _ = server.accept()
-        with connection, suppress(OSError):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-")
-            while True:
-                connection.sendall(b"x")
-                time.sleep(0.2)
-        gone.set()
-
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        guarded.world(tmp_path, deadlines={"plan_seconds": 3}) as world,
-    ):
-        threading.Thread(target=drip, daemon=True).start()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with dripping(0.2) as (address, gone), guarded.world(tmp_path, deadlines={"plan_seconds": 3}) as world:
 
         def restarting(play: dict[str, Any]) -> None:
             chosen = {"supervisor": {"server": address, "program": "shop"}}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from dripping import dripping
 
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
 from sre_responder.effects.http_cache import PURGE
@@ -68,32 +67,17 @@ def test_of_a_cache_that_never_stops_answering_nothing_but_the_head_is_read(endl
 
 
 @pytest.fixture
-def dripping() -> Iterator[str]:
-    """An address that sends one byte at a time, each in time for a timeout of its own, until the reader goes away."""
-    gone = threading.Event()
-
-    def drip() -> None:
-        connection, _ = server.accept()
-        with connection, suppress(OSError):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-")
-            while True:
-                connection.sendall(b"x")
-                time.sleep(0.01)
-        gone.set()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+def slow() -> Iterator[str]:
+    with dripping(0.01) as (address, gone):
+        yield address
         assert gone.wait(10), "the connection is closed, so that nothing is left behind"
-        thread.join()
 
 
-def test_supervisord_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(dripping: str) -> None:
+def test_supervisord_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(slow: str) -> None:
     with pytest.raises(DeadlinePassed), deadline(0.3):
-        RESTART.plan({"server": dripping, "program": "web"})
+        RESTART.plan({"server": slow, "program": "web"})
 
 
-def test_a_cache_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(dripping: str) -> None:
+def test_a_cache_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(slow: str) -> None:
     with pytest.raises(DeadlinePassed), deadline(0.3):
-        PURGE.plan({"url": f"{dripping}/", "method": "PURGE"})
+        PURGE.plan({"url": f"{slow}/", "method": "PURGE"})
