@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sre_responder import modules
-from sre_responder.drive.environment import harmless
+from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
 from sre_responder.home.documents import line_of
@@ -120,12 +120,6 @@ def _set(value: Any) -> bool:
     return value not in (None, False)
 
 
-def _names(environment: Any) -> Iterator[str]:
-    """The variables of an `environment`, a mapping or a list of them; what is still a template is judged when the task runs."""
-    for part in environment if isinstance(environment, list) else [environment]:
-        yield from map(str, part if isinstance(part, Mapping) else ())
-
-
 @dataclass(frozen=True)
 class Weakening:
     """A keyword of Ansible, where it may not be, and why. A task means a guarded one, a block one that holds a guarded task."""
@@ -163,7 +157,7 @@ WEAKENINGS = (
     _row("roles", "play", "what a role does is not seen here", cure="Put the guarded steps into tasks.",
          weakens=lambda value, _: bool(value)),
     _row("environment", "play block task", "a variable that is no proxy, certificate, account or language could choose what code runs",
-         cure="Set it on the tasks that need it.", weakens=lambda value, _: not all(map(harmless, _names(value)))),
+         cure="Set it on the tasks that need it.", weakens=lambda value, _: bool(risky(value))),
     _row("failed_when", "task", "a refusal could be called success"),
     _row("changed_when", "task", "the result would not be what happened"),
     _row("until", "task", "the action would be repeated"),

@@ -18,7 +18,7 @@ from ansible.parsing.vault import EncryptedString, VaultHelper
 from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 
-from sre_responder.drive.environment import harmless
+from sre_responder.drive.environment import risky
 from sre_responder.errors import Refused
 from sre_responder.home.runbook import Runbook, plays, task_digest
 from sre_responder.ledger import Ledger, runs
@@ -87,11 +87,8 @@ def weaknesses(task: Any) -> list[str]:
         found.append("run_once: one host would answer for all")
     if task.check_mode is False and command_line("check"):
         found.append("check_mode: false: a dry run would change things")
-    for name in sorted({str(name) for part in task.environment or [] if isinstance(part, Mapping) for name in part}):
-        if not harmless(name):
-            found.append(
-                f"environment {shown(name, 64)}: it could choose what code runs; set it on the tasks that need it"
-            )
+    for name in risky(task.environment):
+        found.append(f"environment {shown(name, 64)}: it could choose what code runs; set it on the tasks that need it")
     if isinstance(task, Handler):
         found.append("handlers: force_handlers runs them after a refusal")
     for node in ancestors(task):

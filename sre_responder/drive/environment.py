@@ -9,6 +9,7 @@ import site
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from sre_responder.drive.vault import VAULT, vault_of
 from sre_responder.home import Home
@@ -18,6 +19,7 @@ _KEPT = frozenset([
     "HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "SUDO_USER", "TERM", "TZ", "USER", "XDG_CACHE_HOME", "XDG_CONFIG_HOME",
 ])  # fmt: skip
 _CERTIFICATES = frozenset(["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+_LANGUAGE = frozenset(["LANG", "LANGUAGE", "TZ"])
 _PROXIES = frozenset(["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"])
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
 _PLATFORMS = ("PG", "KUBE", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "CLOUDSDK_", "OCI_", "KRB5")
@@ -38,9 +40,14 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **_isolated()}
 
 
-def harmless(name: str) -> bool:
-    """Whether a play may give this variable to a guarded task: an address, an account, a language. By none of them what runs is chosen."""
-    return _reads(name) or name in ("LANG", "LANGUAGE", "TZ") or name.startswith("LC_")
+def risky(environment: Any) -> list[str]:
+    """The variables of a play's `environment`, a mapping or a list of them, that could choose what code runs in a guarded task.
+
+    Proxies, certificates, accounts of platforms, languages and time zones cannot. What is still a template holds no name yet.
+    """
+    parts = environment if isinstance(environment, list) else [environment]
+    names = {str(name) for part in parts if isinstance(part, Mapping) for name in part}
+    return sorted(name for name in names if not (_reads(name) or name in _LANGUAGE or name.startswith("LC_")))
 
 
 def _reads(name: str) -> bool:
