@@ -13,7 +13,7 @@ from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import EffectFailed, InputError, Refused
 from sre_responder.home import Home
 from sre_responder.home.people import Person
-from sre_responder.ledger import Ledger, audit, plans
+from sre_responder.ledger import Ledger, audit, clock, plans
 from sre_responder.ledger.schema import stops
 from sre_responder.model.facts import CLOCK_SLACK_SECONDS
 from sre_responder.model.names import shown
@@ -39,7 +39,7 @@ def decide(
 ) -> dict[str, Any]:
     """Sign one person's decision about one plan."""
     with ledger.transaction(reading=True) as connection:
-        row, now, ahead = plans.find(connection, prefix), ledger.now(connection), ledger.ahead(connection)
+        row, now, ahead = plans.find(connection, prefix), ledger.now(connection), clock.ahead(connection)
         plan = plans.of(row)
     if decision == "grant" and ahead > CLOCK_SLACK_SECONDS:
         raise Refused(
@@ -92,7 +92,7 @@ def attest(home: Home, ledger: Ledger, runbook: str, person: Person, key: Path, 
 
 
 def reset(home: Home, ledger: Ledger, breaker: str, person: Person | None, key: Path | None) -> dict[str, Any]:
-    """Allow one supervised trial of a remedy that was locked out; where the policy asks nobody, the word of whoever is there."""
+    """Authorize one supervised retry of a locked-out remediation; if the policy requires no approvals, no signature is needed."""
     if not home.policy.requires.approvals:
         who = approval.requester(home.people)
         with ledger.transaction() as connection:

@@ -21,8 +21,7 @@ from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import policy, runbook
-from sre_responder.ledger import Ledger, outbox, rights
-from sre_responder.ledger.clock import SLACK_SECONDS
+from sre_responder.ledger import Ledger, clock, outbox, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
 from sre_responder.model.names import shown
@@ -85,8 +84,8 @@ def doctor(json: Json = False) -> None:
     def ledger() -> None:
         kept = Ledger(home.ledger_url)
         with kept.transaction(reading=True) as connection:  # it exists, can be read and has this library's revision
-            ahead = kept.ahead(connection)
-        if ahead > SLACK_SECONDS:
+            ahead = clock.ahead(connection)
+        if ahead > clock.SLACK_SECONDS:
             raise InputError(
                 f"its last entry is dated {ahead / 60:.0f} min ahead of the clock: until then no approval counts, and no"
                 " lockout, limit or containment ends by time.",

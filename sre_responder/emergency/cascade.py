@@ -16,7 +16,7 @@ def check(connection: Connection, now: float, limits: Cascade, environment: str)
     """Raise the emergency stop of an environment where too many services fail; gives its name. Once, until it is lifted."""
     if limits.services is None:
         return None
-    began = clock.before(now, limits.window_minutes * 60, clock.jumps(connection, now))
+    began = clock.began(connection, now, limits.window_minutes * 60)
     failing = attempts.failing(connection, environment, began)
     if len(failing) < limits.services:
         return None

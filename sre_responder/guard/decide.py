@@ -125,7 +125,6 @@ def look(
     measured: bool,
     record: bool,
     joined: int | None = None,
-    ahead: float = 0.0,
 ) -> Snapshot:
     """The picture that the gates judge, read in the caller's transaction."""
     policy, known = home.policy, facts(runbook)
@@ -157,7 +156,7 @@ def look(
     declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
     return Snapshot(
         now=now,
-        ahead=ahead,
+        ahead=clock.ahead(connection),
         jumps=clock.jumps(connection, now),
         policy=policy,
         request=request,
@@ -207,7 +206,6 @@ def preview(
             runbook,
             measured=measured,
             record=False,
-            ahead=ledger.ahead(connection),
         )
         left_out = _skipped(connection, request, "plan.made", "skipped", "not_applicable")
         tried = _skipped(connection, request, "plan.made", "skipped", "tried")
@@ -247,7 +245,6 @@ def decide(
         unfit = _unfit_to_join(connection, request, plan)
         picture = look(
             connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined,
-            ahead=ledger.ahead(connection),
         )  # fmt: skip
         gates = evaluate(picture)
         if unfit:

@@ -65,9 +65,9 @@ def append(
     notify: str | None = None,
     **data: Any,
 ) -> int:
-    """Add one entry inside the caller's transaction; `notify` names the audience that must also be told.
+    """Add one entry inside the caller's transaction; `notify` names the audience that must also be notified.
 
-    Where the clock jumped since the last one, an entry before it says so.
+    If the clock jumped since the last entry, another one before this records it.
     """
     head, seen = connection.execute(select(chain)).one(), clock.read(connection)
     if jumped := clock.pending(connection, head, seen):

@@ -40,6 +40,12 @@ def read(connection: Connection) -> Reading:
     return reading
 
 
+def ahead(connection: Connection) -> float:
+    """By how many seconds the last entry is dated ahead of the clock. Until then the ledger's time stands still, and nothing in it expires."""
+    last = connection.execute(select(chain.c.at)).scalar_one()
+    return max(0.0, float(last) - read(connection).wall)
+
+
 def pending(connection: Connection, head: Row[Any], seen: Reading) -> float:
     """By how many seconds the clock jumped since the last entry, or stands behind it without a jump on the record; 0 if it did not."""
     if not head.id:
@@ -68,6 +74,11 @@ def jumps(connection: Connection, now: float) -> tuple[Jump, ...]:
     head = connection.execute(select(chain)).one()
     seconds = pending(connection, head, read(connection))
     return (*([Jump(now, seconds)] if seconds else ()), *recorded(connection))
+
+
+def began(connection: Connection, now: float, seconds: float) -> float:
+    """When a window of so many seconds that ends `now` began, by the jumps of this ledger."""
+    return before(now, seconds, jumps(connection, now))
 
 
 def before(now: float, seconds: float, jumps: Sequence[Jump]) -> float:

@@ -121,12 +121,8 @@ class Ledger:
         """The time of the ledger: always later than its last entry, so that a clock set back revives nothing."""
         return max(self._wall(connection), self._last(connection) + TICK_SECONDS)
 
-    def ahead(self, connection: Connection) -> float:
-        """By how many seconds its last entry is dated ahead of the clock. So long its time stands still, and nothing in it expires."""
-        return max(0.0, self._last(connection) - self._wall(connection))
-
     def hurried(self, busy_seconds: float) -> Ledger:
-        """The same ledger, for one who waits for it so long and no longer."""
+        """The same ledger with another limit on every wait."""
         return Ledger(self.url, self.clock, busy_seconds, self.boot)
 
     def _read(self, connection: Connection) -> Reading:

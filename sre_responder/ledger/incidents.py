@@ -153,7 +153,7 @@ def observe(
     joined = row is not None and row.last_healthy is not None and began - row.last_healthy <= max(healthy_seconds, 1)
     since = None if not healthy else row.healthy_since if row is not None and joined else began
     recovered = row.recovered_at if row is not None else None
-    enough = clock.before(now, healthy_seconds, clock.jumps(connection, now))
+    enough = clock.began(connection, now, healthy_seconds)
     if since is not None and since <= enough and (recovered is None or recovered < since):
         recovered = now
         # On the record, which moves the ledger's own time: a clock set back hides nothing behind this.

@@ -105,7 +105,7 @@ def _lost(connection: Connection, now: float, target: str, who: str, lease_secon
     run = runs.get(connection, holder.run)
     if run is not None and runs.here(run):
         raise Refused(f"{holder.who} holds {target} and lives.", cure="Wait for it, or end it with `responder stop`.")
-    if holder.expires_at - lease_seconds > clock.before(now, lease_seconds, clock.jumps(connection, now)):
+    if holder.expires_at - lease_seconds > clock.began(connection, now, lease_seconds):
         raise Refused(
             f"{holder.who} holds {target} until {audit.iso(holder.expires_at)}.", cure="Settle it after that time."
         )

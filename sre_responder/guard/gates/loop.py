@@ -14,7 +14,7 @@ from sre_responder.ledger.clock import Jump, before
 from sre_responder.model.gate import Gate
 
 
-def locked_out_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump] = ()) -> float | None:
+def locked_out_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump]) -> float | None:
     """When `limit` attempts first stood within `window` seconds of each other; None if they never did."""
     ordered = sorted(times)
     for first, last in zip(ordered, ordered[limit - 1 :], strict=False):

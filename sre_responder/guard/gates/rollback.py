@@ -28,7 +28,7 @@ class Standing:
         return self.row or self.many
 
 
-def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks, jumps: Sequence[Jump] = ()) -> Standing:
+def standing(rollbacks: Sequence[Attempt], now: float, limits: Rollbacks, jumps: Sequence[Jump]) -> Standing:
     """Count the latest rollbacks, oldest first, against the limits."""
     failed = len(list(takewhile(lambda attempt: attempt.outcome != "improved", reversed(rollbacks))))
     began = before(now, limits.window_minutes * 60, jumps)

@@ -21,11 +21,6 @@ from sre_responder.ledger.schema import stops
 SECOND = 1 / 60
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "told")
-
-
 def failing(h: History, *minutes: float, outcome: Outcome = "not_improved", book: str = "purge", **ask: Any) -> History:
     """At each of these minutes a remedy came to this, each time on another service."""
     for minute, service in zip(minutes, SERVICES, strict=False):

@@ -21,11 +21,6 @@ PURGES, RESTARTS = lock("http_cache_purge"), lock("supervisor_restart")
 ROLLBACKS = "rollbacks:staging"
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "told")
-
-
 def closed(h: History, minute: float) -> dict[str, float]:
     """Each locked-out breaker and the minute since when."""
     h.minute = minute

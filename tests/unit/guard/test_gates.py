@@ -278,13 +278,13 @@ def test_a_stop_alone_cuts_short() -> None:
 def test_locked_out_exactly_when_so_many_stand_within_one_window(times: list[float], limit: int, window: float) -> None:
     expected = any(sum(start <= t < start + window for t in times) >= limit for start in times)
     close = any(abs(abs(a - b) - window) < 1e-6 for a in times for b in times)  # rounding at the very edge
-    assert close or (locked_out_at(times, limit, window) is not None) == expected
+    assert close or (locked_out_at(times, limit, window, ()) is not None) == expected
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=20), st.floats(0, 1e6))
 def test_another_attempt_never_opens_what_was_locked_out(times: list[float], more: float) -> None:
-    if locked_out_at(times, 2, 900) is not None:
-        assert locked_out_at([*times, more], 2, 900) is not None
+    if locked_out_at(times, 2, 900, ()) is not None:
+        assert locked_out_at([*times, more], 2, 900, ()) is not None
 
 
 def test_a_homelab_never_asks_for_an_approval_that_nobody_can_give() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from history import SERVICES, History
@@ -177,8 +176,3 @@ def test_a_jump_makes_a_window_longer_and_never_shorter(now: float, seconds: flo
     assert now - began <= seconds + sum(jump.seconds for jump in jumps) + 1e-3
     less = [replace(jump, seconds=jump.seconds / 2) for jump in newest_first]
     assert began <= before(now, seconds, less)
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "told")
