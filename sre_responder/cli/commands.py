@@ -1,4 +1,4 @@
-"""Every command: its group, where it stands, and what it does in one line; the list of them is printed from here alone."""
+"""Every command: its group, its module, and what it does in one line; `--help` prints this table."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ for command in commands:
         haproxy.connect(path)
         haproxy.sendall(command.encode() + b"\\n")
         answer = haproxy.recv(4096).decode().strip()
-    if answer:  # HAProxy is silent where it did what it was told
+    if answer:  # HAProxy answers only if the command failed
         sys.exit(command + ": " + answer)
 """
 """What `socat stdio SOCKET` would do, which few machines have: Python is there, for Ansible needs it."""

@@ -170,7 +170,7 @@ def _later(than: str) -> str:
     try:
         now = max(now, datetime.fromisoformat(than) + timedelta(seconds=1))
     except (ValueError, TypeError):
-        pass  # never restarted, or marked by somebody with other words
+        pass  # never restarted, or annotated with something that is not a time
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
