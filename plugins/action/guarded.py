@@ -21,6 +21,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     declared,
     driven,
     location,
+    one_host,
     plain,
     real_host,
     require_driver,
@@ -29,12 +30,12 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 )
 from sre_responder import home
 from sre_responder.approvals import approval
-from sre_responder.effects import EFFECTS, Change
+from sre_responder.effects import EFFECTS, Change, leads_to
 from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform, resolve
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
-from sre_responder.home.policy import Policy
+from sre_responder.home.annotations import HOSTS
 from sre_responder.home.runbook import Runbook, task_digest
 from sre_responder.ledger import Ledger, runs
 from sre_responder.model import names
@@ -46,6 +47,7 @@ ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
     ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
 )
 """What runs on a host comes from Python's own places, not from the account's folder or variables there. Empty is as if not set."""
+_ROOT = ACTIONS["release_rollback"].annotations["root"]
 _GRACE_SECONDS = 5
 """After the controller gave a plan up, what looks on the host ends itself too, so that nothing stays there."""
 
@@ -63,20 +65,30 @@ class HostModule:
     """An effect whose code runs on the host of the play, as an ordinary module."""
 
     def __init__(
-        self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any], policy: Policy
+        self, action: ActionModule, arguments: Mapping[str, Any], task_vars: dict[str, Any], place: Home
     ) -> None:
-        self.action, self.arguments, self.task_vars, self.policy = action, arguments, task_vars, policy
+        self.action, self.arguments, self.task_vars = action, arguments, task_vars
+        self.policy, self.catalogue = place.policy, place.catalogue
+        self.one: frozenset[str] = frozenset()
 
     def plan(self) -> Change:
         seconds = math.ceil(self.policy.deadlines.plan_seconds) + _GRACE_SECONDS
-        answer = self._run({"_deadline": seconds}, check=True)
+        answer = self._run({"_deadline": seconds, "_roots": self.catalogue.values(_ROOT)}, check=True)
         if answer.get("failed"):
             raise InputError(answer["msg"])
+        self.one = frozenset(answer["one"])
         keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
         return Change(
             target=f"{answer['node']}:{answer['target']}",
             **{key: answer[key] for key in keys if answer.get(key) is not None},
         )
+
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        """By what the host said of all roots in the catalogue; on another host the same path is another folder."""
+        if way.get(_ROOT) not in self.one:
+            return False
+        hosts, by = way.get(HOSTS), self.action._connection.transport
+        return hosts is None or any(one_host(name.strip(), self.task_vars, by) for name in hosts.split(","))
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}
@@ -119,6 +131,9 @@ class ControllerEffect:
     def plan(self) -> Change:
         return EFFECTS[self.action].plan(self.arguments)
 
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        return leads_to(self.action, self.arguments, change, way)
+
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         return EFFECTS[self.action].act({**self.arguments, "_plan": plan, "_incident": self.incident}, change)
 
@@ -157,7 +172,7 @@ class ActionModule(ActionBase):
         spec = ACTIONS.get(self.short)
         named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
         effect: Any = (
-            HostModule(self, {**named, **arguments}, facts, place.policy)
+            HostModule(self, {**named, **arguments}, facts, place)
             if spec and spec.on_host
             else ControllerEffect(self.short, arguments, request.incident)
         )

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
-from sre_responder.effects import EFFECTS
+from sre_responder.effects import EFFECTS, leads_to
 from sre_responder.engine.step import misnamed, plan_of
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.guard.decide import preview
@@ -46,13 +47,14 @@ def preflight(call: Call) -> dict[str, Any]:
     )  # fmt: skip
     plan = None
     try:
-        if wrong := misnamed(call.home, request, spec, arguments):
-            raise InputError(wrong)
         if action not in EFFECTS:
             raise InputError(
                 f"the state that {action} would change stands on a host; run the runbook with --check to see its plan."
             )
-        plan = plan_of(call.home, request, arguments, spec, runbook, EFFECTS[action].plan(arguments))
+        change = EFFECTS[action].plan(arguments)
+        if wrong := misnamed(call.home, request, spec, arguments, partial(leads_to, action, arguments, change)):
+            raise InputError(wrong)
+        plan = plan_of(call.home, request, arguments, spec, runbook, change)
     except ResponderError as error:
         request = replace(request, problems=(str(error),))
     return {"guard": preview(call.home, call.ledger, request, plan, runbook, measured=True).as_dict()}

@@ -116,6 +116,16 @@ def plan(root: str, to: str, named: str | None = None, restart: dict | None = No
     }
 
 
+def same_folder(root: str, others: list) -> list:
+    """Which of these paths lead to this very folder, behind links and mounts."""
+    found = []
+    for other in others:
+        with suppress(OSError):
+            if os.path.samefile(root, other):
+                found.append(other)
+    return found
+
+
 def switch(root: str, to: str, before: str) -> dict:
     """Point `current` at a release: a new link takes the old one's place in one step, durably.
 

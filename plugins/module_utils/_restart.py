@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import xmlrpc.client
+from xml.parsers.expat import ExpatError
 
 from ansible_collections.sre.responder.plugins.module_utils._release_history import ReleaseError
 
@@ -49,7 +50,7 @@ def again(what: dict) -> str:
             if info["statename"] in RUNS:
                 _but(_NOT_RUNNING, server.stopProcess, name)
             _but(_ALREADY_STARTED, server.startProcess, name)
-        except (OSError, xmlrpc.client.Error) as error:
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException, ExpatError) as error:
             raise RestartError(f"{_full(info)} did not come back: {error}.") from error
     return f"restarted {', '.join(_full(info) for info in chosen)}"
 
@@ -78,7 +79,7 @@ def _members(given: dict, seconds: int) -> list:
     program, place = given["program"], given["server"]
     try:
         known = _server(place, seconds).getAllProcessInfo()
-    except (OSError, xmlrpc.client.Error) as error:
+    except (OSError, xmlrpc.client.Error, http.client.HTTPException, ExpatError) as error:
         raise RestartError(f"supervisord at {place} cannot be asked: {error}.") from error
     if program.endswith(":*"):
         group = [info for info in known if info["group"] == program[:-2]]
@@ -120,9 +121,13 @@ class _Transport(xmlrpc.client.Transport):
 
     def make_connection(self, host):
         """A connection for each call, for the server closes it when it likes."""
+        self.close()
         if self.place.startswith("unix://"):
-            return _Local(self.place[len("unix://") :], self.seconds)
-        return http.client.HTTPConnection(urllib.parse.urlsplit(self.place).netloc, timeout=self.seconds)
+            made = _Local(self.place[len("unix://") :], self.seconds)
+        else:
+            made = http.client.HTTPConnection(urllib.parse.urlsplit(self.place).netloc, timeout=self.seconds)
+        self._connection = host, made  # what the library closes after an error
+        return made
 
     def parse_response(self, response):
         """The answer, read up to a size that no supervisord needs."""

@@ -95,6 +95,11 @@ options:
   _deadline:
     description: Set by the guard alone; seconds after which this ends itself on the host.
     type: int
+  _roots:
+    description: Set by the guard alone; the roots of all services, of which it answers which are this one.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -193,7 +198,13 @@ import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._release import Moved, ReleaseError, plan, switch
+from ansible_collections.sre.responder.plugins.module_utils._release import (
+    Moved,
+    ReleaseError,
+    plan,
+    same_folder,
+    switch,
+)
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, again
 
 ARGUMENT_SPEC = {
@@ -228,6 +239,7 @@ ARGUMENT_SPEC = {
     "_plan": {"type": "str"},
     "_expect": {"type": "dict"},
     "_deadline": {"type": "int"},
+    "_roots": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -239,7 +251,8 @@ def main() -> None:
     try:
         planned = plan(given["root"], given["to"], given["history"], given["restart"])
         if module.check_mode:
-            module.exit_json(**planned, changed=planned["before"] != planned["after"])
+            one = same_folder(given["root"], given["_roots"])
+            module.exit_json(**planned, changed=planned["before"] != planned["after"], one=one)
         if not given["_plan"]:
             module.fail_json(msg="release_rollback acts only with a plan that the guard allowed; nothing was changed.")
         target = f"{planned['node']}:{planned['target']}"

@@ -22,6 +22,7 @@ from sre_responder.drive.environment import risky
 from sre_responder.errors import Refused
 from sre_responder.home.runbook import Runbook, plays, task_digest
 from sre_responder.ledger import Ledger, runs
+from sre_responder.model.address import machine
 from sre_responder.model.names import shown
 from sre_responder.system import process
 from sre_responder.system.prove import MARK, PLAY_MARK
@@ -129,6 +130,21 @@ def real_host(facts: Mapping[str, Any]) -> str:
     """The inventory's name of the host that this worker serves; a variable may say another, which is not believed."""
     host = getattr(multiprocessing.current_process(), "_host", None)
     return str(host.name if host is not None else facts.get("inventory_hostname", "localhost"))
+
+
+def one_host(name: str, facts: Mapping[str, Any], connection: str) -> bool:
+    """Whether a host of the inventory may be the machine that this worker serves: by its name, or by where it is reached.
+
+    `connection` is the kind by which the task reaches its host, and any other host of which the inventory says nothing else.
+    """
+    mine = real_host(facts)
+    return name == mine or not _machine(mine, facts, connection).isdisjoint(_machine(name, facts, connection))
+
+
+def _machine(name: str, facts: Mapping[str, Any], connection: str) -> frozenset[str]:
+    way = (facts.get("hostvars") or {}).get(name) or {}
+    local = way.get("ansible_connection", connection) == "local"
+    return machine("localhost" if local else str(way.get("ansible_host") or way.get("ansible_ssh_host") or name))
 
 
 def driven() -> bool:

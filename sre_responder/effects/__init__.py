@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sre_responder.effects import haproxy, http_cache, release, supervisor
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
@@ -14,6 +15,7 @@ from sre_responder.effects.kubernetes import pause as kubernetes_pause_rollout
 from sre_responder.effects.kubernetes import restart as kubernetes_restart
 from sre_responder.effects.kubernetes import rollback as kubernetes_rollback
 from sre_responder.effects.kubernetes import scale as kubernetes_scale
+from sre_responder.model.actions import ACTIONS, KUBERNETES
 
 EFFECTS: Mapping[str, Effect] = {
     "haproxy_drain": haproxy.DRAIN,
@@ -33,4 +35,15 @@ EFFECTS: Mapping[str, Effect] = {
 PROBES: Mapping[str, HostProbe] = {"release_rollback": release.PROBE}
 """The actions whose effect is a module that runs on a host."""
 
-__all__ = ["EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "by_state"]
+
+def leads_to(action: str, arguments: Mapping[str, Any], change: Change, way: Mapping[str, str]) -> bool:
+    """Whether annotations of the catalogue may lead to the target of a change that runs in the controller's process."""
+    spec = ACTIONS[action]
+    keys = (
+        KUBERNETES if spec.platform == "kubernetes" else {option: spec.annotations[option] for option in spec.locates}
+    )
+    other = {option: way[key] for option, key in keys.items() if key in way}
+    return bool(other) and EFFECTS[action].same(change, arguments, other)
+
+
+__all__ = ["EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "by_state", "leads_to"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,6 +56,20 @@ def _as_before(old: Change, now: Mapping[str, Any]) -> bool:
     return now == old.before
 
 
+def same_path(a: str, b: str) -> bool:
+    """Whether two paths of this machine lead to one thing, behind links, hard links and mounts."""
+    if os.path.realpath(a) == os.path.realpath(b):
+        return True
+    with suppress(OSError):
+        return os.path.samefile(a, b)
+    return False
+
+
+def nobody_there(error: OSError) -> bool:
+    """Whether nothing at all listens at an address, so that it cannot be another name of what answers elsewhere."""
+    return isinstance(error, FileNotFoundError | ConnectionRefusedError)
+
+
 def _agrees(arguments: Mapping[str, Any]) -> str | None:
     return None
 
@@ -65,12 +80,14 @@ class Effect:
 
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
     `restored` tells whether what it did is undone, where that is less than all that identified the state before.
+    `same` tells whether the options of another way may lead to the target of a change: unknown counts as yes.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
     plan: Callable[[Mapping[str, Any]], Change]
     act: Callable[[Mapping[str, Any], Change], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    same: Callable[[Change, Mapping[str, Any], Mapping[str, Any]], bool]
     became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
     restored: Callable[[Change, Mapping[str, Any]], bool] = _as_before
     disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sre_responder.effects.effect import Became, Change, Effect, by_state, here
+from sre_responder.effects.effect import Became, Change, Effect, by_state, here, nobody_there, same_path
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.model.names import shown
 
+Arguments = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _UNDO = """\
 import socket, sys
@@ -38,7 +39,7 @@ _LIMIT = 1 << 20
 """The bytes of one answer that are read at most."""
 
 
-def _ask(arguments: Mapping[str, Any], command: str) -> str:
+def _ask(arguments: Arguments, command: str) -> str:
     """What HAProxy answers, whole and within `timeout_s`, however slowly it is sent."""
     path, seconds = str(arguments["socket"]), float(arguments.get("timeout_s", 5))
     until, answer = time.monotonic() + seconds, b""
@@ -111,7 +112,7 @@ class Server:
         return f"{admin}, {'up' if self.running else 'down'}, weight {self.weight}{', backup' if self.backup else ''}"
 
 
-def _servers(arguments: Mapping[str, Any]) -> dict[str, Server]:
+def _servers(arguments: Arguments) -> dict[str, Server]:
     """Every server of the backend."""
     backend, answers = _name(arguments, "backend"), list[str]()
     try:
@@ -149,7 +150,7 @@ def _state_lines(text: str) -> list[tuple[list[str], str]]:
     return [(names, line) for line in lines]
 
 
-def _no_servers(arguments: Mapping[str, Any], backend: str) -> InputError:
+def _no_servers(arguments: Arguments, backend: str) -> InputError:
     with suppress(EffectFailed):
         known = ", ".join(sorted(_ask(arguments, "show backend").split("\n")[1:])).strip(", ")
         return InputError(
@@ -170,7 +171,7 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> Server:
     )
 
 
-def _name(arguments: Mapping[str, Any], option: str) -> str:
+def _name(arguments: Arguments, option: str) -> str:
     value = str(arguments.get(option, ""))
     if not _NAME.fullmatch(value):
         raise InputError(
@@ -179,11 +180,11 @@ def _name(arguments: Mapping[str, Any], option: str) -> str:
     return value
 
 
-def _target(arguments: Mapping[str, Any]) -> str:
+def _target(arguments: Arguments) -> str:
     return f"haproxy:{here(str(arguments['socket']))}:{_name(arguments, 'backend')}"
 
 
-def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Mapping[str, str]) -> Change:
+def _change(arguments: Arguments, rows: Mapping[str, Server], wanted: Mapping[str, str]) -> Change:
     backend, path = _name(arguments, "backend"), os.path.realpath(str(arguments["socket"]))
     before = {name: row.admin for name, row in rows.items()}
     after = {**before, **wanted}
@@ -210,7 +211,7 @@ def _change(arguments: Mapping[str, Any], rows: Mapping[str, Server], wanted: Ma
     )
 
 
-def may_write(arguments: Mapping[str, Any]) -> None:
+def may_write(arguments: Arguments) -> None:
     """Only a socket of level admin may set a server: this is known before anything is planned on it."""
     try:
         level = _ask(arguments, "show cli level").strip()
@@ -236,7 +237,7 @@ def _capacity(rows: Mapping[str, Server], left: Iterable[str]) -> float:
     return min(1.0, sum(row.weight for row in taking) / total) if total else 0.0
 
 
-def _plan_failover(arguments: Mapping[str, Any]) -> Change:
+def _plan_failover(arguments: Arguments) -> Change:
     to, rows = _name(arguments, "to"), _servers(arguments)
     _known(rows, to, "to")
     row, backend = rows[to], arguments["backend"]
@@ -256,7 +257,7 @@ def _plan_failover(arguments: Mapping[str, Any]) -> Change:
     return _change(arguments, rows, wanted)
 
 
-def _plan_drain(arguments: Mapping[str, Any]) -> Change:
+def _plan_drain(arguments: Arguments) -> Change:
     server, rows = _name(arguments, "server"), _servers(arguments)
     _known(rows, server, "server")
     if rows[server].out:
@@ -271,14 +272,14 @@ def _plan_drain(arguments: Mapping[str, Any]) -> Change:
     return replace(_change(arguments, rows, {server: "drain"}), capacity=_capacity(rows, others))
 
 
-def _known(rows: Mapping[str, Any], name: str, option: str) -> None:
+def _known(rows: Arguments, name: str, option: str) -> None:
     if name not in rows:
         raise InputError(
             f"{option} '{name}' is not a server of this backend; it has: {', '.join(rows)}.", cure="Name one of these."
         )
 
 
-def _act(plan: Callable[[Mapping[str, Any]], Change], arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
+def _act(plan: Callable[[Arguments], Change], arguments: Arguments, change: Change) -> dict[str, Any]:
     arguments = {
         **arguments,
         "socket": os.path.realpath(str(arguments["socket"])),
@@ -304,7 +305,7 @@ def _act(plan: Callable[[Mapping[str, Any]], Change], arguments: Mapping[str, An
     return {name: row.admin for name, row in _reread(arguments).items()}
 
 
-def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
+def _await(arguments: Arguments, name: str, state: str) -> None:
     until = time.monotonic() + float(arguments.get("timeout_s", 5))
     while True:
         row = _reread(arguments).get(name)
@@ -316,7 +317,7 @@ def _await(arguments: Mapping[str, Any], name: str, state: str) -> None:
         time.sleep(0.05)
 
 
-def _reread(arguments: Mapping[str, Any]) -> dict[str, Server]:
+def _reread(arguments: Arguments) -> dict[str, Server]:
     """The servers in the middle of an act: what cannot be read then is a failure of the act, not bad input."""
     try:
         return _servers(arguments)
@@ -324,15 +325,38 @@ def _reread(arguments: Mapping[str, Any]) -> dict[str, Server]:
         raise EffectFailed(error.message, cure=error.cure) from error
 
 
-def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _read(arguments: Arguments) -> dict[str, Any]:
     return {name: row.admin for name, row in _servers(arguments).items()}
 
 
-def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
+def _became(old: Change, now: Arguments) -> Became | None:
     """Servers are set one by one: where each is as before or as wanted, the change was cut short between them."""
     half = set(now) == set(old.before) and all(now[name] in (old.before[name], old.after[name]) for name in now)
     return by_state(old, now) or ("cut_short" if half else None)
 
 
-FAILOVER = Effect(_plan_failover, partial(_act, _plan_failover), _read, _became)
-DRAIN = Effect(_plan_drain, partial(_act, _plan_drain), _read, _became)
+def _same(change: Change, own: Arguments, other: Arguments) -> bool:
+    backend, path = other.get("backend"), other.get("socket")
+    return backend in (None, own["backend"]) and (path is None or _one_haproxy(own, path.removeprefix("unix://")))
+
+
+def _one_haproxy(own: Arguments, path: str) -> bool:
+    """Whether two sockets are of one HAProxy, which may have many."""
+    if same_path(str(own["socket"]), path):
+        return True
+    try:
+        return _pid(own) == _pid({"socket": path})
+    except EffectFailed as error:
+        return not (isinstance(error.__cause__, OSError) and nobody_there(error.__cause__))
+
+
+def _pid(arguments: Arguments) -> str:
+    """The process that answers, as it says itself. EffectFailed where it does not say."""
+    answer = _ask(arguments, "show info")
+    if not (found := re.search(r"^Pid: (\d+)$", answer, re.MULTILINE)):
+        raise EffectFailed(f"what answers at {arguments['socket']} does not say which HAProxy it is.")
+    return found[1]
+
+
+FAILOVER = Effect(_plan_failover, partial(_act, _plan_failover), _read, _same, _became)
+DRAIN = Effect(_plan_drain, partial(_act, _plan_drain), _read, _same, _became)

@@ -11,7 +11,7 @@ import httpx
 
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.model.address import has_login
+from sre_responder.model.address import has_login, one
 from sre_responder.model.address import shown as address
 from sre_responder.system.outbound import through, way
 
@@ -128,5 +128,9 @@ def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"url": _url(arguments), "kept": True}
 
 
-PURGE = Effect(_plan, _act, _read, lambda old, now: None)
+def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one(str(own["url"]), other["url"])
+
+
+PURGE = Effect(_plan, _act, _read, _same, lambda old, now: None)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

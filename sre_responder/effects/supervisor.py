@@ -6,14 +6,16 @@ import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from sre_responder.effects.effect import Became, Change, Effect, here
+from sre_responder.effects.effect import Became, Change, Effect, here, nobody_there, same_path
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
-from sre_responder.model.address import shown as address
+from sre_responder.model import address
 from sre_responder.model.names import shown
 
 _MOVING = ("STARTING", "STOPPING", "BACKOFF")
@@ -53,6 +55,8 @@ def supervisord(url: str, username: str = "", password: str = "") -> Iterator[An
     transport._get_connection = connect_in_time
     try:
         yield xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    except (HTTPException, ExpatError) as error:
+        raise OSError(f"what answers there is no supervisord ({type(error).__name__}: {error})") from error
     finally:
         transport.close()
 
@@ -66,12 +70,13 @@ def _url(arguments: Mapping[str, Any]) -> str:
     url = str(arguments["server"])
     if url.startswith("http") and "@" in url:  # nothing else of it may bear one
         raise InputError(
-            f"server '{address(url)}' contains a user name or password, which would stand in the record.",
+            f"server '{address.shown(url)}' contains a user name or password, which would stand in the record.",
             cure="Leave them out of the address; give username and password as options of the task.",
         )
     if not url.startswith(("unix:///", "http://")):
         raise InputError(
-            f"server '{address(url)}' is not an address of supervisord.", cure="Write unix:///path or http://host:port."
+            f"server '{address.shown(url)}' is not an address of supervisord.",
+            cure="Write unix:///path or http://host:port.",
         )
     return url
 
@@ -246,4 +251,39 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if all(new) else "cut_short"
 
 
-RESTART = Effect(_plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _became)
+def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    program, server = other.get("program"), other.get("server")
+    return (program is None or _one_of(change, program)) and (server is None or _one_supervisord(own, server))
+
+
+def _one_of(change: Change, program: str) -> bool:
+    """Whether a name is that of a program which would be restarted: alone, with its group, or for the whole group."""
+    group, _, name = program.rpartition(":")
+    planned = [full.rpartition(":")[::2] for full in change.evidence]
+    return any(group in ("", its or one) and name in ("*", one) for its, one in planned)
+
+
+def _one_supervisord(own: Mapping[str, Any], server: str) -> bool:
+    """Whether two addresses may be of one supervisord. Each has one socket and one port; only where these meet it is asked."""
+    mine = _url(own)
+    sockets = [url.removeprefix("unix://") for url in (mine, server) if url.startswith(("unix://", "/"))]
+    if len(sockets) == 2:
+        return same_path(*sockets)
+    if not sockets:
+        return address.one(*(f"http://{urlsplit(url).netloc}" for url in (mine, server)))
+    if not address.local(server if mine.startswith("unix://") else mine):
+        return False
+    try:
+        return _identified(own) == _identified({"server": server})
+    except OSError as error:
+        return not nobody_there(error)
+    except (InputError, xmlrpc.client.Error):
+        return True
+
+
+def _identified(arguments: Mapping[str, Any]) -> tuple[int, str]:
+    with _connected(arguments) as server:
+        return server.getPID(), server.getIdentification()
+
+
+RESTART = Effect(_plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became)

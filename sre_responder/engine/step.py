@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +60,9 @@ class Effect(Protocol):
     """What the step needs of an effect: a plan without side effects, and the act itself."""
 
     def plan(self) -> Change: ...
+
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        """Whether annotations of the catalogue may lead to the target of a change."""
 
     def act(self, change: Change, plan: str) -> dict[str, Any]: ...
 
@@ -239,33 +243,37 @@ def _plan(
     """The plan of this step, or the sentence that says why there is none."""
     if step.request.problems or spec is None:
         return None, None, None
-    if wrong := misnamed(home, step.request, spec, step.arguments):
-        return None, None, wrong
     seconds = home.policy.deadlines.plan_seconds
     try:
         with deadline(seconds):
             change = effect.plan()
+            wrong = misnamed(home, step.request, spec, step.arguments, partial(effect.same, change))
     except NotApplicable:
         raise
     except ResponderError as error:
         return None, None, str(error)
     except DeadlinePassed:
         return None, None, f"planning took longer than {seconds:g} s: the target answers too slowly, or not at all"
+    if wrong:
+        return None, None, wrong
     return change, plan_of(home, step.request, step.arguments, spec, step.runbook, change), None
 
 
-def misnamed(home: Home, request: Request, spec: ActionSpec, arguments: Mapping[str, Any]) -> str | None:
+def misnamed(
+    home: Home, request: Request, spec: ActionSpec, arguments: Mapping[str, Any], same: Callable[[Mapping[str, str]], bool]
+) -> str | None:  # fmt: skip
     """Why this target may not be changed under the name of this environment: it is judged by the strictest that reaches it."""
-    keys = {option: spec.annotations[option] for option in spec.locates}
-    host = request.host if spec.on_host else ""
-    other = home.catalogue.stricter(request.service, request.environment, keys, arguments, host)
+    if not spec.locates:
+        return None
+    told = [str(arguments[option]) for option in spec.locates if arguments.get(option)]
+    other = home.catalogue.stricter(request.service, request.environment, same, told)
     if other is None:
         return None
     return (
         f"what {request.action} would change as {request.service} in {request.environment} is, or may be, that of {other}, and one "
         f"target has one set of limits, the strictest: act for {other}, or give each environment its own "
         f"{'responder/hosts, or its own ' if spec.on_host else ''}"
-        f"{', '.join(f'{request.environment}.{key}' for key in keys.values())} in the catalogue"
+        f"{', '.join(f'{request.environment}.{spec.annotations[option]}' for option in spec.locates)} in the catalogue"
     )
 
 

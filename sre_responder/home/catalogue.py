@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder.errors import InputError
-from sre_responder.home.annotations import ENVIRONMENTS, HOSTS, TIER, doubts
+from sre_responder.home.annotations import ENVIRONMENTS, TIER, doubts
 from sre_responder.home.documents import documents_of, line_of, pieces, read_text, validated
 from sre_responder.model import names
 
@@ -110,7 +110,7 @@ class Unread:
     def reaches(self, values: Iterable[str]) -> bool:
         """Whether a target of these options could be its own."""
         told = {_one_spelling(word) for word in self.words}
-        return all(value in told for value in values if value)
+        return all(_one_spelling(value) in told for value in values)
 
 
 class Catalogue:
@@ -175,26 +175,15 @@ class Catalogue:
         return wanted
 
     def stricter(
-        self, name: str, environment: str, keys: Mapping[str, str], arguments: Mapping[str, Any], host: str = ""
+        self, name: str, environment: str, reaches: Callable[[Mapping[str, str]], bool], told: Sequence[str]
     ) -> str | None:
         """Who else this target is, in a stricter environment: `SERVICE in ENVIRONMENT`; None where it is nobody's.
 
-        `keys` are the annotations that fill the options by which an action finds its target. One target has one set of limits,
-        the strictest, whatever it is called.
-        `host` is the inventory's host, where the target lies on one: an environment may list its own in `responder/hosts`.
-        An option that is not the catalogue's own in this environment may mean any of the service's environments.
+        `reaches` says whether annotations may lead to the target, `told` is what the action was given to find it. One target has
+        one set of limits, the strictest, whatever it is called. A target to which the service's own annotations do not lead
+        in this environment may be that of any other of its environments.
         """
         own = self.service(name)
-        told = {key: _one_spelling(arguments.get(option)) for option, key in keys.items()}
-        if not any(told.values()):
-            return None
-
-        def reaches(way: Mapping[str, str]) -> bool:
-            there = way.get(HOSTS)
-            if host and there is not None and host not in {one.strip() for one in there.split(",")}:
-                return False
-            return all(_one_spelling(way.get(key)) == value for key, value in told.items())
-
         rank, foreign = names.ENVIRONMENTS.index(environment), not reaches(own.reached(environment))
         for service in self.services.values():
             for other in service.environments:
@@ -204,8 +193,13 @@ class Catalogue:
                     return f"{service.name} in {other}"
         if environment == names.STRICTEST:
             return None
-        hidden = next((one for one in self.unread if one.name != name and one.reaches(told.values())), None)
+        hidden = next((one for one in self.unread if told and one.name != name and one.reaches(told)), None)
         return f"{hidden.name} (which cannot be read, see responder doctor) in {names.STRICTEST}" if hidden else None
+
+    def values(self, key: str) -> list[str]:
+        """What an annotation says, over all services and environments."""
+        ways = (service.reached(one) for service in self.services.values() for one in service.environments)
+        return sorted({way[key] for way in ways if key in way})
 
     def cycles(self) -> list[list[str]]:
         """Services that depend on themselves through others."""

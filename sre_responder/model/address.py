@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from urllib.parse import SplitResult, urlsplit
+from contextlib import suppress
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from sre_responder.model.names import shown as printable
+
+THIS_MACHINE = "this machine"
 
 
 def problem(url: str) -> str | None:
@@ -57,6 +60,32 @@ def loopback(url: str) -> bool:
     return bool(mapped.is_loopback or mapped.is_unspecified)
 
 
+def one(a: str, b: str) -> bool:
+    """Whether two addresses may lead to one place: the same port and path, on hosts that share a name or an address.
+
+    A host that has no address here is known by its name alone.
+    """
+    first, second = _parts(a), _parts(b)
+    if first is None or second is None:
+        return a == b
+    alike = first.hostname and second.hostname and _rest(first) == _rest(second)
+    return bool(alike) and not machine(str(first.hostname)).isdisjoint(machine(str(second.hostname)))
+
+
+def local(url: str) -> bool:
+    """Whether it leads to this machine, by whatever name or address."""
+    parts = _parts(url)
+    return parts is not None and bool(parts.hostname) and THIS_MACHINE in machine(str(parts.hostname))
+
+
+def machine(host: str) -> frozenset[str]:
+    """All by which a host is known here: its name, its addresses, and THIS_MACHINE where it is that."""
+    found = {host.lower().rstrip(".")}
+    with suppress(OSError, UnicodeError):
+        found |= {str(answer[4][0]) for answer in socket.getaddrinfo(host, None)}
+    return frozenset(found | {THIS_MACHINE for address in found if _own(address)})
+
+
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for an address; none for this machine."""
     parts = _parts(url)
@@ -73,6 +102,23 @@ def _parts(url: str) -> SplitResult | None:
         return parts if parts.port != 0 else None
     except ValueError:
         return None
+
+
+def _rest(parts: SplitResult) -> tuple[int | None, str, str]:
+    """What an address says behind its host; a default port and a slash at the end say nothing."""
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return port, unquote(parts.path).rstrip("/"), parts.query
+
+
+def _own(address: str) -> bool:
+    """Whether it is an address of this machine: nobody else's can be bound here."""
+    try:
+        found = ipaddress.ip_address(address)
+        with socket.socket(socket.AF_INET if found.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _old_notation(host: str) -> str:

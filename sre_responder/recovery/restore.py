@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,10 @@ class _Capsule:
             return ""
         left = self.undone.after
         return f"somebody has changed {self.undone.target} since attempt {self.row.attempt} left it: it was {left}, now it is {now}"
+
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        """An undo finds its target by the attempt, which was judged; no annotation leads there."""
+        return False
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         if probe.state(self.home, self.undone, self.row.host) != change.before:

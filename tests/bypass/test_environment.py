@@ -28,6 +28,14 @@ def production(world: World) -> World:
     return world
 
 
+def beside(world: World, root: object, **annotations: str) -> None:
+    """Put a service of production into the catalogue whose releases are said to lie here."""
+    catalogue = world.home.folder / "catalogue.yml"
+    mine = yaml.safe_load(catalogue.read_text())
+    said = {"responder/environments": "production", "responder/release-root": str(root), **annotations}
+    catalogue.write_text(yaml.safe_dump_all([mine, {**mine, "metadata": {"name": "payments", "annotations": said}}]))
+
+
 def untouched(world: World) -> bool:
     return (world.release, world.started()) == ("2", 0)
 
@@ -102,6 +110,28 @@ def test_an_option_written_into_the_task_does_not_pass_for_a_milder_environment(
     given(world, responder__environments="staging, production", responder__release_root="/srv/staging")
     done = world.drive()
     assert (done.returncode, untouched(world)) == (3, True), done.stdout
+
+
+@pytest.mark.parametrize("spelt", ["{0}/app/", "{0}/./app", "{0}/link", "{0}/app/releases/.."])
+def test_a_root_is_the_same_folder_of_its_host_however_it_is_spelt(world: World, spelt: str) -> None:
+    world.heals("1")
+    (world.root / "link").symlink_to("app")
+    beside(world, spelt.format(world.root))
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+    assert "that of payments in production" in world.refusals()
+
+
+@pytest.mark.parametrize(("hosts", "acts"), [("p1", False), ("localhost, p2", False), ("p2", True)])
+def test_a_host_is_the_same_machine_whatever_the_inventory_calls_it(world: World, hosts: str, acts: bool) -> None:
+    world.heals("1")
+    inventory = world.home.folder / "inventory.yml"
+    machines = {"p1": {"ansible_host": "127.0.0.1"}, "p2": {"ansible_host": "192.0.2.1"}}
+    remote = {name: {**way, "ansible_connection": "ssh"} for name, way in machines.items()}
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": remote}}))
+    beside(world, world.root / "app", **{"responder/hosts": hosts})
+    done = world.drive()
+    assert (world.release, world.started()) == (("1", 1) if acts else ("2", 0)), done.stdout
 
 
 def test_the_target_of_another_service_in_production_is_not_acted_on_under_a_milder_name(world: World) -> None:

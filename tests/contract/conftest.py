@@ -224,9 +224,12 @@ class Supervisord:
 
 @pytest.fixture
 def supervisord(start: Start, free_port: FreePort, short: Path, tmp_path: Path) -> Callable[..., Supervisord]:
-    """`supervisord(name={setting: value})` runs a supervisord with these programs and waits for their start."""
+    """`supervisord(name={setting: value})` runs a supervisord with these programs and waits for their start.
 
-    def run(login: str = "", **programs: Mapping[str, object]) -> Supervisord:
+    `more` are sections as they are written.
+    """
+
+    def run(login: str = "", more: str = "", **programs: Mapping[str, object]) -> Supervisord:
         port, file = free_port(), tmp_path / "supervisord.conf"
         made = Supervisord(f"unix://{short}/socket", f"http://127.0.0.1:{port}", login)
         asked = dict(zip(("username", "password"), login.split(":"), strict=True)) if login else {}
@@ -244,6 +247,7 @@ def supervisord(start: Start, free_port: FreePort, short: Path, tmp_path: Path) 
                 f"[{section}]\n" + "".join(f"{key}={value}\n" for key, value in settings.items())
                 for section, settings in sections.items()
             )
+            + more
         )
         command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-n", "-c", file]
         start(command, lambda: listens(port))

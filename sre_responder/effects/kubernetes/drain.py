@@ -12,6 +12,7 @@ from sre_responder.effects.kubernetes import healers
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_cluster
 from sre_responder.effects.kubernetes.pod import ended
 from sre_responder.effects.kubernetes.rollout import after, insist, unless_moved
 from sre_responder.effects.kubernetes.workload import Workload, condition, kubectl, lost, marked, plan_of
@@ -209,4 +210,4 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now["drained"] else None if old.before["cordoned"] else "cut_short"
 
 
-DRAIN = Effect(_plan, _act, _read, _became)
+DRAIN = Effect(_plan, _act, _read, same_cluster, _became)

@@ -11,6 +11,7 @@ from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import ready
 from sre_responder.effects.kubernetes.rollout import after, because, failing, in_progress, insist, live, pods, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, find, lost, plan_of
@@ -178,4 +179,4 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if not left else "not_done" if len(left) == len(old.before["pods"]) else "cut_short"
 
 
-EVICT = Effect(_plan, _act, _read, _became)
+EVICT = Effect(_plan, _act, _read, same_namespace, _became)

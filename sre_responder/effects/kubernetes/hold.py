@@ -11,6 +11,7 @@ from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.gitops import Keeper, Switch, keepers
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollout import after, insist
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, find, kubectl, plan_of
 from sre_responder.errors import EffectFailed, InputError, StateMoved
@@ -127,4 +128,4 @@ def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> None:
     api.merge(switch.place, _on(switch, arguments))
 
 
-HOLD = Effect(_plan, _act, _read)
+HOLD = Effect(_plan, _act, _read, same_namespace)

@@ -12,6 +12,7 @@ from sre_responder.effects.kubernetes import lock, owners, quarantine
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import counts, ended
 from sre_responder.effects.kubernetes.rollout import after, insist, pods, unless_moved, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, digest, find, kubectl, marked, plan_of, selects
@@ -220,5 +221,6 @@ ISOLATE = Effect(
     lambda arguments: _how(arguments).plan(arguments),
     _act,
     lambda arguments: _how(arguments).read(arguments),
+    same_namespace,
     _became,
 )

@@ -79,12 +79,36 @@ def client_of(file: str | None, context: str | None) -> Any:
     return made
 
 
+def server(file: str | None, context: str | None) -> str | None:
+    """The address of the API server to which they lead; None where no file tells it. Nothing is asked, and no program is run."""
+    if not file and not context and not os.environ.get("KUBECONFIG") and IN_CLUSTER in os.environ:
+        return f"https://{os.environ[IN_CLUSTER]}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"
+    contexts: dict[str, Any] = {}
+    clusters: dict[str, Any] = {}
+    chosen = context
+    try:
+        for path in _paths(file or os.environ.get("KUBECONFIG") or DEFAULT):
+            content = _content(path)
+            chosen = context or content.get("current-context") or chosen
+            for known, name in ((contexts, "context"), (clusters, "cluster")):
+                known |= {entry["name"]: entry[name] for entry in content.get(f"{name}s") or ()} | known
+        return str(clusters[contexts[chosen or ""]["cluster"]]["server"])
+    except (InputError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _paths(named: str) -> list[Path]:
+    """The files of a list that exist."""
+    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+    return [path for path in paths if path.exists()]
+
+
 def _check(named: str, context: str | None, *, given: bool) -> None:
     """InputError if no file is there, if one is no kubeconfig, or if the context is in none of them."""
-    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
-    found = [path for path in paths if path.exists()]
+    found = _paths(named)
     if not found:
-        where = f"the kubeconfig {', '.join(shown(path.absolute()) for path in paths)} does not exist"
+        missing = ", ".join(shown(Path(part).expanduser().absolute()) for part in named.split(os.pathsep) if part)
+        where = f"the kubeconfig {missing} does not exist"
         reason = where if given else f"neither responder/kubeconfig nor KUBECONFIG is set, and {where}"
         raise InputError(f"no cluster is known: {reason}.", cure=f"Correct {ANNOTATIONS} of the service.")
     contexts: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollout import after, insist, troubles, unless_moved, unmoved, words
 from sre_responder.effects.kubernetes.workload import PAUSED, Workload, find, fingerprint, kubectl, marked
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, StateMoved
@@ -118,4 +119,4 @@ def _resumed(old: Change, now: Mapping[str, Any]) -> bool:
     return bool(now["paused"] == old.before["paused"])
 
 
-PAUSE = Effect(_plan, _act, _read, restored=_resumed)
+PAUSE = Effect(_plan, _act, _read, same_namespace, restored=_resumed)

@@ -11,6 +11,7 @@ from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollback import CAUSE
 from sre_responder.effects.kubernetes.rollout import (
     after,
@@ -180,4 +181,4 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now["template"] == old.after["template"] and now["restarted"] else None
 
 
-RESTART = Effect(_plan, _act, _read, _became)
+RESTART = Effect(_plan, _act, _read, same_namespace, _became)

@@ -16,6 +16,7 @@ from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import available, ready
 from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history, revision_of
 from sre_responder.effects.kubernetes.rollout import (
@@ -311,4 +312,4 @@ def _restored(old: Change, now: Mapping[str, Any]) -> bool:
     return bool(now["template"] == old.before["template"])
 
 
-ROLLBACK = Effect(_plan, _act, _read, _became, _restored, gitops.disagreement)
+ROLLBACK = Effect(_plan, _act, _read, same_namespace, _became, _restored, gitops.disagreement)

@@ -12,6 +12,7 @@ from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollback import APPLIED
 from sre_responder.effects.kubernetes.rollout import (
     after,
@@ -156,4 +157,4 @@ def _shown(state: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in state.items())
 
 
-SCALE = Effect(_plan, _act, _read, disagreement=gitops.disagreement)
+SCALE = Effect(_plan, _act, _read, same_namespace, disagreement=gitops.disagreement)

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from answering import answering
 
+from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
 from sre_responder.effects.http_cache import PURGE
 from sre_responder.effects.supervisor import RESTART
 from sre_responder.errors import InputError
@@ -31,6 +33,16 @@ def test_what_is_no_socket_is_bad_input(tmp_path: Path, make: Callable[[Path], N
     make(tmp_path / "s")
     with pytest.raises(InputError, match="cannot be asked"):
         RESTART.plan({"server": f"unix://{tmp_path}/s", "program": "web"})
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"220 mail ESMTP\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>", b"HTTP/1.0 404 No\r\n\r\n"]
+)
+def test_what_is_no_supervisord_is_bad_input(answer: bytes) -> None:
+    with answering(answer) as url, pytest.raises(InputError, match="cannot be asked"):
+        RESTART.plan({"server": url, "program": "web"})
+    with answering(answer) as url, pytest.raises(RestartError, match="cannot be asked"):
+        looked_at({"http": None, "supervisor": {"server": url, "program": "web"}})
 
 
 def test_username_and_password_reach_supervisord_and_no_error_shows_them() -> None:

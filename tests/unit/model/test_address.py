@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder.model import address
+from sre_responder.model.address import one
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,27 @@ def test_what_the_environment_exempts_is_asked_directly(monkeypatch: pytest.Monk
     assert address.proxy_for("https://shop.corp.example/") is None
     assert address.proxy_for("https://10.1.2.3/") is None
     assert address.proxy_for("https://shop.example/") == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ("http://localhost:9001", "http://127.0.0.1:9001", True),
+        ("http://127.1:9001", "http://[::1]:9001", True),
+        ("http://0.0.0.0:9001", "http://localhost:9001", True),
+        ("HTTP://Shop.invalid:9001", "http://shop.invalid.:9001/", True),
+        ("http://shop.invalid", "http://shop.invalid:80/", True),
+        ("https://shop.invalid/%61", "https://shop.invalid:443/a/", True),
+        (f"http://{socket.gethostname()}:9001", "http://localhost:9001", True),
+        ("http://localhost:9001", "http://localhost:9002", False),
+        ("http://localhost:9001/a", "http://localhost:9001/b", False),
+        ("http://localhost/?a", "http://localhost/?b", False),
+        ("http://shop.invalid:9001", "http://pay.invalid:9001", False),
+        ("http://10.9.8.7:9001", "http://127.0.0.1:9001", False),
+        ("http://[", "http://localhost", False),
+        ("http://", "http:///", False),
+    ],
+)
+def test_two_addresses_are_one_where_they_lead_to_one_place(a: str, b: str, expected: bool) -> None:
+    assert (one(a, b), one(b, a)) == (expected, expected)
+    assert one(a, a) or not expected

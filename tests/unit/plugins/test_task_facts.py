@@ -13,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import plain
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import one_host, plain
 from sre_responder.home.runbook import Runbook, task_digest
 
 PLAIN = (bool, int, float, str, list, dict, type(None))
@@ -83,3 +83,35 @@ def test_a_task_has_the_same_digest_as_ansible_runs_it_and_as_the_library_reads_
     [step] = Runbook(tmp_path, None, False).steps
     [play] = DataLoader().load_from_file(str(tmp_path / "runbook.yml"))
     assert task_digest(plain(play["tasks"][0])) == step.digest
+
+
+HOSTS: dict[str, dict[str, str]] = {
+    "web-dev": {"ansible_host": "10.0.0.5"},
+    "web1": {"ansible_host": "10.0.0.5", "ansible_port": "2222"},
+    "web2": {"ansible_host": "10.0.0.6"},
+    "10.0.0.5": {},
+    "here": {"ansible_connection": "local"},
+    "loop": {"ansible_host": "127.0.0.1"},
+    "bare.invalid": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("mine", "name", "connection", "expected"),
+    [
+        ("web-dev", "web-dev", "ssh", True),
+        ("web-dev", "web1", "ssh", True),
+        ("web-dev", "10.0.0.5", "ssh", True),
+        ("web-dev", "web2", "ssh", False),
+        ("web-dev", "not.in.the.inventory.invalid", "ssh", False),
+        ("here", "localhost", "ssh", True),
+        ("here", "loop", "ssh", True),
+        ("here", "web1", "ssh", False),
+        ("web-dev", "web2", "local", True),
+        ("bare.invalid", "web1", "ssh", False),
+    ],
+)
+def test_two_hosts_of_an_inventory_are_one_machine_where_they_are_reached_at_one_address(
+    mine: str, name: str, connection: str, expected: bool
+) -> None:
+    assert one_host(name, {"inventory_hostname": mine, "hostvars": HOSTS}, connection) is expected
