@@ -21,6 +21,7 @@ from sre_responder.home import Home
 from sre_responder.home.annotations import HOSTS
 from sre_responder.home.catalogue import Service
 from sre_responder.home.runbook import Runbook, plays, tasks
+from sre_responder.home.shared import Shared, shared
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
 from sre_responder.model.criterion import Criterion
@@ -63,7 +64,11 @@ class Answer:
 
 def check(home: Home, services: Iterable[tuple[Service, str]], seconds: float = DEADLINE_SECONDS) -> list[Answer]:
     """Ask everything of these services in these environments, in parallel and within one deadline."""
-    asked = [one for service, environment in services for one in questions(home, service, environment)]
+    chosen = list(services)
+    asked = [one for service, environment in chosen for one in questions(home, service, environment)]
+    names = {(service.name, environment) for service, environment in chosen}
+    everything = shared(home.catalogue.services.values())
+    asked += [_refused(one) for one in everything if (one.service, one.environment) in names]
     until = time.monotonic() + seconds
     found: dict[int, Answer] = {}
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -133,6 +138,15 @@ def questions(home: Home, service: Service, environment: str) -> list[Question]:
         )
 
     return list(found.values()) or [Question(service.name, environment, "annotations", (), nothing)]
+
+
+def _refused(one: Shared) -> Question:
+    """What needs no asking: the catalogue itself says that no run would be allowed."""
+
+    def look() -> str:
+        raise InputError(f"{one.problem}.", cure=one.cure)
+
+    return Question(one.service, one.environment, f"environment, by its {one.platform}", (), look)
 
 
 _Found = tuple[tuple[str, ...], str, tuple[Any, ...], Callable[[], str], bool]

@@ -21,6 +21,7 @@ from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import policy, runbook
+from sre_responder.home.shared import shared
 from sre_responder.ledger import Ledger, clock, outbox, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings
@@ -116,6 +117,10 @@ def doctor(json: Json = False) -> None:
             rings = "; ".join(" and ".join(ring) for ring in found)
             raise InputError(f"services depend on each other in a ring: {rings}.", cure="Radius counts them all.")
 
+    def environments() -> None:
+        if found := shared(home.catalogue.services.values()):
+            raise InputError("\n".join(f"{one.problem}. {one.cure}" for one in found))
+
     def keygen() -> None:
         if shutil.which("ssh-keygen") is None:
             raise InputError("ssh-keygen is not installed.", cure="Install the package openssh-client.")
@@ -206,7 +211,7 @@ def doctor(json: Json = False) -> None:
             raise InputError(f"{len(found)} {'line weakens' if len(found) == 1 else 'lines weaken'} a guard.\n{rows}")
 
     checks: dict[str, Callable[[], object]] = {
-        "policy": lambda: home.policy, "catalogue": catalogue, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
+        "policy": lambda: home.policy, "catalogue": catalogue, "environments": environments, "dependencies": cycles, "people": people, "ledger": ledger, "stop file": stop_file,
         "runbooks": registered, "folders": folders, "lint": weakened, "standing": standing,
         "permissions": permissions, "keys": keys, "ssh-keygen": keygen, "command": command, "channels": channels,
         "clusters": clusters, "vault": vault,
@@ -225,7 +230,7 @@ def doctor(json: Json = False) -> None:
         console.print(f"home {home.folder}\nledger {name_of(home.ledger_url)}", markup=False)
         for row in rows:
             console.print(
-                f"  {'ok' if row['ok'] else '--':<3} {row['check']:<10} {row['problem']} {row['cure']}".rstrip(),
+                f"  {'ok' if row['ok'] else '--':<3} {row['check']:<12} {row['problem']} {row['cure']}".rstrip(),
                 markup=False,
             )
         if ignored:

@@ -109,8 +109,8 @@ class Unread:
 
     def reaches(self, values: Iterable[str]) -> bool:
         """Whether a target of these options could be its own."""
-        told = {_one_spelling(word) for word in self.words}
-        return all(_one_spelling(value) in told for value in values)
+        told = {one_spelling(word) for word in self.words}
+        return all(one_spelling(value) in told for value in values)
 
 
 class Catalogue:
@@ -438,7 +438,7 @@ def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
     return [(key.value, value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
 
 
-def _one_spelling(value: object) -> str:
+def one_spelling(value: object) -> str:
     """A place in one spelling: this machine has one name, a path leads behind its links, and a slash at the end says nothing."""
     text = re.sub(r"\blocalhost\b|\[::1\]", "127.0.0.1", str(value or "")).removeprefix("unix://")
     return os.path.realpath(text) if text.startswith("/") else text.lower().rstrip("/")

@@ -223,3 +223,11 @@ def test_a_log_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(check.InputError, match="Permission denied"):
         check._log(tmp_path / "log")
+
+
+def test_a_milder_environment_that_has_the_target_of_production_is_named_once(annotate: Annotate) -> None:
+    annotate(environments="staging, production", release_root="/srv/checkout", hosts="localhost")
+    found = [one for one in answers("checkout") if one["subject"].startswith("environment")]
+    assert [(one["environment"], one["state"]) for one in found] == [("staging", "not reached")]
+    assert "checkout in staging has the release folders of checkout in production" in found[0]["reason"]
+    assert "staging.responder/release-root" in found[0]["cure"]

@@ -76,3 +76,11 @@ def test_a_ledger_that_is_ahead_of_the_clock_is_named(home: Home) -> None:
     with ahead.transaction() as connection:
         audit.append(connection, ahead.now(connection), "note.added", "test", "tomorrow")
     assert "dated 1440 min ahead of the clock" in problem("ledger")
+
+
+def test_environments_that_share_a_target_are_named(home: Home) -> None:
+    shared = {"responder/environments": "dev, production", "responder/cache-url": "http://cache/"}
+    service = {"kind": "Component", "metadata": {"name": "checkout", "annotations": shared}}
+    (home.folder / "catalogue.yml").write_text(yaml.safe_dump(service))
+    assert "checkout in dev has the http cache of checkout in production" in problem("environments")
+    assert "dev.responder/cache-url" in problem("environments")
