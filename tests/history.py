@@ -100,7 +100,8 @@ class History:
         for name in ("home", "stop", "keys", "state"):
             (folder / name).mkdir(parents=True)
         component = {"apiVersion": "backstage.io/v1alpha1", "kind": "Component"}
-        services = [{**component, "metadata": {"name": name}} for name in SERVICES]
+        exists = {"responder/environments": "staging"}
+        services = [{**component, "metadata": {"name": name, "annotations": exists}} for name in SERVICES]
         people = [{"name": name, "principal": f"{name}@example.org", "roles": roles} for name, roles in PEOPLE.items()]
         (folder / "home" / "catalogue.yml").write_text(yaml.safe_dump_all(services))
         (folder / "home" / "people.yml").write_text(yaml.safe_dump({"people": people}))

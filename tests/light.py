@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, incidents, runs
 from sre_responder.model.request import Request
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 PLAY = """\
 - name: Purge
   hosts: localhost
@@ -65,14 +67,19 @@ class Light:
     def plan(self) -> Change:
         return Change(self.target, {"on": self.on}, {"on": True})
 
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        return way.get("responder/cache-url") == self.target
+
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         self.on = True
         self.meanwhile()
         return {"on": True}
 
 
-def take(home: Home, light: Light, number: int = 0, *, run: str = "run", **changes: Any) -> dict[str, Any]:
-    """Take that guarded step of the runbook, in a run whose tasks are named by their numbers."""
+def take(
+    home: Home, light: Light, number: int = 0, *, run: str = "run", options: Mapping[str, Any] = EMPTY, **changes: Any
+) -> dict[str, Any]:  # fmt: skip
+    """Take that guarded step of the runbook with these options, in a run whose tasks are named by their numbers."""
     book = home.runbooks.named("purge")
     task = book.steps[number]
     request = Request(
@@ -80,4 +87,4 @@ def take(home: Home, light: Light, number: int = 0, *, run: str = "run", **chang
         run=run, task=f"task-{number}", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
     request = replace(request, **changes)
-    return perform(home, Ledger(home.ledger_url), Step(request, {}, book, check=False), light)
+    return perform(home, Ledger(home.ledger_url), Step(request, options, book, check=False), light)

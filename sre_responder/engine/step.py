@@ -43,7 +43,7 @@ from sre_responder.ledger.schema import not_applicable
 from sre_responder.model.actions import ActionSpec, spec_of
 from sre_responder.model.facts import Attempt, StopFact
 from sre_responder.model.gate import Gate
-from sre_responder.model.plan import Plan, hide_secrets
+from sre_responder.model.plan import Plan, canonical, hide_secrets
 from sre_responder.model.request import Request
 from sre_responder.system.deadline import DeadlinePassed, deadline, held, released
 
@@ -104,7 +104,8 @@ def perform(home: Home, ledger: Ledger, step: Step, effect: Effect, tell: Tell =
         if declared and not request.problems:
             return _skip(ledger, step, "not_applicable", error.message, measured=state)
         change, plan, problem = None, None, str(error)
-    if state is not None and (tried := _tried(home, ledger, step, plan)):
+    usable = plan is not None or change is None  # another's target is no remedy that could have been tried
+    if state is not None and usable and (tried := _tried(home, ledger, step, plan)):
         return _skip_tried(ledger, step, plan, tried, state)
     if problem:
         request = replace(request, problems=(*request.problems, problem))
@@ -169,7 +170,7 @@ def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan | None) -> Attempt
     """The last attempt at this remediation of this target, where it was carried out, measured, and did not help.
 
     Since the symptom was healthy, that is. Where no plan can be made any more, as behind a rollback that was done, it is the last
-    attempt that this very step made. A person may allow another one, and the ladder does where the runbook has this step
+    attempt that this very step made with these very options. A person may allow another one, and the ladder does where the runbook has this step
     behind a more invasive one, as a restart behind a rollback, which was taken since.
     """
     request, book = step.request, step.runbook
@@ -188,7 +189,7 @@ def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan | None) -> Attempt
             attempt
             for attempt in made
             if attempt.action == request.action
-            and (attempt.acted_on(plan.target) if plan else attempt.step == request.step)
+            and (attempt.acted_on(plan.target) if plan else _repeats(connection, attempt, step, home.secret))
         ]
         if not mine or mine[-1].outcome == "improved":
             return None
@@ -197,6 +198,17 @@ def _tried(home: Home, ledger: Ledger, step: Step, plan: Plan | None) -> Attempt
         allowed = max(reset_at(connection, now, home, request, locks).values(), default=0.0)
     since = [a for a in made if a.started_at > last.started_at and a.rung > last.rung and a.step in before]
     return None if since or allowed > last.started_at else last
+
+
+def _repeats(connection: Connection, attempt: Attempt, step: Step, secret: bytes) -> bool:
+    """Whether a step is word for word what an attempt did on this host, so that both have one target."""
+    request, spec = step.request, spec_of(step.request.action)
+    assert spec is not None
+    given = canonical(hide_secrets(step.arguments, spec.secrets, secret if spec.secrets else b""))
+    return attempt.step == request.step and any(
+        effect.host == request.host and canonical(plans.of(plans.find(connection, effect.plan)).arguments) == given
+        for effect in attempts.effects_of(connection, attempt.id)
+    )
 
 
 def _skip_tried(ledger: Ledger, step: Step, plan: Plan | None, attempt: Attempt, state: str) -> dict[str, Any]:
@@ -255,7 +267,7 @@ def _plan(
     except DeadlinePassed:
         return None, None, f"planning took longer than {seconds:g} s: the target answers too slowly, or not at all"
     if wrong:
-        return None, None, wrong
+        return change, None, wrong
     return change, plan_of(home, step.request, step.arguments, spec, step.runbook, change), None
 
 

@@ -59,9 +59,9 @@ class Attempt:
     step: str = ""
     """The declared step that made it; empty for an attempt of an older ledger."""
 
-    def acted_on(self, target: str | None) -> bool:
-        """Whether it may have acted on that target; what is not known counts."""
-        return target is None or not self.targets or target in self.targets
+    def acted_on(self, target: str) -> bool:
+        """Whether it may have acted on that target; where its own are not known, it may."""
+        return not self.targets or target in self.targets
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,10 @@ def allow(name: str) -> str:
 
 
 def loop(s: Snapshot) -> Gate:
-    """Attempts are counted by target; while the target is not known, every attempt at the action counts."""
-    limits, target = s.policy.loop, s.plan.target if s.plan else None
+    """Attempts are counted by target; where that could not be resolved, the gate `target` refuses."""
+    if s.plan is None:
+        return Gate("loop", "skipped", "attempts are counted by target, which could not be resolved")
+    limits, target = s.policy.loop, s.plan.target
     name = lockout(s.symptom, s.request.action, target)
     tries = [a.started_at for a in s.attempts if a.action == s.request.action and a.acted_on(target)]
     closed = locked_out_at(tries, limits.attempts, limits.window_minutes * 60, s.jumps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,9 @@ class Effect:
 
     def plan(self) -> Change:
         return Change(target=self.service, before={"state": self.state}, after={"state": "new"})
+
+    def same(self, change: Change, way: Mapping[str, str]) -> bool:
+        return False
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         self.state = {"does nothing": "old", "ends halfway": "half"}.get(self.way, "new")

@@ -26,7 +26,7 @@ from sre_responder.errors import (
 )
 from sre_responder.guard.decide import decide
 from sre_responder.guard.gates.loop import lockout
-from sre_responder.home import Home
+from sre_responder.home import Home, find
 from sre_responder.ledger import Ledger, attempts, schema
 from sre_responder.recovery import settling
 
@@ -309,6 +309,29 @@ class Spent(Light):
 def test_a_step_that_did_not_help_and_cannot_be_planned_any_more_is_left_out(ladder: Home) -> None:
     told(ladder, WEB, "web")
     assert take(ladder, Spent(), WEB, run="run-2")["skip_reason"] == "tried"
+
+
+@pytest.mark.parametrize("other", [{"options": {"url": "shop"}}, {"host": "b", "hosts": ("b",)}])
+def test_a_step_that_cannot_be_planned_for_another_target_than_it_had_is_refused(
+    ladder: Home, other: dict[str, Any]
+) -> None:
+    take(ladder, Light(target="web"), WEB, options={"url": "web"})
+    with pytest.raises(Refused, match="no release is left") as refused:
+        take(ladder, Spent(), WEB, run="run-2", **{"options": {"url": "web"}, **other})
+    assert "responder reset" not in str(refused.value), "how often another target was tried is another matter"
+
+
+def test_a_target_of_production_is_refused_and_not_left_out_as_tried(ladder: Home) -> None:
+    take(ladder, Light(target="web"), WEB, options={"url": "web"})
+    catalogue = ladder.folder / "catalogue.yml"
+    web = {"responder/environments": "production", "responder/cache-url": "web"}
+    theirs = {"kind": "Component", "metadata": {"name": "pay", "annotations": web}}
+    catalogue.write_text(yaml.safe_dump_all([yaml.safe_load(catalogue.read_text()), theirs]))
+    changed = find(
+        {"HOME": str(ladder.folder), "RESPONDER_HOME": str(ladder.folder), "RESPONDER_LEDGER": ladder.ledger_url}
+    )
+    with pytest.raises(Refused, match="that of pay in production"):
+        take(changed, Light(target="web"), WEB, run="run-2", options={"url": "web"})
 
 
 def test_a_step_that_was_never_taken_and_cannot_be_planned_is_refused(ladder: Home) -> None:
