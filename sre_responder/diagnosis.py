@@ -17,6 +17,7 @@ from sre_responder.home.catalogue import Service
 from sre_responder.model.actions import KUBERNETES
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.names import shown
+from sre_responder.system.files import opened
 
 DEADLINE_SECONDS = 5.0
 LOG_LINES = 20
@@ -119,7 +120,7 @@ def _kubernetes(service: Service) -> dict[str, Any]:
 
 
 def _tail(path: Path, lines: int) -> list[str]:
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(max(0, path.stat().st_size - 65536))
         return [shown(line.decode("utf-8", "replace").rstrip(), 300) for line in deque(file, lines)]
 

@@ -126,7 +126,8 @@ def doctor(json: Json = False) -> None:
             raise InputError("ssh-keygen is not installed.", cure="Install the package openssh-client.")
 
     def people() -> None:
-        if home.policy.requires.approvals and not home.people.people:
+        known = home.people.people  # read in any case: what is wrong in it disables runs
+        if home.policy.requires.approvals and not known:
             raise InputError(
                 "people.yml names nobody, so nothing can be approved.", cure="responder people add NAME --key KEY.pub"
             )

@@ -34,6 +34,8 @@ class _Console(Console):
 console = _Console(highlight=False, emoji=False, soft_wrap=True)
 error_console = _Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
+LARGEST = 2**31 - 1
+"""What a database takes as a number."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

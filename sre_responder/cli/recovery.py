@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sre_responder.cli.context import context
-from sre_responder.cli.output import Json, print_json, say
+from sre_responder.cli.output import LARGEST, Json, print_json, say
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.recovery import restore, settling
 
@@ -34,7 +34,7 @@ def settle(
 
 
 def undo(
-    attempt: Annotated[int | None, typer.Argument(help="The attempt's number.")] = None,
+    attempt: Annotated[int | None, typer.Argument(help="The attempt's number.", min=1, max=LARGEST)] = None,
     due: Annotated[
         bool, typer.Option("--due", help="All that was contained for a time which is over; for a timer.")
     ] = False,

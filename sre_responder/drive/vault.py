@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sre_responder.errors import InputError
+from sre_responder.system.files import opened
 
 VAULT, IDENTITIES = "ANSIBLE_VAULT_PASSWORD_FILE", "ANSIBLE_VAULT_IDENTITY_LIST"
 _HEADER = b"$ANSIBLE_VAULT;"
@@ -39,7 +40,7 @@ def _whole(path: str) -> str:
 def encrypted(inventory: Path | None) -> str:
     """FILE:LINE of the first encrypted text in an inventory; empty where there is none that can be read."""
     for file in _files(inventory):
-        with suppress(OSError), open(file, "rb") as lines:
+        with suppress(OSError), opened(file) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip().startswith(_HEADER):
                     return f"{file}:{number}"

@@ -69,7 +69,10 @@ class Home:
     @property
     def inventory(self) -> Path | None:
         """Where the hosts of on-host actions stand; without it there is only this machine."""
-        return next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
+        found = next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
+        if found is not None and not (found.is_file() or found.is_dir()):  # Ansible would wait for a pipe
+            raise InputError(f"{found} is neither a file nor a folder.", cure="Write an inventory in its place.")
+        return found
 
     @property
     def vault_password_file(self) -> Path | None:
@@ -79,7 +82,7 @@ class Home:
 
     def _existing(self, name: str) -> Path:
         path = self.folder / name
-        if not path.is_file():
+        if not path.exists():
             raise InputError(
                 f"{path} does not exist.",
                 cure=f"Run `responder init` to write a commented home into {self.folder}, or set RESPONDER_HOME.",

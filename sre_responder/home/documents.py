@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from sre_responder.errors import InputError
 from sre_responder.model.names import shown
+from sre_responder.system.files import opened
 
 Model = TypeVar("Model", bound=BaseModel)
 _LIMIT_BYTES = 1 << 20
@@ -88,16 +90,17 @@ def sound_yaml(path: Path, text: str = "") -> Iterator[None]:
 def read_text(path: Path) -> str:
     """The text of a file, at most 1 MiB, in UTF-8, without the byte order marks that editors and `cat` leave in it."""
     try:
-        if path.stat().st_size > _LIMIT_BYTES:
+        with opened(path) as file:
+            data = file.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
             raise InputError(f"{path} is larger than 1 MiB.", cure="Split it.")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line} is not UTF-8 text (byte {error.start}).", cure="Save it as UTF-8.") from error
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}.", cure="Check that it exists and may be read."
-        ) from error
+        cure = "Write a file in its place." if error.errno == EINVAL else "Check that it exists and may be read."
+        raise InputError(f"{path} cannot be read: {error.strerror}.", cure=cure) from error
     return re.sub("^\ufeff", "", text, flags=re.MULTILINE) if "\ufeff" in text else text
 
 

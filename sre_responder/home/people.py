@@ -72,4 +72,7 @@ class People(BaseModel):
 def load(path: Path, signers: Path) -> People:
     """The people file; a missing one means that nobody may approve."""
     known = read_model(People, path) if path.exists() else People()
+    for file in (signers, signers.with_name("revoked_keys")):
+        if file.exists() and not file.is_file():  # ssh-keygen would wait for a pipe
+            raise InputError(f"{file} is not a file.", cure="Write a file in its place.")
     return known.model_copy(update={"signers": signers, "revoked": signers.with_name("revoked_keys")})

@@ -33,8 +33,19 @@ _ALIASES: dict[str, Severity] = {
 }
 
 
+MOST = 1_000_000
+"""More seconds, minutes or days are a slip of the pen, and more than timers and calendars take."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _within_reason(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value > MOST:
+            raise ValueError(f"more than {MOST}")
+        return value
 
 
 class Cluster(_Section):

@@ -467,6 +467,8 @@ def playable(folder: Path) -> Path:
         real = contents(folder)
         if (real / PLAYBOOK).is_symlink() and not (real / PLAYBOOK).exists():
             raise InputError(f"{folder / PLAYBOOK} is a link to nothing.", cure="Copy the playbook in.")
+        if (real / PLAYBOOK).exists() and not (real / PLAYBOOK).is_file():
+            raise InputError(f"{folder / PLAYBOOK} is not a file.", cure="Write the playbook in its place.")
         if not (real / PLAYBOOK).is_file():
             other = next((path.name for path in sorted(real.glob("*.y*ml")) if path.is_file()), None)
             named = f"Rename {other} to {PLAYBOOK}" if other else f"Write {PLAYBOOK}"

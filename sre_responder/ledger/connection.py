@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -24,6 +24,17 @@ REVISION = max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*
 BUSY_SECONDS = 10
 TICK_SECONDS = 1e-6
 """By so much the ledger's time moves on from entry to entry, also while a clock set back stands behind it."""
+_NEW = "Restore it from a copy; or, where it was never used, name a new one and type `responder ledger upgrade`."
+_CURES = {
+    "SQLITE_ERROR": _NEW,  # it has no tables
+    "SQLITE_NOTADB": _NEW,
+    "SQLITE_CORRUPT": _NEW,
+    "42P01": _NEW,  # PostgreSQL: undefined table
+    "SQLITE_BUSY": "Another process holds it. Try again.",
+    "SQLITE_FULL": "Make room on that disk.",
+}
+"""What helps, by the beginning of the database's own code."""
+_REACHED = "Check that it can be reached, and that this user may read and write it and its folder."
 _DECIDING = 0x53524552  # the advisory lock under which PostgreSQL decides: one decision at a time
 
 
@@ -50,6 +61,8 @@ class Ledger:
                 )
             if parsed.get_backend_name() == "postgresql":
                 parsed = parsed.set(drivername="postgresql+psycopg")
+            if parsed.get_backend_name() == "sqlite" and (wrong := _no_file(parsed)):
+                raise InputError(f"RESPONDER_LEDGER {wrong}.", cure="Write sqlite:////path/ledger.db and no more.")
             self.engine = create_engine(parsed, poolclass=NullPool)
         except ModuleNotFoundError as error:
             raise InputError(
@@ -79,6 +92,8 @@ class Ledger:
 
         With `reading` it sees one whole picture, excludes nobody and writes nothing.
         """
+        if self.path is not None and self.path.exists() and not self.path.is_file():
+            raise LedgerUnavailable(f"the ledger {self.path} is not a file.", cure="Name a file in RESPONDER_LEDGER.")
         if self.path is not None and not self.path.is_file():
             raise LedgerUnavailable(
                 f"the ledger {self.path} does not exist.",
@@ -97,8 +112,10 @@ class Ledger:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> LedgerUnavailable:
-        cause = str(getattr(error, "orig", error)).splitlines()[0]
-        return LedgerUnavailable(f"the ledger {self.name} cannot be used: {cause}.", cure="See `responder doctor`.")
+        original = getattr(error, "orig", error)
+        code = str(getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None))
+        cure = next((cure for start, cure in _CURES.items() if code.startswith(start)), _REACHED)
+        return LedgerUnavailable(f"the ledger {self.name} cannot be used: {str(original).splitlines()[0]}.", cure=cure)
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
@@ -150,6 +167,8 @@ class Ledger:
         from alembic.config import Config
 
         if self.path is not None:
+            if self.path.exists() and not self.path.is_file():
+                raise InputError(f"the ledger {self.path} is not a file.", cure="Name a file in RESPONDER_LEDGER.")
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
@@ -159,6 +178,15 @@ class Ledger:
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", error)).splitlines()[0]
             raise LedgerUnavailable(f"the ledger {self.name} cannot be made: {cause}.") from error
+
+
+def _no_file(url: URL) -> str:
+    """What is wrong with an address of SQLite that does not name a file alone; empty where it does."""
+    if not url.database or url.database == ":memory:":
+        return "names no file, so the ledger would be lost with each process"
+    if url.query:
+        return f"has the options {', '.join(sorted(url.query))}, and Responder sets its own"
+    return ""
 
 
 def _prepare_sqlite(milliseconds, connection, _record) -> None:  # type: ignore[no-untyped-def]

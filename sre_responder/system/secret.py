@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sre_responder.system.files import opened
+
 _LIMIT_BYTES = 1 << 16
 
 
@@ -30,8 +32,8 @@ class Secret(BaseModel):
         else:
             assert self.file is not None
             place = str(self.file)
-            with open(self.file.expanduser(), encoding="utf-8") as file:
-                value = file.read(_LIMIT_BYTES)
+            with opened(self.file.expanduser()) as file:
+                value = file.read(_LIMIT_BYTES).decode()
         if not value.strip():
             raise ValueError(f"{place} holds no secret")
         return value.strip()

@@ -21,6 +21,7 @@ import yaml
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.model.address import loopback
 from sre_responder.model.names import shown
+from sre_responder.system.files import opened
 
 DEFAULT = "~/.kube/config"
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
@@ -131,7 +132,8 @@ def _check(named: str, context: str | None, *, given: bool) -> None:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with opened(path) as file:
+            content = yaml.safe_load(file)
         if isinstance(content, dict) and all("name" in entry for entry in content.get("contexts") or ()):
             return content
     except OSError as error:

@@ -15,7 +15,7 @@ from sre_responder import cli
 from sre_responder.cli.output import open_streams
 
 NASTY = (
-    "", "-", "x\0y", "\udcff", "é\u202e", "STOP-²", "INC-99999999999999999999", "NaN", "9" * 5000, "../../etc/passwd", "2026-01-01T00:00:00",
+    "", "-", "x\0y", "\udcff", "é\u202e", "STOP-²", "INC-99999999999999999999", "NaN", "9" * 5000, "9" * 23, "1e400", "-1", "0", "../../etc/passwd", "2026-01-01T00:00:00",
     "[[[[", "x" * 70_000,
 )  # fmt: skip
 LEFT_OUT = {"demo", "lab", "stop"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -243,3 +245,30 @@ def _validator() -> Any:
 def test_gitops_is_held_off_by_no_runbook_unless_the_policy_says_so() -> None:
     assert [name for name in ACTIONS if Policy().leaves_out(name)] == ["kubernetes_hold"]
     assert Policy.model_validate({"gitops": "hold"}).leaves_out("kubernetes_hold") is None
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Every number of the policy that stands in a section of its own."""
+    sections = {name: field.annotation for name, field in Policy.model_fields.items()}
+    found = [("", name) for name, kind in sections.items() if kind in (int, float)]
+    for section, kind in sections.items():
+        for name, field in getattr(kind, "model_fields", {}).items():
+            if {int, float} & {field.annotation, *get_args(field.annotation)}:
+                found.append((section, name))
+    return found
+
+
+@pytest.mark.parametrize("value", [".inf", "1.0e+400", ".nan", "1.0e+12", "99999999999999999999999"])
+@pytest.mark.parametrize(("section", "name"), numbers())
+def test_a_number_that_no_timer_and_no_calendar_takes_is_refused(
+    load: Load, section: str, name: str, value: str
+) -> None:
+    with pytest.raises(InputError, match=rf"policy.yml:\d+: .*{name}"):
+        load(f"{section}:\n  {name}: {value}\n" if section else f"{name}: {value}\n")
+
+
+def test_the_largest_number_is_one_that_timers_and_calendars_take(load: Load) -> None:
+    assert ("deadlines", "plan_seconds") in numbers() and ("", "run_deadline_minutes") in numbers()
+    assert signal.setitimer(signal.ITIMER_REAL, policy.MOST * 60) == (0.0, 0.0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert datetime.now(UTC) + timedelta(days=policy.MOST)

@@ -446,7 +446,11 @@ BROKEN: dict[str, tuple[Any, str, str]] = {
     "half-written YAML": (lambda f: written(f, HEAD + "  tasks: ["), "not valid YAML", "Correct that line"),
     "half-written metadata": (lambda f: written(f, "- hosts: x\n"), "no play has vars.runbook", "write-a-runbook"),
     "no text": (lambda f: (f.mkdir(), (f / PLAYBOOK).write_bytes(b"\xff")), "is not UTF-8", "Save it as UTF-8"),
-    "a folder as playbook": (lambda f: (f / PLAYBOOK).mkdir(parents=True), "holds no runbook.yml", "Write runbook.yml"),
+    "a folder as playbook": (
+        lambda f: (f / PLAYBOOK).mkdir(parents=True),
+        "runbook.yml is not a file",
+        "Write the playbook",
+    ),
     "a link to nothing": (_nothing, "is a link to nothing", "Remove it"),
     "a playbook that leads nowhere": (_link, "is a link to nothing", "Copy the playbook in"),
     "a pipe": (lambda f: (written(f, HEAD), os.mkfifo(f / "pipe")), "neither file nor folder", "Copy the file in"),

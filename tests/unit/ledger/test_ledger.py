@@ -180,3 +180,35 @@ def test_counts_start_anew_only_after_a_measured_healthy_period(ledger: Ledger) 
         incidents.observe(connection, 455, "s", True, 60)
         incidents.observe(connection, 461, "s", True, 60)
         assert incidents.recovered_at(connection, "s") == 461
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("sqlite://", "names no file"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:////x.db?mode=ro", "has the options mode"),
+    ],
+)
+def test_an_address_of_sqlite_that_is_more_or_less_than_a_file_is_bad_input(url: str, wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        Ledger(url)
+
+
+def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}")
+    with pytest.raises(LedgerUnavailable, match=r"is not a file\. Name a file"), ledger.transaction():
+        pytest.fail("there is no ledger")
+    with pytest.raises(InputError, match=r"is not a file\. Name a file"):
+        ledger.upgrade()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 8192])
+def test_what_is_no_ledger_says_how_to_get_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ledger.db").write_bytes(content)
+    with (
+        pytest.raises(LedgerUnavailable, match="Restore it from a copy"),
+        Ledger(f"sqlite:///{tmp_path}/ledger.db").transaction(reading=True),
+    ):
+        pytest.fail("there is no ledger")
