@@ -12,6 +12,7 @@ from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
 from sre_responder.home.documents import line_of
+from sre_responder.home.loadable import unloadable
 from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
@@ -206,6 +207,7 @@ def findings(path: Path) -> tuple[Finding, ...]:
         if (folder / name).exists()
     ]
     for play, node in plays(playbook):
+        found += [Finding(str(playbook), line, "load", words, cure) for line, words, cure in unloadable(play, node)]
         listed = list(tasks(play, node))
         ladder = sum(task.action is not None for task in listed)
         found += _play(playbook, play, node.start_mark.line + 1, ladder)

@@ -198,10 +198,10 @@ def _parsed(text: str) -> tuple[Any, yaml.Node | None]:
 def tasks(play: Mapping[str, Any], node: yaml.Node) -> Iterator[Task]:
     """Every task of a play, blocks opened, in the order in which they are written."""
     for section in SECTIONS:
-        yield from _tasks(play.get(section) or [], _child(node, section), section, ())
+        yield from _tasks(play.get(section) or [], child(node, section), section, ())
 
 
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+def child(node: yaml.Node | None, key: str) -> yaml.Node | None:
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for name, value in pairs if name.value == key), None)
 
@@ -216,7 +216,7 @@ def _tasks(written: Any, node: yaml.Node | None, section: str, around: tuple[tup
             rescued = (("rescue", None),) if "rescue" in raw else ()
             for block in BLOCKS:
                 inside = (*around, *marks, *rescued, (block, None))
-                yield from _tasks(raw.get(block), _child(place, block), section, inside)
+                yield from _tasks(raw.get(block), child(place, block), section, inside)
             continue
         module = next((str(key) for key in raw if key not in KEYWORDS and not str(key).startswith("with_")), "")
         arguments = raw.get(module)
@@ -260,7 +260,7 @@ class Runbook:
                 raise InputError(f"{self.playbook}:{line}: vars is no mapping.", cure="Write vars: {runbook: {...}}.")
             written = variables.get("runbook")
             if written is not None:
-                return validated(Metadata, written, self.playbook, _child(_child(node, "vars"), "runbook"))
+                return validated(Metadata, written, self.playbook, child(child(node, "vars"), "runbook"))
         raise InputError(f"{self.playbook}: no play has vars.runbook.", cure="See docs/write-a-runbook.md.")
 
     @cached_property
