@@ -17,6 +17,7 @@ from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.names import shown
 
 TELLING = 0.05
 """A criterion tells 90 % from 100 % if a service that answers 90 % of its requests well passes no more often than this."""
@@ -132,6 +133,8 @@ class Weakening:
     level: Literal["error", "warning"] = "error"
     weakens: Callable[[Any, int], bool] = lambda value, ladder: True
     """By its value, and by the number of guarded tasks in the play."""
+    names: Callable[[Any], list[str]] = lambda value: []
+    """What of its value is meant."""
 
 
 def _row(keyword: str, places: str, why: str, **more: Any) -> Weakening:
@@ -158,7 +161,7 @@ WEAKENINGS = (
     _row("roles", "play", "what a role does is not seen here", cure="Put the guarded steps into tasks.",
          weakens=lambda value, _: bool(value)),
     _row("environment", "play block task", "a variable that is no proxy, certificate, account or language could choose what code runs",
-         cure="Set it on the tasks that need it.", weakens=lambda value, _: bool(risky(value))),
+         cure="Remove it, or set it on the other tasks that need it.", weakens=lambda value, _: bool(risky(value)), names=risky),
     _row("failed_when", "task", "a refusal could be called success"),
     _row("changed_when", "task", "the result would not be what happened"),
     _row("until", "task", "the action would be repeated"),
@@ -190,7 +193,8 @@ def _weaker(
         known = "loop" if keyword.startswith("with_") else keyword
         for row in WEAKENINGS:
             if row.keyword == known and place in row.places and row.weakens(value, ladder):
-                yield Finding(str(file), line, known, f"{keyword} on {where}: {row.why}", row.cure, row.level)
+                meant = "".join(f" {shown(one, 64)}" for one in row.names(value))
+                yield Finding(str(file), line, known, f"{keyword}{meant} on {where}: {row.why}", row.cure, row.level)
 
 
 def findings(path: Path) -> tuple[Finding, ...]:

@@ -89,7 +89,9 @@ def weaknesses(task: Any) -> list[str]:
     if task.check_mode is False and command_line("check"):
         found.append("check_mode: false: a dry run would change things")
     for name in risky(task.environment):
-        found.append(f"environment {shown(name, 64)}: it could choose what code runs; set it on the tasks that need it")
+        found.append(
+            f"environment {shown(name, 64)}: it could choose what code runs; remove it, or set it on the other tasks that need it"
+        )
     if isinstance(task, Handler):
         found.append("handlers: force_handlers runs them after a refusal")
     for node in ancestors(task):

@@ -32,7 +32,9 @@ def check(
     What is asked comes from the service's annotations and the registered runbooks. Exits 0 if everything was reached, 1 if
     something was not or could not be asked, 2 if the input is wrong. Nothing is written to the ledger.
     """
-    home = homes.find()
+    home, limit = homes.find(), seconds(within)
+    if not limit:
+        raise InputError("--within 0 leaves no time to ask anything.", cure="Leave it out, or write 30s.")
     if bool(services) == all:
         raise InputError("name services, or --all.", cure="responder check SERVICE, or responder check --all")
     catalogue, chosen = home.catalogue, []
@@ -47,7 +49,7 @@ def check(
         raise InputError(f"no service exists in {environment}.", cure="See responder/environments in the catalogue.")
     from sre_responder.check import check as ask_all  # with every platform, which help does not need
 
-    answers = ask_all(home, chosen, seconds(within))
+    answers = ask_all(home, chosen, limit)
     code = int(any(one.state != "reached" for one in answers))
     if json:
         print_json({"answers": [one.as_dict() for one in answers], "exit_code": code})

@@ -92,6 +92,8 @@ class Progress:
             gates = data.get("gates", [])
             for gate in gates:
                 self._line(" ", "red", "      ", f"{gate['name']}: {gate['reason']}")
+                if gate.get("clears_by") and not gate.get("clears_by_approval"):  # for those the command says it
+                    self._line(" ", "dim", "      ", f"cleared by {gate['clears_by']}")
             for command in dict.fromkeys(gate["command"] for gate in gates if gate.get("command")):
                 self._line(" ", "bold", "      ", command)
         elif entry.type in ("scope.identified", "handoff.made", "run.started", "stop.raised"):

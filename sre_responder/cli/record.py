@@ -23,7 +23,7 @@ from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
 from sre_responder.model import names
 from sre_responder.record import anchor, guard_report
-from sre_responder.record.handoff import Handover, Tried, handoff
+from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
 incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
 audit = typer.Typer(no_args_is_help=True, help="The hash-chained record.")
@@ -108,13 +108,18 @@ def lines(found: Handover) -> list[str]:
     """A handover as text, one fact a line."""
     facts = {
         "tried": [line for one in found.tried for line in _tried(one)],
-        "changed": [f"{one.target}, now {jsonlib.dumps(one.now)}" for one in found.changed],
+        "changed": [_changed(one) for one in found.changed],
         **{name: list(getattr(found, name)) for name in ("frozen", "held", "contained", "running")},
         "next": [found.next],
         "undo": list(found.undo),
         **{name: list(getattr(found, name)) for name in ("contacts", "rollback") if getattr(found, name)},
     }
     return [f"{name}: {item}" for name, items in facts.items() for item in items or ["none"]]
+
+
+def _changed(one: Changed) -> str:
+    left = "nobody saw how" if one.left is None else jsonlib.dumps(one.left)
+    return f"{one.target}, left by attempt {one.attempt}: {left}"
 
 
 def _tried(one: Tried) -> list[str]:

@@ -66,6 +66,8 @@ _MAINT, _FORCED_DRAIN, _DRAIN = _FORCED | _FOLLOWS | _UNRESOLVED, 0x08, 0x08 | 0
 
 `_CONFIGURED` alone is no maintenance: it stays for ever where the configuration said `disabled`, also after the server was enabled.
 """
+_NOWHERE = ("-", "0.0.0.0", "::")
+"""Addresses of a spare slot that nobody has filled."""
 _TAKES = (1, 2)
 """Values of srv_op_state with traffic: slowly starting, and running."""
 
@@ -80,6 +82,7 @@ class Server:
     configured_weight: int
     backup: bool
     tracks: str
+    addressed: bool = True
 
     @property
     def admin(self) -> str:
@@ -89,7 +92,7 @@ class Server:
     @property
     def out(self) -> str:
         """Why it is in maintenance; empty where it is not."""
-        if self.bits & _UNRESOLVED:
+        if self.bits & _UNRESOLVED or (self.bits & _MAINT and not self.addressed):
             return "it has no address"
         if self.bits & _FOLLOWS:
             return f"it tracks {self.tracks}, which is in maintenance"
@@ -100,7 +103,7 @@ class Server:
     @property
     def standby(self) -> bool:
         """Whether the configuration alone keeps it out of traffic."""
-        return self.bits & _MAINT == _FORCED and bool(self.bits & _CONFIGURED)
+        return self.addressed and self.bits & _MAINT == _FORCED and bool(self.bits & _CONFIGURED)
 
     @property
     def serves(self) -> bool:
@@ -168,6 +171,7 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> Server:
         configured_weight=int(state["srv_iweight"]),
         backup=stat["bck"] == "1",
         tracks=stat["tracked"],
+        addressed=state["srv_addr"] not in _NOWHERE,
     )
 
 
@@ -244,7 +248,7 @@ def _plan_failover(arguments: Arguments) -> Change:
     if row.out and not row.standby:
         raise InputError(
             f"server '{to}' is in maintenance: {row.out}; traffic is not sent there.",
-            cure=f"When it is sound, type 'set server {backend}/{to} state ready' at HAProxy's socket yourself.",
+            cure=_enabled(row, f"{backend}/{to}"),
         )
     if not row.weight or not (row.running or row.standby):  # one in maintenance is not checked
         raise InputError(f"server '{to}' is {row.state}; traffic cannot go there.", cure="Bring it up first.")
@@ -255,6 +259,16 @@ def _plan_failover(arguments: Arguments) -> Change:
             cure="Name a server that does not track another one of this backend.",
         )
     return _change(arguments, rows, wanted)
+
+
+def _enabled(row: Server, name: str) -> str:
+    """How a person gets a server out of maintenance."""
+    if row.bits & _FOLLOWS:
+        return f"Enable {row.tracks} when it is sound."
+    ready = f"'set server {name} state ready'"
+    if row.out == "it has no address":
+        return f"Name another; or give it one at HAProxy's socket, 'set server {name} addr ADDRESS port PORT', then {ready}."
+    return f"When it is sound, type {ready} at HAProxy's socket yourself."
 
 
 def _plan_drain(arguments: Arguments) -> Change:

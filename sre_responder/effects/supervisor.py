@@ -73,7 +73,7 @@ def _url(arguments: Mapping[str, Any]) -> str:
             f"server '{address.shown(url)}' contains a user name or password, which would stand in the record.",
             cure="Leave them out of the address; give username and password as options of the task.",
         )
-    if not url.startswith(("unix:///", "http://")):
+    if not url.startswith(("unix:///", "http://")) or (url.startswith("http://") and address.problem(url)):
         raise InputError(
             f"server '{address.shown(url)}' is not an address of supervisord.",
             cure="Write unix:///path or http://host:port.",

@@ -45,7 +45,7 @@ def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             hint = " or ".join(f"{start}responder/{one}" for one in near)
             yield (
                 key,
-                f"nothing reads it. {f'Did you mean {hint}?' if hint else 'See docs/start.md for those that are read.'}",
+                f"nothing reads it. {f'Did you mean {hint}?' if hint else 'See docs/write-a-runbook.md for those that are read.'}",
             )
         elif wrong := _wrong(full, value):
             yield key, wrong

@@ -104,6 +104,14 @@ def effects_of(connection: Connection, attempt: int) -> Sequence[Row[Any]]:
     return connection.execute(select(effects).where(effects.c.attempt == attempt).order_by(effects.c.id)).all()
 
 
+def changes_of(connection: Connection, target: str) -> Sequence[Row[Any]]:
+    """What was done to a target, or may have been, and is not undone."""
+    made = effects.c.state.in_(("done", "unknown"))
+    return connection.execute(
+        select(effects).where(effects.c.target == target, made, effects.c.undone_at.is_(None))
+    ).all()
+
+
 def effects_of_task(connection: Connection, run: str, task: str) -> Sequence[Row[Any]]:
     """What became of each host that a task of a run has come to so far."""
     return connection.execute(select(effects).where(effects.c.run == run, effects.c.task == task)).all()

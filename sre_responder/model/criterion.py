@@ -59,7 +59,9 @@ class Criterion(BaseModel):
 
     @model_validator(mode="after")
     def _within_reason(self) -> Criterion:
-        if (number := max(self.minimum_samples, self.hold_s / self.interval_s)) > MOST_SAMPLES:
+        if self.minimum_samples > MOST_SAMPLES:
+            raise ValueError(f"one window takes at most {MOST_SAMPLES} samples: lower minimum_samples")
+        if (number := self.hold_s / self.interval_s) > MOST_SAMPLES:
             raise ValueError(
                 f"one window takes {number:.0f} samples, and at most {MOST_SAMPLES}: shorten hold_s, or lengthen interval_s"
             )

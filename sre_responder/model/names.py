@@ -55,5 +55,8 @@ def environment(text: str) -> str:
 def runbook(text: str) -> str:
     """A runbook's id: lower case letters, digits and dashes."""
     if not isinstance(text, str) or not _RUNBOOK.fullmatch(text):
-        raise InputError(f"runbook '{shown(text)}' is not a runbook id.", cure="See `responder runbooks`.")
+        raise InputError(
+            f"runbook '{shown(text)}' is not a runbook id: 2 to 64 of a-z, 0-9 and dashes, the first a letter.",
+            cure="See `responder runbooks`.",
+        )
     return str(text)

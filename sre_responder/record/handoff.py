@@ -37,10 +37,11 @@ class Tried:
 
 @dataclass(frozen=True)
 class Changed:
-    """A target that is not as it was, and how it was last observed."""
+    """A target that is not as it was, and how the last attempt left it; None where nobody saw that."""
 
     target: str
-    now: Any
+    attempt: int
+    left: Any
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
     latest = {row.target: row for row in changed}  # they are in order
     return Handover(
         tried=tuple(_tried(attempt) for attempt in sorted(tried.values(), key=lambda attempt: attempt.id)),
-        changed=tuple(Changed(row.target, json.loads(row.observed or "null")) for row in latest.values()),
+        changed=tuple(Changed(row.target, row.attempt, json.loads(row.observed or "null")) for row in latest.values()),
         frozen=frozen,
         held=tuple(row.target for row in attempts.held(connection) if row.attempt in rows),
         contained=tuple(row.target for row in attempts.contained(connection) if row.attempt in rows),
@@ -93,7 +94,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
         next=_next(incident, frozen, waiting),
         undo=tuple(
             f"responder undo {row.attempt}  # or: ansible-playbook {shlex.quote(str(home.state / 'undo' / f'{row.plan}.yml'))}"
-            for row in changed
+            for row in reversed(changed)
             if plans.undoable(connection, row.plan)
         ),
         contacts=(*_owner(connection, home, incident), *(contact for book in books for contact in book.contacts)),

@@ -120,6 +120,11 @@ class _Capsule:
     def plan(self) -> Change:
         if not self.undone.undo:
             raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
+        if later := self._later():
+            raise Refused(
+                f"attempt {later} has changed {self.undone.target} since attempt {self.row.attempt}, and is not undone.",
+                cure=f"Undo that first: responder undo {later}",
+            )
         now = probe.state(self.home, self.undone, self.row.host)
         back = now if probe.restored(self.undone, now) else self.undone.before
         if back != now and (gone := probe.gone(self.home, self.undone, self.row.host)):
@@ -128,6 +133,13 @@ class _Capsule:
             target=self.undone.target, before=now, after=back, undo_note="Run the runbook again for the step itself.",
             diff={"before": f"{now}\n", "after": f"{back}\n"}, overwrites=self._overwrites(now, back),
         )  # fmt: skip
+
+    def _later(self) -> int | None:
+        """The last attempt of ours that changed the target after this one, could be undone and was not."""
+        with self.ledger.transaction(reading=True) as connection:
+            rows = attempts.changes_of(connection, self.undone.target)
+            later = [row.attempt for row in rows if row.id > self.row.id and plans.undoable(connection, row.plan)]
+        return max(later, default=None)
 
     def _overwrites(self, now: dict[str, Any], back: dict[str, Any]) -> str:
         """What was done after the attempt, if it was done: where the attempt itself is not certain, its target is frozen."""

@@ -48,7 +48,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, verified: bool = False) -
             cure="Wait until it has ended, or end it; then settle again.",
         )
     observed = json.loads(row.observed or "null")
-    became, how = None, f"{who} checked it and says that it is correct"
+    became, how, state = None, f"{who} checked it and says that it is correct", None
     try:
         state = probe.state(home, acted, row.host)
         became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
@@ -67,7 +67,8 @@ def settle(home: Home, ledger: Ledger, target: str, *, verified: bool = False) -
         )
     with ledger.transaction() as connection:
         now = ledger.now(connection)
-        attempts.end_effect(connection, now, row.id, became or "done", observed=observed, reason=how)
+        seen = state if observed is None else observed
+        attempts.end_effect(connection, now, row.id, became or "done", observed=seen, reason=how)
         attempts.settle(connection, row.attempt)
         if acted is not plan and became == "done":
             attempts.undone(connection, now, int(plan.arguments["attempt"]), target)

@@ -94,3 +94,28 @@ def test_an_undo_does_not_take_away_a_newer_deployment(world: World, profile: st
     assert (refused.returncode, world.release) == (3, "3"), refused.stderr
     assert f"since attempt {attempt} left it" in refused.stderr
     assert ("responder approve" in refused.stderr) == (profile == "production")
+
+
+def test_what_came_later_is_undone_first(world: World) -> None:
+    """The undo of the earlier one would put back a state that the later one has left, and leave the later one without its own."""
+    app = world.root / "app"
+    (app / "releases" / "0").mkdir()
+    (app / "deployments.log").write_text("".join(f"2026-01-0{number + 1}T00:00:00Z {number}\n" for number in range(3)))
+    policy = world.home.folder / "policy.yml"
+    policy.write_text(policy.read_text().replace("profile: production", "profile: homelab"))
+    for release in ("1", "0"):  # neither helps
+        world.drive()
+        assert world.release == release
+        locked = f"staging:checkout:bad-release:release_rollback:{world.entries('action.started')[0].data['target']}"
+        allowed = world.responder("reset", locked)
+        assert allowed.returncode == 0, allowed.stderr
+    refused = world.responder("undo", "1")
+    assert (refused.returncode, world.release) == (3, "0"), refused.stderr
+    assert "Undo that first: responder undo 2" in refused.stderr
+    commands = [
+        line for line in world.responder("incident", "show", "INC-1234").stdout.splitlines() if "responder undo" in line
+    ]
+    assert ["undo 2 " in commands[0], "undo 1 " in commands[1]] == [True, True], commands
+    for attempt, release in (("2", "1"), ("1", "2")):
+        undone = world.responder("undo", attempt)
+        assert (undone.returncode, world.release) == (0, release), undone.stderr

@@ -231,3 +231,14 @@ def test_a_milder_environment_that_has_the_target_of_production_is_named_once(an
     assert [(one["environment"], one["state"]) for one in found] == [("staging", "not reached")]
     assert "checkout in staging has the release folders of checkout in production" in found[0]["reason"]
     assert "staging.responder/release-root" in found[0]["cure"]
+
+
+def test_no_time_at_all_is_bad_input(annotate: Annotate) -> None:
+    annotate(probe_url="http://127.0.0.1:1/")
+    assert "--within 0 leaves no time" in str(call("checkout", "--within", "0").exception)
+
+
+def test_a_port_that_is_none_is_named_as_an_address_that_is_none(annotate: Annotate) -> None:
+    annotate(supervisor_server="http://127.0.0.1:99999", supervisor_program="web")
+    [one] = [one for one in answers("checkout") if one["subject"].startswith("supervisord")]
+    assert "is not an address of supervisord" in one["reason"]

@@ -180,19 +180,22 @@ def test_a_collector_that_breaks_is_told_and_hides_no_other(
     assert found["dependencies"]["status"] == "ok"
 
 
-def test_a_collector_that_never_answers_does_not_keep_the_process_alive(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "log")
+def test_a_collector_that_never_answers_does_not_keep_the_process_alive() -> None:
     code = (
-        "import sys; from sre_responder import diagnosis; from sre_responder.home.catalogue import Service;"
-        "diagnosis.DEADLINE_SECONDS = 0.2;"
-        "one = Service('checkout', 'x', None, (), {'responder/log-file': sys.argv[1]});"
+        "import time; from sre_responder import diagnosis; from sre_responder.home.catalogue import Service;"
+        "diagnosis.DEADLINE_SECONDS, diagnosis._log = 0.2, lambda service: time.sleep(60);"
+        "one = Service('checkout', 'x', None, (), {});"
         "print(diagnosis.diagnose(one, [], None)['log']['status'])"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:
             output, _ = process.communicate(timeout=10)
         finally:
             process.kill()
     assert (process.returncode, output) == (0, "timeout\n")
+
+
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    found = diagnose(Service("checkout", "x", None, (), {"responder/log-file": str(tmp_path / "log")}), [], None)
+    assert found["log"]["status"] == "failed" and "a named pipe" in found["log"]["reason"]

@@ -51,6 +51,14 @@ def test_a_proxy_a_language_or_what_is_not_known_yet_is_no_finding(tmp_path: Pat
     assert findings(path) == ()
 
 
+def test_a_variable_that_could_choose_code_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + STEP + "      environment: [{TZ: UTC}, {PYTHONPATH: x, PATH: /bin}]\n")
+    [one] = findings(path)
+    assert one.message.startswith("environment PATH PYTHONPATH on guarded task")
+    assert one.cure == "Remove it, or set it on the other tasks that need it."
+
+
 def test_a_plugin_folder_beside_the_play_is_found(tmp_path: Path) -> None:
     (tmp_path / "library").mkdir()
     path = tmp_path / "play.yml"

@@ -17,6 +17,7 @@ from sre_responder.cli.progress import Progress
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused, ResponderError, Stopped
 from sre_responder.home.runbook import SHIPPED, Runbook
+from sre_responder.ledger.audit import Entry
 
 COMMAND = "responder settle haproxy:db1.example.org:/run/haproxy/a-rather-long-folder-name/admin.sock:checkout-backend"
 
@@ -152,3 +153,15 @@ def test_a_run_that_is_watched_in_a_pipe_shows_that_it_is_alive(
         for _ in range(3):
             progress.tick()
     assert capsys.readouterr().err.splitlines() == ["  6.0s ·        still at work: starting"]
+
+
+@pytest.mark.parametrize(("approving", "told"), [(False, True), (True, False)])
+def test_a_refusal_says_who_clears_it_where_no_command_does(
+    capsys: pytest.CaptureFixture[str], approving: bool, told: bool
+) -> None:
+    gate = {"name": "budget", "reason": "all are used", "clears_by": "you: repair it", "clears_by_approval": approving}
+    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True)) as progress:
+        progress.entry(
+            Entry(1, "2026-01-01T00:00:00Z", "INC-1234", "gate.blocked", "dana", "refused", {"gates": [gate]}, "", "")
+        )
+    assert ("cleared by you: repair it" in capsys.readouterr().err) is told

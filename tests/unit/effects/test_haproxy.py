@@ -15,7 +15,7 @@ import pytest
 from sre_responder.effects.haproxy import DRAIN, FAILOVER
 from sre_responder.errors import InputError, StateMoved
 
-HEAD = "1\n# be_id be_name srv_id srv_name srv_op_state srv_admin_state srv_uweight srv_iweight\n"
+HEAD = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight\n"
 
 
 @contextmanager
@@ -110,15 +110,17 @@ def test_one_byte_at_a_time_is_read_until_the_deadline_only(tmp_path: Path) -> N
 
 
 SERVING, SPARE, REPAIR, STANDBY = (2, 0x00), (0, 0x20), (0, 0x01), (0, 0x05)
+NO_ADDRESS = (0, 0x05, 1, 1, 0, "", "0.0.0.0")
+"""A slot that the configuration keeps free: `server slot1 0.0.0.0:0 disabled`."""
 ENABLED = (2, 0x04)
 """A server that the configuration disables and somebody enabled since: bit 4 stays."""
 
 
 class Proxy:
-    """HAProxy's answers for servers of (srv_op_state, srv_admin_state, weight, configured weight, backup, tracked)."""
+    """HAProxy's answers for servers of (srv_op_state, srv_admin_state, weight, configured weight, backup, tracked, srv_addr)."""
 
     def __init__(self, level: str = "admin", **servers: tuple[object, ...]) -> None:
-        defaults = (2, 0, 1, 1, 0, "")
+        defaults = (2, 0, 1, 1, 0, "", "10.0.0.1")
         self.servers = {name: [*given, *defaults[len(given) :]] for name, given in servers.items()}
         self.level = level
         self.sent: list[str] = []
@@ -126,7 +128,9 @@ class Proxy:
     def ask(self, arguments: Mapping[str, Any], command: str) -> str:
         match command.split():
             case ["show", "servers", "state", _]:
-                return HEAD + "".join(f"3 b 1 {n} {s[0]} {s[1]} {s[2]} {s[3]}\n" for n, s in self.servers.items())
+                return HEAD + "".join(
+                    f"3 b 1 {n} {s[6]} {s[0]} {s[1]} {s[2]} {s[3]}\n" for n, s in self.servers.items()
+                )
             case ["show", "stat", *_]:
                 rows = "".join(f"b,{n},{s[4]},{s[5]}\n" for n, s in self.servers.items())
                 return f"# pxname,svname,bck,tracked\n{rows}"
@@ -187,9 +191,10 @@ def test_servers_in_maintenance_are_not_touched_and_count_neither_way(proxy: Any
 @pytest.mark.parametrize(
     ("to", "told"),
     [
-        (SPARE, "it has no address"),
-        (REPAIR, "a person put it there"),
-        ((0, 0x02, 1, 1, 0, "b/one"), "it tracks b/one"),
+        (SPARE, "it has no address.*set server b/two addr ADDRESS port PORT"),
+        (NO_ADDRESS, "it has no address.*set server b/two addr ADDRESS port PORT"),
+        (REPAIR, "a person put it there.*'set server b/two state ready'"),
+        ((0, 0x02, 1, 1, 0, "b/one"), "it tracks b/one.*Enable b/one"),
         ((2, 0, 0), "ready, up, weight 0"),
         ((0, 0), "ready, down, weight 1"),
         ((2, 0, 1, 1, 0, "b/one"), "tracks b/one, which the failover would drain"),

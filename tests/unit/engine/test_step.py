@@ -188,6 +188,17 @@ def test_an_act_that_had_ended_is_settled_by_its_record_where_the_state_does_not
     assert told(ladder, WEB, "light", "run-2") == "not_improved", "it was never measured"
 
 
+def test_what_the_probe_saw_when_it_settled_an_outcome_is_kept(ladder: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutcomeUnknown):
+        take(ladder, Stuck(OutcomeUnknown("who knows"), half=True), WEB)
+    monkeypatch.setattr("sre_responder.recovery.probe.state", lambda *_: {"kept": True})
+    monkeypatch.setattr("sre_responder.recovery.probe.became", lambda *_: "done")
+    ledger = Ledger(ladder.ledger_url)
+    assert settling.settle(ladder, ledger, "light")["became"] == "done"
+    with ledger.transaction(reading=True) as connection:
+        assert [row.observed for row in attempts.effects_of(connection, 1)] == ['{"kept":true}']
+
+
 def test_one_of_two_hosts_that_was_tried_leaves_the_other_to_be_finished(ladder: Home) -> None:
     told(ladder, WEB, "web")
     both = {"hosts": ("a", "b"), "run": "run-2"}

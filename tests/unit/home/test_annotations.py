@@ -20,7 +20,7 @@ from sre_responder.home.annotations import doubts, known
         ("Responder/Probe-URL", "http://x/", "Did you mean responder/probe-url"),
         ("responder/environment", "dev", "Did you mean responder/environments"),
         ("staging.responder/supervisor-serve", "unix:///x", "Did you mean staging.responder/supervisor-server"),
-        ("responder/zzz", "x", "See docs/start.md"),
+        ("responder/zzz", "x", "See docs/write-a-runbook.md"),
         ("stage.responder/probe-url", "http://x/", "'stage' is not an environment"),
         ("responder/probe-url", "checkout:8080/health", "does not start with http:// or https://"),
         ("responder/probe-url", "//checkout/health", "does not start with http:// or https://"),

@@ -82,7 +82,7 @@ def test_what_was_tried_and_changed_is_told_with_its_undo(ledger: Ledger, home: 
     told = found(ledger, home)
     again = "responder reset s:release_rollback:release:/app"
     assert told.tried == (Tried(number, "release_rollback", ("release:/app",), 3, "not_improved", (again,)),)
-    assert told.changed == (Changed("release:/app", {"release": "1"}),)
+    assert told.changed == (Changed("release:/app", 1, {"release": "1"}),)
     assert told.undo == (f"responder undo {number}  # or: ansible-playbook {home.state / 'undo' / made.digest}.yml",)
 
 
@@ -117,7 +117,7 @@ def test_a_target_that_was_changed_twice_is_told_once(ledger: Ledger, home: Home
         second = attempts.effects_of(connection, 1)[0]._asdict()
         second |= {"id": None, "run": "run-2", "observed": '{"release": "0"}'}
         connection.execute(schema.effects.insert().values(second))
-    assert found(ledger, home).changed == (Changed("release:/app", {"release": "0"}),)
+    assert found(ledger, home).changed == (Changed("release:/app", 1, {"release": "0"}),)
 
 
 @pytest.mark.parametrize("state", ["failed", "not_done"])
@@ -179,7 +179,7 @@ def test_another_incidents_matters_are_not_handed_over(ledger: Ledger, home: Hom
 def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "done", "not_improved")
     text = lines(found(ledger, home))
-    assert 'changed: release:/app, now {"release": "1"}' in text
+    assert 'changed: release:/app, left by attempt 1: {"release": "1"}' in text
     assert "tried: release_rollback on release:/app (rung 3, attempt 1): did not help" in text
     assert "frozen: none" in text
     assert "next: responder timeline INC-1234" in text
