@@ -12,7 +12,7 @@ class Ending(Enum):
     """A word for the record, the exit code, and what people read. Two endings may share a word."""
 
     HEALED = ("healed", 0, "the success criterion is met")
-    HEALTHY = ("healed", 0, "the success criterion is met; no remediation was needed")
+    HEALTHY = ("healed", 0, "the success criterion is met; this run took no remediation")
     LATE = ("healed", 0, "the success criterion is met now; the last remediation had been measured as no improvement")
     CONTAINED = ("contained", 0, "the target is contained, which is not a remediation; see `responder contained`")
     PREVIEWED = ("previewed", 0, "nothing was changed")
