@@ -87,4 +87,4 @@ def take(
         run=run, task=f"task-{number}", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
     request = replace(request, **changes)
-    return perform(home, Ledger(home.ledger_url), Step(request, options, book, check=False), light)
+    return perform(Step(home, Ledger(home.ledger_url), request, options, book, light))

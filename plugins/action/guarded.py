@@ -32,11 +32,11 @@ from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.effects import EFFECTS, Change, leads_to
 from sre_responder.engine.delivery import send_soon
-from sre_responder.engine.step import Step, perform, resolve
+from sre_responder.engine.step import Step, perform
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
 from sre_responder.home.annotations import HOSTS
-from sre_responder.home.runbook import Runbook, task_digest
+from sre_responder.home.runbook import Runbook, resolve, task_digest
 from sre_responder.ledger import Ledger, runs
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
@@ -166,7 +166,7 @@ class ActionModule(ActionBase):
         ledger = Ledger(place.ledger_url)
         file, line = location(self._task)
         given = plain(self._task.args)
-        runbook = resolve(place, file)
+        runbook = resolve(place.folder, file)
         request, arguments, call = self._request(place, given, facts, runbook, file, line)
         self._record_run(ledger, request, runbook)
         spec = ACTIONS.get(self.short)
@@ -176,8 +176,11 @@ class ActionModule(ActionBase):
             if spec and spec.on_host
             else ControllerEffect(self.short, arguments, request.incident)
         )
-        step = Step(request, arguments, runbook, checking(self._task), applies=call["applies"], because=call["because"])
-        result = perform(place, ledger, step, effect, lambda line: Display().display(line, stderr=True))
+        step = Step(
+            place, ledger, request, arguments, runbook, effect, check=checking(self._task), **call,
+            tell=lambda line: Display().display(line, stderr=True),
+        )  # fmt: skip
+        result = perform(step)
         if not driven() and result["outcome"] == "not_improved":  # it may have raised the stop of a cascade
             send_soon(place)
         result["failed"] = False

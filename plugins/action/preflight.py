@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.effects import EFFECTS, leads_to
-from sre_responder.engine.step import misnamed, plan_of
+from sre_responder.engine.step.plan import misnamed, plan_of
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.guard.decide import preview
 from sre_responder.model.actions import ACTIONS, short_name

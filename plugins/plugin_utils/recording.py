@@ -22,10 +22,9 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 )
 from sre_responder import home
 from sre_responder.approvals import approval
-from sre_responder.engine.step import resolve
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
-from sre_responder.home.runbook import Runbook, task_digest
+from sre_responder.home.runbook import Runbook, resolve, task_digest
 from sre_responder.ledger import Ledger
 from sre_responder.model import names
 
@@ -71,7 +70,7 @@ def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
             cure=f"Options: {', '.join((*COMMON[:3], *options))}.",
         )
     task = action._task
-    runbook, ds = resolve(place, location(task)[0]), task.get_ds()
+    runbook, ds = resolve(place.folder, location(task)[0]), task.get_ds()
     run = run_identity()[0]
     return Call(
         home=place,

@@ -411,6 +411,17 @@ def locked(home: Path) -> dict[str, str]:
     return read_model(_Lock, home / LOCK).runbooks if (home / LOCK).exists() else {}
 
 
+def resolve(home: Path, playbook: Path) -> Runbook | None:
+    """The runbook in which a playbook stands, with the digest under which this home has registered it, if it has."""
+    if playbook.name != PLAYBOOK or not playbook.is_file():
+        return None
+    try:
+        here = Runbook(contents(playbook.parent), None, shipped=False)
+        return replace(here, registered_digest=locked(home).get(here.metadata.id))
+    except InputError:
+        return None
+
+
 def registry(home: Path) -> Registry:
     """All runbooks that this home knows; one of the home's wins over a shipped one of the same id, also where it is broken."""
     digests = locked(home)

@@ -60,7 +60,7 @@ def restore(home: Home, ledger: Ledger, attempt: int, *, confirm_production: boo
                 hosts=(row.host,), requester=requester, undoes=attempt,
             )  # fmt: skip
             capsule = _Capsule(home, ledger, id, row, plan)
-            perform(home, ledger, Step(request, {"attempt": attempt, "plan": plan.digest}, None, check=False), capsule)
+            perform(Step(home, ledger, request, {"attempt": attempt, "plan": plan.digest}, None, capsule))
             _undone(ledger, row, plan, requester, made.incident)
         ending = "finished"
     finally:

@@ -12,7 +12,7 @@ from light import Light, home_with, take
 from postgresql import Server, programs, server
 from sqlalchemy import text
 
-from sre_responder.engine import step
+from sre_responder.engine.step import confirm
 from sre_responder.errors import LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, connection
@@ -44,14 +44,14 @@ def types(home: Home) -> list[str]:
 
 
 def after_decision(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
-    decide = step.decide
+    decide = confirm.decide
 
     def decide_and_then(*given: Any, **named: Any) -> Any:
         decision = decide(*given, **named)
         happens()
         return decision
 
-    monkeypatch.setattr(step, "decide", decide_and_then)
+    monkeypatch.setattr(confirm, "decide", decide_and_then)
 
 
 def test_with_a_ledger_that_answers_the_light_goes_on_and_the_record_says_so(home: Home) -> None:

@@ -29,20 +29,21 @@ class Point(NamedTuple):
 
 
 _PLAY, _MODULE, _STEP = "ansible-playbook", "AnsiballZ_release_rollback.py", "sre_responder.engine.step"
+_SETTLE = f"{_STEP}.settle"
 POINTS = {
-    "before the plan": Point(_PLAY, _STEP, "_plan", after=False),
-    "after the plan": Point(_PLAY, _STEP, "_plan"),
+    "before the plan": Point(_PLAY, _STEP, "planned", after=False),
+    "after the plan": Point(_PLAY, _STEP, "planned"),
     "after the undo capsule": Point(_PLAY, "sre_responder.undo", "write"),
     "in the decision, before its commit": Point(_PLAY, "sre_responder.ledger.attempts", "intend"),
-    "after the decision": Point(_PLAY, _STEP, "_decide"),
-    "after the last look": Point(_PLAY, _STEP, "_confirm"),
+    "after the decision": Point(_PLAY, _STEP, "decided"),
+    "after the last look": Point(_PLAY, _STEP, "confirmed"),
     "in the effect, before the change": Point(_MODULE, "os", "replace", after=False),
     "in the effect, after the change": Point(_MODULE, "os", "replace"),
-    "after the effect": Point(_PLAY, _STEP, "_act"),
-    "after its record": Point(_PLAY, _STEP, "_record"),
-    "during the evidence": Point(_PLAY, _STEP, "_stops"),
+    "after the effect": Point(_PLAY, _STEP, "acted"),
+    "after its record": Point(_PLAY, _SETTLE, "recorded"),
+    "during the evidence": Point(_PLAY, _SETTLE, "stops"),
     "before the outcome's commit": Point(_PLAY, "sre_responder.ledger.attempts", "end_attempt"),
-    "after the outcome": Point(_PLAY, _STEP, "_conclude"),
+    "after the outcome": Point(_PLAY, _SETTLE, "concluded"),
 }
 """The way of one mutation, in its order."""
 HALFWAY = {

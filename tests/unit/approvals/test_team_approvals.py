@@ -21,7 +21,7 @@ from history import DAY, History
 
 from sre_responder.approvals import approval
 from sre_responder.approvals.approval import NAMESPACE
-from sre_responder.engine import step
+from sre_responder.engine.step import plan
 from sre_responder.errors import InputError, Refused
 from sre_responder.home.people import People, Person
 from sre_responder.model.gate import Gate
@@ -397,8 +397,8 @@ Change = Callable[[History, pytest.MonkeyPatch], Drift]
 
 
 def library(history: History, monkeypatch: pytest.MonkeyPatch) -> Drift:
-    old = step.__version__
-    monkeypatch.setattr(step, "__version__", "99.0.0")
+    old = plan.__version__
+    monkeypatch.setattr(plan, "__version__", "99.0.0")
     return "basis.library", old, "99.0.0", {}
 
 

@@ -162,9 +162,7 @@ def test_the_steps_themselves_raise_it_in_whatever_way_they_fail(
 
     def step(service: str) -> None:
         request = history.request(history.named(Ask(service=service)))
-        perform(
-            history.home, history.ledger, Step(request, {}, history.book("purge"), check=False), Effect(service, way)
-        )
+        perform(Step(history.home, history.ledger, request, {}, history.book("purge"), Effect(service, way)))
 
     for service in SERVICES[:4]:
         assert standing(history) == []

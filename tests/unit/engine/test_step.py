@@ -275,7 +275,7 @@ def test_a_timeout_that_is_due_while_the_guard_decides_changes_nothing(
         due()
         return decide(*arguments, **options)
 
-    monkeypatch.setattr("sre_responder.engine.step.decide", slow)
+    monkeypatch.setattr("sre_responder.engine.step.confirm.decide", slow)
     light = Light()
     with pytest.raises(Timeout):
         take(home, light)
@@ -295,7 +295,7 @@ def test_a_ledger_that_is_lost_before_the_act_says_that_nothing_was_changed(
     def lost(*_arguments: Any, **_options: Any) -> Any:
         raise LedgerUnavailable("the ledger is locked.", cure="See `responder doctor`.")
 
-    monkeypatch.setattr("sre_responder.engine.step.decide", lost)
+    monkeypatch.setattr("sre_responder.engine.step.confirm.decide", lost)
     with pytest.raises(LedgerUnavailable, match=r"the ledger is locked\. Nothing was changed\. See"):
         take(home, Light())
 
@@ -304,7 +304,7 @@ def test_a_ledger_that_is_lost_after_the_act_does_not_say_so(home: Home, monkeyp
     def lost(*_arguments: Any, **_options: Any) -> Any:
         raise LedgerUnavailable("the ledger is locked.", cure="See `responder doctor`.")
 
-    monkeypatch.setattr("sre_responder.engine.step._record", lost)
+    monkeypatch.setattr("sre_responder.engine.step.settle.recorded", lost)
     with pytest.raises(OutcomeUnknown) as raised:
         take(home, Light())
     assert "Nothing was changed" not in str(raised.value) and "responder settle" in str(raised.value)
