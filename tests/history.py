@@ -16,9 +16,10 @@ from sqlalchemy import event, insert
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
-from sre_responder.engine.step import plan_of
-from sre_responder.guard.decide import Decision, decide, symptom
+from sre_responder.engine.step.plan import plan_of
+from sre_responder.guard.decide import Decision, decide
 from sre_responder.guard.gates.loop import lockout
+from sre_responder.guard.picture import symptom
 from sre_responder.home import Home, find
 from sre_responder.home.runbook import PLAYBOOK, Runbook, digest
 from sre_responder.ledger import Ledger, attempts, audit, incidents, runs

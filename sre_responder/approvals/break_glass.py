@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from sre_responder.approvals import approval
+from sre_responder.approvals.admissible import require_another
 from sre_responder.approvals.sign_off import sign_and_keep
 from sre_responder.errors import InputError, Refused
 from sre_responder.home import Home
@@ -63,10 +64,7 @@ def use(home: Home, ledger: Ledger, text: str) -> dict[str, Any]:
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         row = plans.find(connection, statement.subject)
-        if person.name == row.requester:
-            raise Refused(
-                f"{person.name} requested this plan and cannot approve their own request.", cure="Ask another."
-            )
+        require_another(person, row.requester)
         if statement.signed_at > now + CLOCK_SLACK_SECONDS:
             raise Refused("this approval was signed in the future.", cure="Set the clock of that machine; sign again.")
         if statement.expires_at - statement.signed_at > policy.valid_minutes * 60 + 1:

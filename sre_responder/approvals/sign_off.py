@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 
 from sre_responder.approvals import approval
+from sre_responder.approvals.admissible import require_another
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import EffectFailed, InputError, Refused
 from sre_responder.home import Home
@@ -46,10 +47,8 @@ def decide(
             f"the ledger's last entry is dated {ahead / 60:.0f} min ahead of the clock, so this approval would not get older.",
             cure="Correct the clock that is wrong; where it was the one of that entry, wait until it is past.",
         )
-    if decision == "grant" and person.name == row.requester:
-        raise Refused(
-            f"{person.name} requested this plan and cannot approve their own request.", cure="Ask another approver."
-        )
+    if decision == "grant":
+        require_another(person, row.requester)
     statement = approval.state(
         "approval", plan.digest, person, now, home.policy.approvals.valid_minutes * 60, decision=decision, note=note
     )

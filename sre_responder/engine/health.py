@@ -9,7 +9,7 @@ from typing import Any
 
 from sre_responder.evidence import http, kubernetes
 from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
-from sre_responder.guard.decide import symptom
+from sre_responder.guard.picture import symptom
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, audit, incidents

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from bypass.world import World, plain_play, world
 
-from sre_responder.guard.decide import symptom
+from sre_responder.guard.picture import symptom
 from sre_responder.home import runbook
 from sre_responder.ledger import incidents
 

@@ -17,7 +17,7 @@ from bypass.slow import HISTORY, acting, slow
 from bypass.world import World
 from bypass.world import world as new_world
 
-from sre_responder.guard.decide import symptom
+from sre_responder.guard.picture import symptom
 from sre_responder.ledger import Ledger, audit, incidents
 
 

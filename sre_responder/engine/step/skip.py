@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select
 
 from sre_responder.engine.step.call import Step
 from sre_responder.guard.gates.loop import lockout
-from sre_responder.guard.decide import reset_at, symptom
+from sre_responder.guard.picture import reset_at, symptom
 from sre_responder.ledger import attempts, audit, incidents, plans
 from sre_responder.ledger.schema import not_applicable
 from sre_responder.model.facts import Attempt
