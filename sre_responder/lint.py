@@ -99,6 +99,10 @@ class Finding:
     level: Literal["error", "warning"] = "error"
     """A warning stops neither registration nor a run."""
 
+    def __str__(self) -> str:
+        level = "warning: " if self.level == "warning" else ""
+        return f"{self.file}:{self.line}: {level}{self.rule}: {self.message}. {self.cure}"
+
 
 def classify(task: Task) -> Class:
     """Whether a task changes anything; what is not known to read is never called reading."""

@@ -45,7 +45,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Installation": {
         "init": Command("house", "Write a commented home and an empty ledger."),
-        "doctor": Command("house", "Check this installation."),
+        "doctor": Command("doctor", "Check this installation."),
         "people": Command("people", "List and add people who may sign."),
         "policy": Command("house", "Check the policy, or print its schema."),
         "ledger": Command("house", "Create, upgrade, copy and restrict the ledger."),
