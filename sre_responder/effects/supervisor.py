@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping, Sequence
@@ -173,12 +174,11 @@ def _ended_lately(info: Mapping[str, Any]) -> bool:
 
 
 def _plan(arguments: Mapping[str, Any]) -> Change:
-    members, server = _looked_at(arguments), str(arguments["server"])
-    place = here(server.removeprefix("unix://")) if server.startswith("unix://") else server.rstrip("/")
+    members = _looked_at(arguments)
     moving = [f"{_full(info)} in {info['statename']}" for info in members if info["statename"] in _MOVING]
     count = len(members)
     return Change(
-        target=f"supervisor:{place}:{members[0]['group']}:{'*' if _of_group(arguments) else members[0]['name']}",
+        target=f"supervisor:{_place(_url(arguments))}:{members[0]['group']}:{'*' if _of_group(arguments) else members[0]['name']}",
         before=_state(arguments, members),
         after={"state": "RUNNING", "started": f"after {max(info['start'] for info in members)}"},
         undo_note="Nothing to undo: a restart keeps no earlier state.",
@@ -197,6 +197,14 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             "after": "".join(f"{_full(info)} RUNNING, new pid\n" for info in members),
         },
     )
+
+
+def _place(url: str) -> str:
+    """Where a supervisord is, in one spelling, so that attempts are counted and targets held under one name."""
+    if url.startswith("unix://"):
+        return here(url.removeprefix("unix://"))
+    parts = urlsplit(url)
+    return f"{socket.gethostname() if address.local(url) else parts.hostname}:{parts.port or 80}"
 
 
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def spellings(daemon: Any, tmp_path: Path) -> list[str]:
 
 def test_a_supervisord_is_one_at_its_socket_and_at_every_address_of_its_port(daemon: Any, tmp_path: Path) -> None:
     others = spellings(daemon, tmp_path)
+    targets = {RESTART.plan({"server": one, "program": "shop"}).target for one in others if one.startswith("http:")}
+    assert len(targets) == 1, targets
     for own in (daemon.unix, daemon.http, f"{daemon.http}/RPC2"):
         words = {"server": own, "program": "shop"}
         change = RESTART.plan(words)
