@@ -120,18 +120,19 @@ class _Capsule:
     def plan(self) -> Change:
         if not self.undone.undo:
             raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
-        if later := self._later():
-            raise Refused(
-                f"attempt {later} has changed {self.undone.target} since attempt {self.row.attempt}, and is not undone.",
-                cure=f"Undo that first: responder undo {later}",
-            )
         now = probe.state(self.home, self.undone, self.row.host)
         back = now if probe.restored(self.undone, now) else self.undone.before
         if back != now and (gone := probe.gone(self.home, self.undone, self.row.host)):
             raise Refused(f"{gone} is gone, so the state before attempt {self.row.attempt} cannot be restored.")
+        overwrites = self._overwrites(now, back)
+        if overwrites and (later := self._later()):
+            raise Refused(
+                f"attempt {later} has changed {self.undone.target} since attempt {self.row.attempt}, and is not undone.",
+                cure=f"Undo that first: responder undo {later}",
+            )
         return Change(
             target=self.undone.target, before=now, after=back, undo_note="Run the runbook again for the step itself.",
-            diff={"before": f"{now}\n", "after": f"{back}\n"}, overwrites=self._overwrites(now, back),
+            diff={"before": f"{now}\n", "after": f"{back}\n"}, overwrites=overwrites,
         )  # fmt: skip
 
     def _later(self) -> int | None:
