@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -85,10 +86,20 @@ class HostModule:
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         """By what the host said of all roots in the catalogue; on another host the same path is another folder."""
-        if way.get(_ROOT) not in self.one:
+        hosts = way.get(HOSTS)
+        here = hosts is None or any(map(self._is, hosts.split(",")))
+        return (here and way.get(_ROOT) in self.one) or self._restarts(change, way)
+
+    def _restarts(self, change: Change, way: Mapping[str, str]) -> bool:
+        """Whether a program that is restarted with it may be the one to which annotations lead: those speak of this machine."""
+        chosen = (self.arguments.get("restart") or {}).get("supervisor")
+        if chosen is None or not (chosen["server"].startswith("http") or self._is("localhost")):
             return False
-        hosts, by = way.get(HOSTS), self.action._connection.transport
-        return hosts is None or any(one_host(name.strip(), self.task_vars, by) for name in hosts.split(","))
+        programs = replace(change, evidence=change.evidence["restarts"])
+        return leads_to("supervisor_restart", chosen, programs, way)
+
+    def _is(self, host: str) -> bool:
+        return one_host(host.strip(), self.task_vars, self.action._connection.transport)
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}

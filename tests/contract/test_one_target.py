@@ -109,6 +109,19 @@ def test_production_s_program_is_not_restarted_under_a_milder_name(
         assert "that of pay in production" in world.refusals()
 
 
+def test_production_s_program_is_not_restarted_with_a_release_of_a_milder_environment(
+    daemon: Any, tmp_path: Path
+) -> None:
+    before = daemon.info("shop")["pid"]
+    with new_world(tmp_path / "world") as world:
+        chosen = {"supervisor": {"server": daemon.unix, "program": "shop"}}
+        world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(restart=chosen))
+        production(world, {"server": daemon.http, "program": "shop:*"})
+        done = world.drive()
+        assert (done.returncode, daemon.info("shop")["pid"], world.release) == (3, before, "2"), done.stdout
+        assert "that of pay in production" in world.refusals()
+
+
 def restarting(play: dict[str, Any], given: dict[str, str]) -> None:
     """Turn the rollback of the world's runbook into a restart."""
     [old] = [name for name in play["tasks"][1] if name.endswith("release_rollback")]
