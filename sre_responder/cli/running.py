@@ -15,7 +15,8 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.given import given_text
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.progress import Progress
-from sre_responder.engine.run import Outcome, climb
+from sre_responder.engine.conclusion import Outcome
+from sre_responder.engine.run import climb
 from sre_responder.errors import InputError
 from sre_responder.home.runbook import Runbook
 from sre_responder.intake import alertmanager, groups
