@@ -5,7 +5,9 @@ Told where it stands and before it is registered, without starting Ansible, whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any, NamedTuple
 
 import yaml
@@ -45,7 +47,13 @@ BLOCK_KEYWORDS = _COMMON | {*BLOCKS, "delegate_facts", "delegate_to", "notify", 
 PLAY_KEYWORDS = _COMMON | {*SECTIONS} | frozenset(
     ["fact_path", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "hosts", "max_fail_percentage", "order", "roles", "serial", "strategy", "user", "validate_argspec", "vars_files", "vars_prompt"]
 )  # fmt: skip
-_BOOL, _NUMBER, _TEXT, _LIST, _MAPPING = (bool, str), (int, float, str), (str, int, float), (list, str), (dict, str)
+_BOOL, _NUMBER, _TEXT, _LIST, _MAPPING = (
+    (bool, int, str),
+    (int, float, str),
+    (str, int, float, date),
+    (list, str),
+    (dict, str),
+)
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ("any_errors_fatal", "become", "check_mode", "delegate_facts", "diff", "force_handlers", "gather_facts", "ignore_errors",
@@ -59,6 +67,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("environment", "module_defaults", "vars"), (dict, list, str)),
     **dict.fromkeys((*SECTIONS, *BLOCKS, "roles", "vars_prompt"), (list,)),
 }  # fmt: skip
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _WORDS = {bool: "true or false", str: "text", int: "a number", list: "a list", dict: "a mapping"}
 
 
@@ -86,11 +95,13 @@ def _tasks(written: Any, node: yaml.Node | None) -> Iterator[Unloadable]:
     nodes = node.value if isinstance(node, yaml.SequenceNode) else []
     for task, place in zip(written if isinstance(written, list) else [], nodes, strict=False):
         line = place.start_mark.line + 1
+        if task is None:  # Ansible passes over an empty line
+            continue
         if not isinstance(task, dict):
             yield Unloadable(line, f"'{shown(task, 40)}' is no task", "Write a mapping: name, a module, its options.")
         elif any(part in task for part in BLOCKS):
             yield from _keywords("a block", task, BLOCK_KEYWORDS, place)
-            if "block" not in task:
+            if task.get("block") is None:
                 yield Unloadable(
                     line, "rescue and always stand without a block", "Put the tasks before them into block."
                 )
@@ -111,6 +122,14 @@ def _task(task: Mapping[str, Any], node: yaml.Node) -> Iterator[Unloadable]:
         yield Unloadable(
             line, f"a task has one module, and this one names {words}", "Keep one; correct misspelled keywords."
         )
+    loops = [str(key) for key in task if key == "loop" or str(key).startswith("with_")]
+    if len(loops) > 1:
+        yield Unloadable(line, f"a task has one loop, and this one has {', '.join(loops)}", "Keep one.")
+    if (name := task.get("register")) is not None and not _VARIABLE.fullmatch(str(name)):
+        words = f"register is the name of a variable, and not '{shown(name, 40)}'"
+        yield Unloadable(line, words, "Use letters, digits and _, and begin with a letter.")
+    if isinstance(task.get("vars"), list | str) or isinstance(task.get("loop_control"), str):
+        yield Unloadable(line, "vars and loop_control of a task are mappings", "Write {name: value}.")
     yield from _kinds(task, node)
 
 

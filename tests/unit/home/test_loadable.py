@@ -24,7 +24,10 @@ SOUND = """\
       tags: [a]
       loop: "{{ y }}"
       retries: "{{ n }}"
-      become: yes
+      become: 1
+      register: found_1
+    -
+    - {name: 2026-01-01, ansible.builtin.ping: }
     - block:
         - action: ansible.builtin.ping
       rescue:
@@ -68,13 +71,16 @@ def test_a_sound_play_has_nothing_that_is_not_loaded(tmp_path: Path) -> None:
         ("{TZ: UTC}", "5", 5, "environment is a mapping or a list or text, and not '5'"),
         ("{TZ: UTC}", "[5]", 5, "environment is"),
         ("  vars: {a: 1}", "  vars: 5", 1, "vars is a mapping"),
-        ("      become: yes", "      become: [x]", 5, "become is true or false or text"),
+        ("      become: 1", "      become: [x]", 5, "become is true or false or a number or text"),
         ('"{{ n }}"', "{a: 1}", 5, "retries is a number"),
+        ("      register: found_1", "      register: a-b", 5, "register is the name of a variable"),
+        ("      register: found_1", "      with_items: [1]", 5, "a task has one loop"),
+        ("      register: found_1", "      loop_control: x", 5, "are mappings"),
         ("- hosts: localhost", "- name: x", 1, "the play names no hosts"),
         ("  vars: {a: 1}", "  varz: {a: 1}", 1, "'varz' is no keyword of a play"),
-        ("    - block:", "    - retries: 5\n      block:", 13, "'retries' is no keyword of a block"),
-        ("        - action: ansible.builtin.ping", "        - true", 14, "'True' is no task"),
-        ("      always:\n        - ansible", "      always:\n        - x: 1\n          ansible", 18, "one module"),
+        ("    - block:", "    - retries: 5\n      block:", 16, "'retries' is no keyword of a block"),
+        ("        - action: ansible.builtin.ping", "        - true", 17, "'True' is no task"),
+        ("      always:\n        - ansible", "      always:\n        - x: 1\n          ansible", 21, "one module"),
         ("  handlers:\n", "  handlers: x\n  post_tasks:\n", 1, "handlers is a list"),
     ],
 )
