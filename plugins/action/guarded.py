@@ -24,6 +24,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     location,
     one_host,
     plain,
+    reached,
     real_host,
     require_driver,
     run_identity,
@@ -36,7 +37,7 @@ from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
-from sre_responder.home.annotations import HOSTS
+from sre_responder.home.annotations import hosts_of
 from sre_responder.home.runbook import Runbook, resolve, task_digest
 from sre_responder.ledger import Ledger, runs
 from sre_responder.model import names
@@ -86,8 +87,8 @@ class HostModule:
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         """By what the host said of all roots in the catalogue; on another host the same path is another folder."""
-        hosts = way.get(HOSTS)
-        here = hosts is None or any(map(self._is, hosts.split(",")))
+        hosts = hosts_of(way)
+        here = not hosts or any(map(self._is, hosts))
         return (here and way.get(_ROOT) in self.one) or self._restarts(change, way)
 
     def _restarts(self, change: Change, way: Mapping[str, str]) -> bool:
@@ -99,7 +100,7 @@ class HostModule:
         return leads_to("supervisor_restart", chosen, programs, way)
 
     def _is(self, host: str) -> bool:
-        return one_host(host.strip(), self.task_vars, self.action._connection.transport)
+        return one_host(host, self.task_vars, reached(self.action._connection, self.action._play_context))
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}

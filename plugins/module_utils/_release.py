@@ -121,7 +121,7 @@ def same_folder(root: str, others: list) -> list:
     found = []
     for other in others:
         with suppress(OSError):
-            if os.path.samefile(root, other):
+            if os.path.samefile(root, os.path.expanduser(os.path.expandvars(other))):
                 found.append(other)
     return found
 

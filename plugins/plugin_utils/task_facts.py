@@ -9,8 +9,9 @@ import hashlib
 import multiprocessing
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from ansible import context
@@ -134,19 +135,54 @@ def real_host(facts: Mapping[str, Any]) -> str:
     return str(host.name if host is not None else facts.get("inventory_hostname", "localhost"))
 
 
-def one_host(name: str, facts: Mapping[str, Any], connection: str) -> bool:
-    """Whether a host of the inventory may be the machine that this worker serves: by its name, or by where it is reached.
+class Reached(NamedTuple):
+    """How a host is reached: the kind of its connection, its address, its port."""
 
-    `connection` is the kind by which the task reaches its host, and any other host of which the inventory says nothing else.
+    connection: str
+    address: str
+    port: str
+
+    @property
+    def machine(self) -> frozenset[str]:
+        """All by which its machine is known; another port than sshd's own leads to a container, or through a forward."""
+        if self.connection.rpartition(".")[2] == "local":
+            return machine("localhost")
+        known = machine(self.address)
+        return known if self.port in ("", "22") else frozenset(f"{one} port {self.port}" for one in known)
+
+
+def reached(connection: Any, play: Any) -> Reached:
+    """How this task reaches its host, whatever inventory, play or task said of it."""
+
+    def option(name: str, otherwise: Any) -> str:
+        try:
+            return str(connection.get_option(name) or otherwise or "")
+        except (KeyError, AttributeError):  # it has no such option
+            return str(otherwise or "")
+
+    host, port = option("host", play.remote_addr), option("port", play.port)
+    return Reached(str(connection.transport), host, port)
+
+
+def one_host(name: str, facts: Mapping[str, Any], mine: Reached) -> bool:
+    """Whether a host, a group or a pattern of the inventory may mean the machine that this worker serves, reached as `mine`.
+
+    A host that the inventory does not know is known by its name alone. One of which it says nothing is reached as this one.
     """
-    mine = real_host(facts)
-    return name == mine or not _machine(mine, facts, connection).isdisjoint(_machine(name, facts, connection))
+    hosts, groups = facts.get("hostvars") or {}, facts.get("groups") or {}
+    named = groups.get(name) or [one for one in groups.get("all", ()) if fnmatchcase(str(one), name)] or [name]
+    return any(
+        host == real_host(facts) or not _reached(str(host), hosts, mine).machine.isdisjoint(mine.machine)
+        for host in named
+    )
 
 
-def _machine(name: str, facts: Mapping[str, Any], connection: str) -> frozenset[str]:
-    way = (facts.get("hostvars") or {}).get(name) or {}
-    local = way.get("ansible_connection", connection) == "local"
-    return machine("localhost" if local else str(way.get("ansible_host") or way.get("ansible_ssh_host") or name))
+def _reached(name: str, hosts: Mapping[str, Any], mine: Reached) -> Reached:
+    way = hosts[name] if name in hosts else {}  # noqa: SIM401 - what `get` gives of an unknown host cannot be read
+    address = way.get("ansible_ssh_host") or way.get("ansible_host")  # as Ansible's connections prefer them
+    silent = name in hosts and not address
+    connection = str(way.get("ansible_connection") or (mine.connection if silent else "ssh"))
+    return Reached(connection, str(address or name), str(way.get("ansible_ssh_port") or way.get("ansible_port") or ""))
 
 
 def driven() -> bool:

@@ -6,6 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.drive.words import last_error
-from sre_responder.effects import Change
+from sre_responder.effects import Change, leads_to
 from sre_responder.emergency import cluster_stop
 from sre_responder.engine.step import Step, perform
+from sre_responder.engine.step.plan import misnamed
 from sre_responder.engine.watch import Watch
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
 from sre_responder.home import Home
+from sre_responder.home.annotations import hosts_of
+from sre_responder.home.catalogue import one_spelling
 from sre_responder.home.runbook import PLAYBOOK
 from sre_responder.ledger import Ledger, attempts, audit, plans, runs, temporary
-from sre_responder.model.actions import UNDO
+from sre_responder.model.actions import UNDO, spec_of
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
 from sre_responder.recovery import probe
@@ -120,6 +124,8 @@ class _Capsule:
     def plan(self) -> Change:
         if not self.undone.undo:
             raise InputError(f"{self.undone.action} cannot be undone: {self.undone.undo_note}")
+        if wrong := self._misnamed():
+            raise Refused(f"{wrong}.", cure=f"Undo it by hand, then: responder undo {self.row.attempt} --verified")
         now = probe.state(self.home, self.undone, self.row.host)
         back = now if probe.restored(self.undone, now) else self.undone.before
         if back != now and (gone := probe.gone(self.home, self.undone, self.row.host)):
@@ -149,9 +155,24 @@ class _Capsule:
         left = self.undone.after
         return f"somebody has changed {self.undone.target} since attempt {self.row.attempt} left it: it was {left}, now it is {now}"
 
+    def _misnamed(self) -> str | None:
+        """Whose the target is by now: the catalogue may say another word of it than when it was changed."""
+        plan, spec = self.undone, spec_of(self.undone.action)
+        assert spec is not None
+        self.home.catalogue.environment(plan.service, plan.environment)
+        change = Change(plan.target, plan.before, plan.after, evidence=plan.evidence)
+        return misnamed(self.home, plan, spec, plan.arguments, partial(self.same, change))
+
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
-        """An undo finds its target by the attempt, which was judged; no annotation leads there."""
-        return False
+        """What lies on a host is known by its path and the host's name, without asking it."""
+        plan, spec = self.undone, spec_of(self.undone.action)
+        if spec is None or not spec.on_host:
+            return leads_to(plan.action, plan.arguments, change, way)
+        hosts, keys = hosts_of(way), {option: spec.annotations[option] for option in spec.locates}
+        here = not hosts or self.row.host in hosts
+        return here and all(
+            one_spelling(way.get(key)) == one_spelling(plan.arguments.get(option)) for option, key in keys.items()
+        )
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         if probe.state(self.home, self.undone, self.row.host) != change.before:

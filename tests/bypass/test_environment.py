@@ -134,6 +134,67 @@ def test_a_host_is_the_same_machine_whatever_the_inventory_calls_it(world: World
     assert (world.release, world.started()) == (("1", 1) if acts else ("2", 0)), done.stdout
 
 
+@pytest.mark.parametrize("how", ["another service", "no environment any more"])
+def test_an_undo_is_judged_by_what_the_catalogue_says_now(world: World, how: str) -> None:
+    world.heals("1")
+    assert (world.drive().returncode, world.release) == (0, "1")
+    if how == "another service":
+        beside(world, f"{world.root}/app/")
+    else:
+        given(world, responder__environments="production")
+    undone = world.responder("undo", "1")
+    assert (undone.returncode, world.release) == (3, "1"), undone.stderr
+    assert ("that of payments in production" in undone.stderr) == (how == "another service"), undone.stderr
+
+
+@pytest.mark.parametrize("place", ["play", "task"])
+def test_a_connection_that_the_play_chooses_is_the_one_that_counts(world: World, place: str) -> None:
+    """The inventory says that staging is far away; the play reaches this machine, which is production's."""
+    world.heals("1")
+    far = {"ansible_host": "192.0.2.1", "ansible_connection": "ssh"}
+    hosts = {"s1": far, "p1": {"ansible_connection": "ansible.builtin.local"}}
+    (world.home.folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+
+    def here(play: dict[str, Any]) -> None:
+        play["hosts"] = "s1"
+        del play["connection"]
+        chosen = play if place == "play" else play["tasks"][1]
+        chosen.setdefault("vars", {})["ansible_connection"] = "local"
+
+    world.write(here)
+    beside(world, world.root / "app", **{"responder/hosts": "p1"})
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+    assert "that of payments in production" in world.refusals()
+
+
+@pytest.mark.parametrize(("hosts", "acts"), [("web1", True), ("web", True), ("here", False), ("p*", False)])
+def test_a_host_that_this_inventory_does_not_know_and_a_group_break_nothing(
+    world: World, hosts: str, acts: bool
+) -> None:
+    world.heals("1")
+    far = {"hosts": {"w1": {"ansible_host": "192.0.2.1", "ansible_connection": "ssh"}}}
+    near = {"hosts": {"p1": {"ansible_connection": "local"}}}
+    inventory = {"all": {"children": {"web": far, "here": near}}}
+    (world.home.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    beside(world, world.root / "app", **{"responder/hosts": hosts})
+    done = world.drive()
+    assert (world.release, world.started()) == (("1", 1) if acts else ("2", 0)), done.stdout
+
+
+def test_half_an_annotation_of_ones_own_makes_no_target_ones_own(world: World) -> None:
+    world.heals("1")
+    root = str(world.root / "app")
+    world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(root=root))
+    given(world, responder__environments="staging, production", responder__hosts="localhost")
+    catalogue = world.home.folder / "catalogue.yml"
+    service = yaml.safe_load(catalogue.read_text())
+    del service["metadata"]["annotations"]["responder/release-root"]
+    catalogue.write_text(yaml.safe_dump(service))
+    done = world.drive()
+    assert (done.returncode, untouched(world)) == (3, True), done.stdout
+
+
 def test_the_target_of_another_service_in_production_is_not_acted_on_under_a_milder_name(world: World) -> None:
     world.heals("1")
     catalogue = world.home.folder / "catalogue.yml"

@@ -53,12 +53,12 @@ def without_plan(step: Step, problem: str) -> Step:
 
 
 def misnamed(
-    home: Home, request: Request, spec: ActionSpec, arguments: Mapping[str, Any], same: Callable[[Mapping[str, str]], bool]
+    home: Home, request: Request | Plan, spec: ActionSpec, arguments: Mapping[str, Any], same: Callable[[Mapping[str, str]], bool]
 ) -> str | None:  # fmt: skip
     """Why this target may not be changed under the name of this environment: it is judged by the strictest that reaches it."""
     if not spec.locates:
         return None
-    told = [str(arguments[option]) for option in spec.locates if arguments.get(option)]
+    told = {spec.annotations[option]: str(arguments[option]) for option in spec.locates if arguments.get(option)}
     other = home.catalogue.stricter(request.service, request.environment, same, told)
     if other is None:
         return None
