@@ -18,7 +18,7 @@ from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import EffectFailed, InputError, ResponderError
 from sre_responder.evidence import http, kubernetes
 from sre_responder.home import Home
-from sre_responder.home.annotations import HOSTS
+from sre_responder.home.annotations import HOSTS, hosts_of
 from sre_responder.home.catalogue import Service
 from sre_responder.home.runbook import Runbook, plays, tasks
 from sre_responder.home.shared import Shared, shared
@@ -201,7 +201,7 @@ def _written(play: Mapping[str, Any], module: str, arguments: Any) -> dict[str, 
 
 
 def _hosts(way: Mapping[str, str], play: str) -> list[str]:
-    return [word.strip() for word in way.get(HOSTS, play).split(",") if word.strip()]
+    return hosts_of(way) or [word.strip() for word in play.split(",") if word.strip()]
 
 
 def _place(value: object) -> str:

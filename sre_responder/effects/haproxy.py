@@ -351,7 +351,17 @@ def _became(old: Change, now: Arguments) -> Became | None:
 
 def _same(change: Change, own: Arguments, other: Arguments) -> bool:
     backend, path = other.get("backend"), other.get("socket")
-    return backend in (None, own["backend"]) and (path is None or _one_haproxy(own, path.removeprefix("unix://")))
+    reached = backend in (None, own["backend"]) or _follows(own, str(backend))
+    return reached and (path is None or _one_haproxy(own, path.removeprefix("unix://")))
+
+
+def _follows(own: Arguments, backend: str) -> bool:
+    """Whether servers of another backend go in and out with those of this one, because they track them."""
+    try:
+        rows = _servers({**own, "backend": backend}).values()
+    except InputError:  # this HAProxy has no such backend
+        return False
+    return any(row.tracks.startswith(f"{own['backend']}/") for row in rows)
 
 
 def _one_haproxy(own: Arguments, path: str) -> bool:
@@ -359,17 +369,18 @@ def _one_haproxy(own: Arguments, path: str) -> bool:
     if same_path(str(own["socket"]), path):
         return True
     try:
-        return _pid(own) == _pid({"socket": path})
+        return _process(own) == _process({"socket": path})
     except EffectFailed as error:
         return not (isinstance(error.__cause__, OSError) and nobody_there(error.__cause__))
 
 
-def _pid(arguments: Arguments) -> str:
-    """The process that answers, as it says itself. EffectFailed where it does not say."""
-    answer = _ask(arguments, "show info")
-    if not (found := re.search(r"^Pid: (\d+)$", answer, re.MULTILINE)):
+def _process(arguments: Arguments) -> list[str]:
+    """The process that answers and when it started, as it says itself: in containers each may be process 1. EffectFailed where
+    it does not say."""
+    found = re.findall(r"^(?:Pid|Start_time_sec): \d+$", _ask(arguments, "show info"), re.MULTILINE)
+    if not found:
         raise EffectFailed(f"what answers at {arguments['socket']} does not say which HAProxy it is.")
-    return found[1]
+    return sorted(found)
 
 
 FAILOVER = Effect(_plan_failover, partial(_act, _plan_failover), _read, _same, _became)

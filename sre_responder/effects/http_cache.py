@@ -11,7 +11,7 @@ import httpx
 
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
-from sre_responder.model.address import has_login, one
+from sre_responder.model.address import has_login, loopback, numeric, one
 from sre_responder.model.address import shown as address
 from sre_responder.system.outbound import through, way
 
@@ -129,7 +129,13 @@ def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one(str(own["url"]), other["url"])
+    """As they are sent. Two names of one machine are two sites of it, for a cache goes by the name; an address may be any."""
+    try:
+        mine, its = httpx.URL(str(own["url"])), httpx.URL(other["url"].strip())
+    except (httpx.InvalidURL, UnicodeError):
+        return False  # nobody can ask there
+    named = [url.host for url in (mine, its) if not numeric(url.host) and not loopback(str(url))]
+    return (len(named) < 2 or named[0] == named[1]) and one(str(mine), str(its))
 
 
 PURGE = Effect(_plan, _act, _read, _same, lambda old, now: None)

@@ -266,32 +266,43 @@ def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> b
 
 def _one_of(change: Change, program: str) -> bool:
     """Whether a name is that of a program which would be restarted: alone, with its group, or for the whole group."""
-    group, _, name = program.rpartition(":")
-    planned = [full.rpartition(":")[::2] for full in change.evidence]
-    return any(group in ("", its or one) and name in ("*", one) for its, one in planned)
+    group, _, name = program.strip().rpartition(":")
+    planned = [(its or one, one) for its, _, one in (full.rpartition(":") for full in change.evidence)]
+    return any(group in ("", its) and (name in ("*", one) or (not group and name == its)) for its, one in planned)
 
 
 def _one_supervisord(own: Mapping[str, Any], server: str) -> bool:
-    """Whether two addresses may be of one supervisord. Each has one socket and one port; only where these meet it is asked."""
-    mine = _url(own)
-    sockets = [url.removeprefix("unix://") for url in (mine, server) if url.startswith(("unix://", "/"))]
-    if len(sockets) == 2:
-        return same_path(*sockets)
-    if not sockets:
-        return address.one(*(f"http://{urlsplit(url).netloc}" for url in (mine, server)))
-    if not address.local(server if mine.startswith("unix://") else mine):
+    """Whether two addresses may be of one supervisord, which may have several of each kind: on one machine it is asked at both."""
+    mine, other = _url(own), f"unix://{server}" if server.startswith("/") else server.strip()
+    if mine.startswith("unix://") and other.startswith("unix://"):
+        if same_path(mine.removeprefix("unix://"), other.removeprefix("unix://")):
+            return True
+    elif _machine(mine).isdisjoint(_machine(other)):
         return False
+    elif urlsplit(mine).port == urlsplit(other).port:
+        return True
     try:
-        return _identified(own) == _identified({"server": server})
+        before, there = _identified(own), _identified({"server": other})
+        return before == there or before != _identified(own)  # what has changed meanwhile tells nothing
     except OSError as error:
         return not nobody_there(error)
     except (InputError, xmlrpc.client.Error):
         return True
 
 
-def _identified(arguments: Mapping[str, Any]) -> tuple[int, str]:
+def _machine(url: str) -> frozenset[str]:
+    return (
+        frozenset([address.THIS_MACHINE])
+        if url.startswith("unix://")
+        else address.machine(urlsplit(url).hostname or "")
+    )
+
+
+def _identified(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What one supervisord has alone: its process, and those that it has started. In containers each may be process 1."""
     with _connected(arguments) as server:
-        return server.getPID(), server.getIdentification()
+        started = sorted((one["group"], one["name"], one["pid"], one["start"]) for one in server.getAllProcessInfo())
+        return server.getPID(), server.getIdentification(), started
 
 
 RESTART = Effect(_plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became)

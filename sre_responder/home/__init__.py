@@ -34,8 +34,10 @@ class Home:
 
     @cached_property
     def catalogue(self) -> catalogue.Catalogue:
-        folder = self.folder / "catalogue"
-        return catalogue.load(folder if folder.is_dir() else self._existing("catalogue.yml"))
+        folder, file = self.folder / "catalogue", self.folder / "catalogue.yml"
+        if not folder.is_dir():
+            return catalogue.load(self._existing("catalogue.yml"))
+        return catalogue.load(folder, *([file] if file.exists() else []))
 
     @cached_property
     def people(self) -> people.People:

@@ -21,6 +21,11 @@ _OURS = re.compile(r"(?:([^./]*)\.)?responder/", re.IGNORECASE)
 _PATHS = ("responder/haproxy-socket", "responder/release-root", LOG)
 
 
+def hosts_of(way: Mapping[str, str]) -> list[str]:
+    """The hosts that an environment lists for itself; none where it lists none."""
+    return [name for name in re.split(r"[,\s]+", way.get(HOSTS, "")) if name]
+
+
 def known() -> list[str]:
     """Every annotation that something reads."""
     of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}

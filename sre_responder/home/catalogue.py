@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from sre_responder.errors import InputError
 from sre_responder.home.annotations import ENVIRONMENTS, TIER, doubts
 from sre_responder.home.documents import documents_of, line_of, pieces, read_text, validated
-from sre_responder.model import names
+from sre_responder.model import address, names
 
 if TYPE_CHECKING:
     from sre_responder.home.dependencies import Dependencies
@@ -108,9 +109,8 @@ class Unread:
         return [one for one in services if {one.lower(), one.lower().rpartition("/")[2]} & told and one != self.name]
 
     def reaches(self, values: Iterable[str]) -> bool:
-        """Whether a target of these options could be its own."""
-        told = {one_spelling(word) for word in self.words}
-        return all(one_spelling(value) in told for value in values)
+        """Whether a target of these options could be its own, in whatever spelling."""
+        return all(any(_may_be(word, value) for word in self.words) for value in values)
 
 
 class Catalogue:
@@ -175,16 +175,17 @@ class Catalogue:
         return wanted
 
     def stricter(
-        self, name: str, environment: str, reaches: Callable[[Mapping[str, str]], bool], told: Sequence[str]
+        self, name: str, environment: str, reaches: Callable[[Mapping[str, str]], bool], told: Mapping[str, str]
     ) -> str | None:
         """Who else this target is, in a stricter environment: `SERVICE in ENVIRONMENT`; None where it is nobody's.
 
-        `reaches` says whether annotations may lead to the target, `told` is what the action was given to find it. One target has
-        one set of limits, the strictest, whatever it is called. A target to which the service's own annotations do not lead
-        in this environment may be that of any other of its environments.
+        `reaches` says whether annotations may lead to the target, `told` what the action was given to find it, by annotation. One
+        target has one set of limits, the strictest, whatever it is called. A target to which the service's own annotations do not
+        lead in this environment, all of them, may be that of any other of its environments.
         """
         own = self.service(name)
-        rank, foreign = names.ENVIRONMENTS.index(environment), not reaches(own.reached(environment))
+        way = own.reached(environment)
+        rank, foreign = names.ENVIRONMENTS.index(environment), not (set(told) <= set(way) and reaches(way))
         for service in self.services.values():
             for other in service.environments:
                 if names.ENVIRONMENTS.index(other) <= rank:
@@ -193,7 +194,7 @@ class Catalogue:
                     return f"{service.name} in {other}"
         if environment == names.STRICTEST:
             return None
-        hidden = next((one for one in self.unread if told and one.name != name and one.reaches(told)), None)
+        hidden = next((one for one in self.unread if told and one.name != name and one.reaches(told.values())), None)
         return f"{hidden.name} (which cannot be read, see responder doctor) in {names.STRICTEST}" if hidden else None
 
     def values(self, key: str) -> list[str]:
@@ -211,16 +212,16 @@ class Catalogue:
         return Radius(name, self._reach.downstream(name), self._reach.neighbours(name, hops=2))
 
 
-def load(path: Path) -> Catalogue:
+def load(path: Path, *more: Path) -> Catalogue:
     """The catalogue of a file or of every YAML file in a folder. InputError where no service can be used at all."""
-    return _Reader(path).catalogue()
+    return _Reader(path, more).catalogue()
 
 
 class _Reader:
     """Reads Backstage documents as Backstage takes them; one that is wrong is kept with its reason, and stops no other."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, more: Sequence[Path]) -> None:
+        self.path, self.more = path, more
         self.found: dict[str, tuple[_Component, dict[str, str], str]] = {}
         self.doubts: dict[str, tuple[str, ...]] = {}
         self.unusable: dict[str, str] = {}
@@ -230,7 +231,7 @@ class _Reader:
         """The text of each component, by its name, or by its place where it has none."""
 
     def catalogue(self) -> Catalogue:
-        for file in _files(self.path):
+        for file in (*_files(self.path), *self.more):
             self._file(file)
         self.problems += _closed(self.path)
         known = {name.lower(): name for name in (*self.found, *self.unusable)}
@@ -269,9 +270,11 @@ class _Reader:
         if not entities and not any(problem.startswith(f"{file}:") for problem in self.problems):
             self.ignored.append(file)
         for value, node in entities:
-            if value["kind"] == "Component" and _is_template(value):
+            if str(value["kind"]).lower() != "component":  # Backstage folders also hold Groups, APIs, Systems
+                continue
+            if _is_template(value):
                 self.ignored.append(file)
-            elif value["kind"] == "Component":  # Backstage folders also hold Groups, APIs, Systems
+            else:
                 self._component(file, value, node, text)
 
     def _piece(self, file: Path, text: str) -> list[tuple[Any, yaml.Node]]:
@@ -386,12 +389,18 @@ def _files(path: Path) -> list[Path]:
     """The YAML files of a folder, each once. Names with a dot are no part of it: `..data` of a mounted ConfigMap, `.git`."""
     if not path.is_dir():
         return [path]
-    visible = (
-        file
-        for file in sorted(path.rglob("*.y*ml"))
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    return list({file.resolve(): file for file in visible}.values())
+    seen: set[str] = set()
+    visible: list[Path] = []
+    for root, folders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(root)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        visible += [
+            Path(root, name)
+            for name in (files if real not in seen else ())
+            if name.lower().endswith((".yml", ".yaml")) and not name.startswith(".")
+        ]
+        seen.add(real)
+    return list({file.resolve(): file for file in sorted(visible)}.values())
 
 
 def _closed(path: Path) -> list[str]:
@@ -425,7 +434,7 @@ def _annotations(node: yaml.Node, file: Path) -> dict[str, str]:
             place = f"{file}:{value.start_mark.line + 1}"
             raise InputError(f"{place}: annotation {names.shown(key)} is not text.", cure="Write one line of text.")
         if value.tag != "tag:yaml.org,2002:null":
-            found[key] = value.value
+            found[key] = value.value.strip()
     return found
 
 
@@ -436,6 +445,16 @@ def _below(node: yaml.Node | None, wanted: str) -> yaml.Node | None:
 def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
     """What a mapping holds, after its merge keys were taken in when it was read."""
     return [(key.value, value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
+
+def _may_be(word: str, value: str) -> bool:
+    """Whether a word of a document that cannot be read may mean the value of an option."""
+    if "://" in word and "://" in value:
+        return address.one(*(f"http://{urlsplit(url).netloc}" for url in (word, value))) or one_spelling(
+            word
+        ) == one_spelling(value)
+    parts = [{*text.strip().lower().split(":")} - {"", "*"} for text in (word, value)]
+    return one_spelling(word) == one_spelling(value) or ("/" not in word + value and not parts[0].isdisjoint(parts[1]))
 
 
 def one_spelling(value: object) -> str:

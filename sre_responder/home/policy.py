@@ -251,7 +251,7 @@ class Alerts(_Section):
 
 _LOADS_CODE = (
     "PYTHON", "LD_", "DYLD_", "GLIBC_", "GCONV_", "MALLOC_", "ANSIBLE_", "RESPONDER_", "BASH_", "SHELLOPTS", "PERL", "RUBY", "NODE_",
-    "GIT_", "JAVA_", "_JAVA_", "CLASSPATH", "PATH", "HOME", "ENV", "IFS", "LC_", "LANG", "LOCPATH",
+    "GIT_", "OPENSSL_", "GIO_", "SSH_ASKPASS", "JAVA_", "_JAVA_", "CLASSPATH", "PATH", "HOME", "ENV", "IFS", "LC_", "LANG", "LOCPATH",
 )  # fmt: skip
 """Beginnings of variables that choose the code which a program loads, or what Responder works with."""
 

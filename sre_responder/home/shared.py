@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sre_responder.home.annotations import HOSTS
+from sre_responder.home.annotations import hosts_of
 from sre_responder.home.catalogue import Service, one_spelling
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.names import ENVIRONMENTS
@@ -73,7 +73,7 @@ def _ways(services: Iterable[Service]) -> Iterator[tuple[tuple[str, ...], _Way]]
     for service in services:
         for environment in service.environments:
             way = service.reached(environment)
-            hosts = frozenset(name.strip() for name in way.get(HOSTS, "").split(",") if name.strip())
+            hosts = frozenset(hosts_of(way))
             for platform, keys in _LOCATED:
                 if way.get(keys[-1]):
                     place = (platform, *(one_spelling(way.get(key)) for key in keys))

@@ -80,9 +80,11 @@ def local(url: str) -> bool:
 
 def machine(host: str) -> frozenset[str]:
     """All by which a host is known here: its name, its addresses, and THIS_MACHINE where it is that."""
-    found = {host.lower().rstrip(".")}
+    found = {host.strip().lower().rstrip(".")}
     with suppress(OSError, UnicodeError):
-        found |= {str(answer[4][0]) for answer in socket.getaddrinfo(host, None)}
+        found |= {_plain(str(answer[4][0])) for answer in socket.getaddrinfo(host.strip(), None)}
+    if host == "localhost" or host.endswith(".localhost"):
+        found.add(THIS_MACHINE)
     return frozenset(found | {THIS_MACHINE for address in found if _own(address)})
 
 
@@ -107,7 +109,24 @@ def _parts(url: str) -> SplitResult | None:
 def _rest(parts: SplitResult) -> tuple[int | None, str, str]:
     """What an address says behind its host; a default port and a slash at the end say nothing."""
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return port, unquote(parts.path).rstrip("/"), parts.query
+    return port, unquote(parts.path).rstrip("/"), unquote(parts.query)
+
+
+def numeric(host: str) -> bool:
+    """Whether it is an address and no name."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return bool(_old_notation(host))
+    return True
+
+
+def _plain(address: str) -> str:
+    """An address of IPv4 that is written as one of IPv6, as the former."""
+    try:
+        return str(getattr(ipaddress.ip_address(address), "ipv4_mapped", None) or address)
+    except ValueError:
+        return address
 
 
 def _own(address: str) -> bool:

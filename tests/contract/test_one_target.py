@@ -32,6 +32,25 @@ def daemon(supervisord: Callable[..., Any]) -> Any:
     return supervisord(more="[group:pool]\nprograms=one,two\n", shop=STEADY, pay=STEADY, one=STEADY, two=STEADY)
 
 
+def test_a_supervisord_is_one_at_each_of_its_sockets_and_ports(
+    supervisord: Callable[..., Any], free_port: Callable[[], int], short: Path
+) -> None:
+    port = free_port()
+    more = f"[unix_http_server:two]\nfile={short}/two\n[inet_http_server:two]\nport=127.0.0.1:{port}\n"
+    daemon = supervisord(more=more, shop=STEADY)
+    ways = [daemon.unix, daemon.http, f"unix://{short}/two", f"http://localhost:{port}"]
+    for own in ways:
+        words = {"server": own, "program": "shop"}
+        change = RESTART.plan(words)
+        for other in ways:
+            assert RESTART.same(change, words, {"server": other, "program": "shop"}), (own, other)
+
+
+def test_what_the_name_of_a_whole_group_means_is_the_group(daemon: Any) -> None:
+    words = {"server": daemon.unix, "program": "pool:*"}
+    assert RESTART.same(RESTART.plan(words), words, {"server": daemon.unix, "program": "pool"})
+
+
 def test_a_program_is_one_by_itself_with_its_group_and_as_one_of_its_group(daemon: Any) -> None:
     for own, other, expected in PROGRAMS:
         words = {"server": daemon.unix, "program": own}
@@ -92,6 +111,20 @@ def test_a_haproxy_is_one_at_each_of_its_sockets(haproxy: Callable[..., Any], tm
         assert DRAIN.same(change, words, {"socket": path, "backend": "checkout"}) is expected, path
     assert not DRAIN.same(change, words, {"socket": proxy.sockets["user"], "backend": "pay"})
     assert DRAIN.same(change, words, {"socket": proxy.sockets["user"]}), "which backend is not said"
+
+
+def test_a_backend_whose_servers_follow_those_of_another_is_reached_with_it(haproxy: Callable[..., Any]) -> None:
+    proxy = haproxy(
+        "check inter 50ms",
+        more="backend prd\n  server a 127.0.0.1:9 track checkout/east\nbackend own\n  server b 127.0.0.1:9",
+    )
+    words = {"socket": proxy.sockets["admin"], "backend": "checkout", "server": "east"}
+    change = DRAIN.plan(words)
+    found = {
+        name: DRAIN.same(change, words, {"socket": proxy.sockets["admin"], "backend": name})
+        for name in ("prd", "own", "none")
+    }
+    assert found == {"prd": True, "own": False, "none": False}
 
 
 @pytest.mark.parametrize("program", ["shop", "shop:shop", "shop:*"])

@@ -27,3 +27,26 @@ def test_options_that_say_how_and_not_what_tell_no_targets_apart() -> None:
 def test_a_service_that_names_nothing_of_a_platform_is_not_reached_through_it() -> None:
     assert not leads_to("kubernetes_drain", {"node": "n"}, CHANGE, {"responder/probe-url": "http://shop/"})
     assert leads_to("kubernetes_drain", {"node": "n"}, CHANGE, {"backstage.io/kubernetes-id": "shop"})
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "expected"),
+    [
+        ("http://127.0.0.1:26081/x/../item", "http://127.0.0.1:26081/item", True),
+        ("http://127.0.0.1:26081/./item", "http://localhost:26081/item", True),
+        ('http://cache.invalid/item?q="a"', "http://cache.invalid/item?q=%22a%22", True),
+        ("http://cache.invalid/?q=ä", "http://cache.invalid/?q=%C3%A4", True),
+        ("http://cache.invalid/item", " http://cache.invalid/item ", True),
+        ("http://localhost/item", "http://site.localhost/item", True),
+        ("http://one.invalid/item", "http://two.invalid/item", False),
+    ],
+)
+def test_an_object_of_a_cache_is_known_by_what_is_sent(own: str, other: str, expected: bool) -> None:
+    assert leads_to("http_cache_purge", {"url": own}, CHANGE, {"responder/cache-url": other}) is expected
+
+
+def test_two_names_of_one_machine_are_two_sites_of_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: [(0, 0, 0, "", ("192.0.2.7", 0))])
+    for name, expected in (("www.example", False), ("192.0.2.7", True), ("staging.example", True)):
+        way = {"responder/cache-url": f"http://{name}/item"}
+        assert leads_to("http_cache_purge", {"url": "http://staging.example/item"}, CHANGE, way) is expected, name

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder.errors import InputError
-from sre_responder.home import catalogue
+from sre_responder.home import catalogue, find
 from sre_responder.home.catalogue import Catalogue, Radius, Service
 
 Load = Callable[..., Catalogue]
@@ -368,7 +368,7 @@ def test_a_target_is_that_of_the_strictest_environment_that_reaches_it(
 ) -> None:
     document = component("web", environments="staging, canary, production", process="common")
     document["metadata"]["annotations"]["canary.responder/process"] = "own"
-    assert load(document).stricter("web", environment, leads_to(program), [program]) == stricter
+    assert load(document).stricter("web", environment, leads_to(program), {"responder/process": program}) == stricter
 
 
 def test_ten_thousand_services_in_a_ring_are_one_ring() -> None:
@@ -440,9 +440,11 @@ def test_a_target_that_what_cannot_be_read_may_have_in_production_is_judged_so(f
     hidden = "kind: Component\nmetadata:\n  annotations:\n    responder/program: /srv/pay\n  tags: [\n"
     file.write_text(f"{SOUND}---\n{hidden}")
     found = catalogue.load(file)
-    assert "cannot be read" in str(found.stricter("web", "dev", leads_to("/srv/pay"), ["/srv/pay"]))
-    assert found.stricter("web", "dev", leads_to("/srv/web"), ["/srv/web"]) in (None, "web in dev")
-    assert found.stricter("web", "dev", leads_to(""), []) is None
+    assert "cannot be read" in str(
+        found.stricter("web", "dev", leads_to("/srv/pay"), {"responder/process": "/srv/pay"})
+    )
+    assert found.stricter("web", "dev", leads_to("/srv/web"), {"responder/process": "/srv/web"}) in (None, "web in dev")
+    assert found.stricter("web", "dev", leads_to(""), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -508,3 +510,43 @@ def test_a_subfolder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: 
     found = catalogue.load(tmp_path)
     assert list(found.services) == ["web"]
     assert f"{tmp_path / 'closed'} cannot be read: Permission denied." in found.problems[0]
+
+
+PAY = "kind: Component\nmetadata:\n  name: pay\n"
+
+
+def test_what_protects_production_is_read_however_it_is_written(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "catalogue", tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    folder.mkdir()
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "deep" / "ring").symlink_to(elsewhere)
+    (elsewhere / "deep" / "a.yml").write_text(PAY.replace("pay", "linked"))
+    (folder / "b.YAML").write_text(PAY.replace("pay", "capitals"))
+    (folder / "c.yml").write_text(PAY.replace("Component", "component").replace("pay", "small"))
+    (tmp_path / "catalogue.yml").write_text(PAY)
+    home = find({"HOME": str(tmp_path), "RESPONDER_HOME": str(tmp_path)})
+    assert set(home.catalogue.services) == {"linked", "capitals", "small", "pay"}
+    assert home.catalogue.problems == ()
+
+
+def test_blanks_around_an_annotation_say_nothing(load: Load) -> None:
+    assert load(component("web", process=" bill ")).service("web").annotations["responder/process"] == "bill"
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("bill", "bill:bill"),
+        ("bill:*", "bill"),
+        ("http://127.0.0.1:29001", "http://127.1:29001/RPC2"),
+        ("/srv/./pay", "/srv/pay"),
+    ],
+)
+def test_a_target_that_what_cannot_be_read_spells_in_another_way_is_judged_so(
+    file: Path, written: str, given: str
+) -> None:
+    hidden = f"kind: Component\nmetadata:\n  annotations:\n    responder/x: {written}\n  tags: [\n"
+    file.write_text(f"{SOUND}---\n{hidden}")
+    found = catalogue.load(file).stricter("web", "dev", leads_to(given), {"responder/process": given})
+    assert "cannot be read" in str(found)

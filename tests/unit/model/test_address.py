@@ -111,6 +111,7 @@ def test_what_the_environment_exempts_is_asked_directly(monkeypatch: pytest.Monk
         ("http://localhost/?a", "http://localhost/?b", False),
         ("http://shop.invalid:9001", "http://pay.invalid:9001", False),
         ("http://10.9.8.7:9001", "http://127.0.0.1:9001", False),
+        ("http://[::ffff:192.0.2.7]/x", "http://192.0.2.7/x", True),
         ("http://[", "http://localhost", False),
         ("http://", "http:///", False),
     ],

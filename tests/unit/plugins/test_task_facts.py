@@ -13,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import one_host, plain
+from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import Reached, one_host, plain
 from sre_responder.home.runbook import Runbook, task_digest
 
 PLAIN = (bool, int, float, str, list, dict, type(None))
@@ -85,33 +85,51 @@ def test_a_task_has_the_same_digest_as_ansible_runs_it_and_as_the_library_reads_
     assert task_digest(plain(play["tasks"][0])) == step.digest
 
 
-HOSTS: dict[str, dict[str, str]] = {
+HOSTS: dict[str, dict[str, Any]] = {
     "web-dev": {"ansible_host": "10.0.0.5"},
-    "web1": {"ansible_host": "10.0.0.5", "ansible_port": "2222"},
+    "web1": {"ansible_host": "10.0.0.5"},
     "web2": {"ansible_host": "10.0.0.6"},
+    "box1": {"ansible_host": "127.0.0.1", "ansible_port": 2222},
     "10.0.0.5": {},
     "here": {"ansible_connection": "local"},
+    "full": {"ansible_connection": "ansible.builtin.local"},
+    "old": {"ansible_host": "10.0.0.9", "ansible_ssh_host": "127.0.0.1"},
     "loop": {"ansible_host": "127.0.0.1"},
     "bare.invalid": {},
 }
+GROUPS = {"all": list(HOSTS), "production": ["web1", "web2"], "empty": []}
+SSH, LOCAL = Reached("ssh", "10.0.0.5", ""), Reached("ansible.builtin.local", "10.0.0.5", "")
 
 
 @pytest.mark.parametrize(
-    ("mine", "name", "connection", "expected"),
+    ("mine", "name", "expected"),
     [
-        ("web-dev", "web-dev", "ssh", True),
-        ("web-dev", "web1", "ssh", True),
-        ("web-dev", "10.0.0.5", "ssh", True),
-        ("web-dev", "web2", "ssh", False),
-        ("web-dev", "not.in.the.inventory.invalid", "ssh", False),
-        ("here", "localhost", "ssh", True),
-        ("here", "loop", "ssh", True),
-        ("here", "web1", "ssh", False),
-        ("web-dev", "web2", "local", True),
-        ("bare.invalid", "web1", "ssh", False),
+        (SSH, "web-dev", True),
+        (SSH, "web1", True),
+        (SSH, "10.0.0.5", True),
+        (SSH, "production", True),
+        (SSH, "web?", True),
+        (SSH, "all", True),
+        (SSH, "web2", False),
+        (SSH, "not.in.the.inventory.invalid", False),
+        (SSH, "empty", False),
+        (SSH, "bare.invalid", False),
+        (SSH, "here", False),
+        (LOCAL, "localhost", True),
+        (LOCAL, "here", True),
+        (LOCAL, "full", True),
+        (LOCAL, "old", True),
+        (LOCAL, "loop", True),
+        (LOCAL, "bare.invalid", True),  # nothing says that it is another
+        (LOCAL, "web2", False),
+        (LOCAL, "box1", False),
+        (LOCAL, "not.in.the.inventory.invalid", False),
+        (Reached("ssh", "127.0.0.1", "2222"), "box1", True),
+        (Reached("ssh", "127.0.0.1", "2223"), "box1", False),
     ],
 )
 def test_two_hosts_of_an_inventory_are_one_machine_where_they_are_reached_at_one_address(
-    mine: str, name: str, connection: str, expected: bool
+    mine: Reached, name: str, expected: bool
 ) -> None:
-    assert one_host(name, {"inventory_hostname": mine, "hostvars": HOSTS}, connection) is expected
+    facts = {"inventory_hostname": "web-dev", "hostvars": HOSTS, "groups": GROUPS}
+    assert one_host(name, facts, mine) is expected
