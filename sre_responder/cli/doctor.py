@@ -17,10 +17,12 @@ from sre_responder.drive.vault import encrypted, vault_of
 from sre_responder.emergency import cluster_stop, stop
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.home import Home
+from sre_responder.home.documents import read_documents
 from sre_responder.home.shared import shared
 from sre_responder.ledger import Ledger, clock, outbox
 from sre_responder.lint import findings
 from sre_responder.model.names import shown
+from sre_responder.system.files import opened
 
 
 def add_to(app: typer.Typer) -> None:
@@ -152,6 +154,39 @@ def _permissions(home: Home) -> None:
         )
 
 
+def _inventory(home: Home) -> None:
+    """What Ansible would read as YAML must be that: it goes on without the hosts of a file that is not, and says so in passing."""
+    place = home.inventory
+    files = [] if place is None else [place] if place.is_file() else sorted(place.rglob("*.y*ml"))
+    for file in files:
+        if file.suffix in (".yml", ".yaml") and not encrypted(file):
+            for value, _ in read_documents(file):
+                if not isinstance(value, dict | None):
+                    raise InputError(f"{file} is no inventory.", cure="Write a mapping: all: {hosts: {NAME: {}}}.")
+
+
+def _revoked(home: Home) -> None:
+    """ssh-keygen takes no signature at all while it cannot read what is revoked."""
+    path = home.people.revoked
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise InputError(
+            f"{path} leads to no file, so no signature holds.", cure="Remove it, or correct where it leads."
+        )
+    with opened(path) as file:
+        text = file.read()
+    wrong = [
+        number
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.split(b"#")[0].strip() and b" AAAA" not in line
+    ]
+    if wrong and not text.startswith(b"SSHKRL"):
+        raise InputError(
+            f"{path}:{wrong[0]} is no public key, so no signature holds.", cure="Write one public key a line."
+        )
+
+
 def _keys(home: Home) -> None:
     if shared := home.people.shared_keys():
         raise InputError(
@@ -236,6 +271,8 @@ CHECKS: dict[str, Callable[[Home], None]] = {
     "standing": _standing,
     "permissions": _permissions,
     "keys": _keys,
+    "revoked keys": _revoked,
+    "inventory": _inventory,
     "ssh-keygen": _keygen,
     "command": _command,
     "channels": _channels,

@@ -15,7 +15,7 @@ from sre_responder.errors import InputError
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.expression import Expression
-from sre_responder.model.names import Severity, shown
+from sre_responder.model.names import ENVIRONMENTS, Severity, shown
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.channels import AnyChannel
 
@@ -154,10 +154,10 @@ class Approvals(_Section):
     """Who must agree, and for how long it holds (spec section 4)."""
 
     valid_minutes: int = Field(30, ge=1)
-    needed: Mapping[Severity, int] = Field(
+    needed: Mapping[Severity, Annotated[int, Field(ge=1)]] = Field(
         default_factory=lambda: dict(_ONE_EACH), description="How many people must approve, by severity."
     )
-    needed_for: Mapping[str, int] = Field(
+    needed_for: Mapping[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="How many people must approve an action, where that is more."
     )
 
@@ -247,6 +247,16 @@ class Alerts(_Section):
     service: FromAlert = _label("service")
     environment: FromAlert = _label("environment")
     severity: FromAlert = _label("severity")
+
+    @field_validator("environment")
+    @classmethod
+    def _to_ours(cls, read: FromAlert) -> FromAlert:
+        """Their word is turned into one that the catalogue can have."""
+        if unknown := sorted(set(read.values.values()) - set(ENVIRONMENTS)):
+            raise ValueError(
+                f"values lead to {', '.join(map(shown, unknown))}; environments: {', '.join(ENVIRONMENTS)}"
+            )
+        return read
 
 
 _LOADS_CODE = (

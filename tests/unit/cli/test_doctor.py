@@ -84,3 +84,30 @@ def test_environments_that_share_a_target_are_named(home: Home) -> None:
     (home.folder / "catalogue.yml").write_text(yaml.safe_dump(service))
     assert "checkout in dev has the http cache of checkout in production" in problem("environments")
     assert "dev.responder/cache-url" in problem("environments")
+
+
+@pytest.mark.parametrize("text", ["{{{", "all: [1\n", "- a\n", "5\n"])
+def test_an_inventory_that_is_none_is_named(home: Home, text: str) -> None:
+    (home.folder / "inventory.yml").write_text(text)
+    assert str(home.folder / "inventory.yml") in problem("inventory")
+
+
+@pytest.mark.parametrize("text", ["", "all: {hosts: {web1: {}}}\n", "---\n"])
+def test_an_inventory_that_is_one_is_not(home: Home, text: str) -> None:
+    (home.folder / "inventory.yml").write_text(text)
+    assert problem("inventory") == ""
+
+
+def test_what_is_revoked_and_cannot_be_read_is_named_for_no_signature_holds_then(home: Home) -> None:
+    revoked = home.folder / "revoked_keys"
+    assert problem("revoked keys") == ""
+    revoked.symlink_to("nowhere")
+    assert "leads to no file, so no signature holds" in problem("revoked keys")
+    revoked.unlink()
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHYJ5p0Yv2m7mT7fKp6mHqXc1cS0mYQmVqYwYtB0eM3q ann"
+    revoked.write_text(f"# gone\n{key}\n")
+    assert problem("revoked keys") == ""
+    revoked.write_text(f"{key}\nann\n")
+    assert f"{revoked}:2 is no public key" in problem("revoked keys")
+    revoked.write_bytes(b"SSHKRL\n\0anything")
+    assert problem("revoked keys") == ""

@@ -272,3 +272,20 @@ def test_the_largest_number_is_one_that_timers_and_calendars_take(load: Load) ->
     assert signal.setitimer(signal.ITIMER_REAL, policy.MOST * 60) == (0.0, 0.0)
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert datetime.now(UTC) + timedelta(days=policy.MOST)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("approvals: {needed: {SEV1: 0}}", "approvals.needed.SEV1: Input should be greater than or equal to 1"),
+        ("approvals: {needed_for: {release_rollback: -3}}", "greater than or equal to 1"),
+        (
+            "alerts: {environment: {expression: labels.env, values: {prod: productoin}}}",
+            "values lead to productoin; environments: dev",
+        ),
+        ("ansible: {environment: [OPENSSL_CONF]}", "it decides which code is loaded"),
+    ],
+)
+def test_what_would_ask_nobody_or_lead_nowhere_is_refused(load: Load, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load(text)
