@@ -273,13 +273,18 @@ def _one_of(change: Change, program: str) -> bool:
 
 def _one_supervisord(own: Mapping[str, Any], server: str) -> bool:
     """Whether two addresses may be of one supervisord, which may have several of each kind: on one machine it is asked at both."""
-    mine, other = _url(own), f"unix://{server}" if server.startswith("/") else server.strip()
+    path = server.strip().removeprefix("unix:")
+    mine, other = _url(own), f"unix:///{path.lstrip('/')}" if path.startswith("/") else path
+    try:
+        ports = [urlsplit(url).port for url in (mine, other)]
+    except ValueError:
+        return False  # no address at all
     if mine.startswith("unix://") and other.startswith("unix://"):
         if same_path(mine.removeprefix("unix://"), other.removeprefix("unix://")):
             return True
     elif _machine(mine).isdisjoint(_machine(other)):
         return False
-    elif urlsplit(mine).port == urlsplit(other).port:
+    elif ports[0] == ports[1]:
         return True
     try:
         before, there = _identified(own), _identified({"server": other})

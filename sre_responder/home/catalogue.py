@@ -449,12 +449,14 @@ def _pairs(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
 
 def _may_be(word: str, value: str) -> bool:
     """Whether a word of a document that cannot be read may mean the value of an option."""
+    if one_spelling(word) == one_spelling(value):
+        return True
     if "://" in word and "://" in value:
-        return address.one(*(f"http://{urlsplit(url).netloc}" for url in (word, value))) or one_spelling(
-            word
-        ) == one_spelling(value)
-    parts = [{*text.strip().lower().split(":")} - {"", "*"} for text in (word, value)]
-    return one_spelling(word) == one_spelling(value) or ("/" not in word + value and not parts[0].isdisjoint(parts[1]))
+        with suppress(ValueError):  # many a word is no address
+            return address.one(*(f"http://{urlsplit(url).netloc}" for url in (word, value)))
+        return False
+    parts = [{*text.lower().split(":")} - {"", "*"} for text in (word, value)]
+    return "/" not in word + value and not parts[0].isdisjoint(parts[1])
 
 
 def one_spelling(value: object) -> str:

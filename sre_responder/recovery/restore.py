@@ -158,7 +158,8 @@ class _Capsule:
     def _misnamed(self) -> str | None:
         """Whose the target is by now: the catalogue may say another word of it than when it was changed."""
         plan, spec = self.undone, spec_of(self.undone.action)
-        assert spec is not None
+        if spec is None:
+            return f"{plan.action} is no action of this version"
         self.home.catalogue.environment(plan.service, plan.environment)
         change = Change(plan.target, plan.before, plan.after, evidence=plan.evidence)
         return misnamed(self.home, plan, spec, plan.arguments, partial(self.same, change))

@@ -62,7 +62,14 @@ def spellings(daemon: Any, tmp_path: Path) -> list[str]:
     path, port = daemon.unix.removeprefix("unix://"), daemon.http.rpartition(":")[2]
     (tmp_path / "link").symlink_to(path)
     local = [f"http://{host}:{port}{end}" for host in ("localhost", "127.0.0.1", "127.1") for end in ("", "/", "/RPC2")]
-    return [daemon.unix, path, f"unix://{tmp_path}/link", *local, f"HTTP://{socket.gethostname()}:{port}"]
+    return [
+        daemon.unix,
+        path,
+        f"unix:{path}",
+        f"unix://{tmp_path}/link",
+        *local,
+        f"HTTP://{socket.gethostname()}:{port}",
+    ]
 
 
 def test_a_supervisord_is_one_at_its_socket_and_at_every_address_of_its_port(daemon: Any, tmp_path: Path) -> None:
@@ -80,7 +87,14 @@ def test_where_nobody_listens_or_another_machine_is_no_supervisord_of_this_one(d
     for own in (daemon.unix, daemon.http):
         words = {"server": own, "program": "shop"}
         change = RESTART.plan(words)
-        for other in ("http://127.0.0.1:1", "http://supervisor.invalid:9001", f"unix://{tmp_path}/none"):
+        nobody = (
+            "http://127.0.0.1:1",
+            "http://supervisor.invalid:9001",
+            f"unix://{tmp_path}/none",
+            "http://[",
+            "http://x:99999",
+        )
+        for other in nobody:
             assert not RESTART.same(change, words, {"server": other, "program": "shop"}), (own, other)
 
 

@@ -530,6 +530,13 @@ def test_what_protects_production_is_read_however_it_is_written(tmp_path: Path) 
     assert home.catalogue.problems == ()
 
 
+def test_words_that_are_no_addresses_harm_nobody(file: Path) -> None:
+    hidden = "kind: Component\nmetadata:\n  annotations:\n    x: http://[ http://:99999 ://\n  tags: [\n"
+    file.write_text(f"{SOUND}---\n{hidden}")
+    given = "http://shop.invalid:9001"
+    assert catalogue.load(file).stricter("web", "dev", leads_to(""), {"responder/process": given}) is None
+
+
 def test_blanks_around_an_annotation_say_nothing(load: Load) -> None:
     assert load(component("web", process=" bill ")).service("web").annotations["responder/process"] == "bill"
 
