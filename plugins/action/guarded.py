@@ -87,9 +87,11 @@ class HostModule:
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         """By what the host said of all roots in the catalogue; on another host the same path is another folder."""
+        return (way.get(_ROOT) in self.one and self._here(way)) or self._restarts(change, way)
+
+    def _here(self, way: Mapping[str, str]) -> bool:
         hosts = hosts_of(way)
-        here = not hosts or any(map(self._is, hosts))
-        return (here and way.get(_ROOT) in self.one) or self._restarts(change, way)
+        return not hosts or any(map(self._is, hosts))
 
     def _restarts(self, change: Change, way: Mapping[str, str]) -> bool:
         """Whether a program that is restarted with it may be the one to which annotations lead: those speak of this machine."""
