@@ -17,6 +17,8 @@ from ansible_collections.sre.responder.plugins.module_utils._release_history imp
 
 RUNS = ("RUNNING", "STARTING", "BACKOFF")
 _NOT_RUNNING, _ALREADY_STARTED = 70, 60  # supervisor.xmlrpc.Faults
+_FAILED = (OSError, xmlrpc.client.Error, http.client.HTTPException, ExpatError)
+"""What a call may raise where supervisord does not answer, or something else does."""
 _LOOK_SECONDS = 10
 _MOST_BYTES = 1_048_576
 
@@ -50,7 +52,7 @@ def again(what: dict) -> str:
             if info["statename"] in RUNS:
                 _but(_NOT_RUNNING, server.stopProcess, name)
             _but(_ALREADY_STARTED, server.startProcess, name)
-        except (OSError, xmlrpc.client.Error, http.client.HTTPException, ExpatError) as error:
+        except _FAILED as error:
             raise RestartError(f"{_full(info)} did not come back: {error}.") from error
     return f"restarted {', '.join(_full(info) for info in chosen)}"
 
@@ -79,7 +81,7 @@ def _members(given: dict, seconds: int) -> list:
     program, place = given["program"], given["server"]
     try:
         known = _server(place, seconds).getAllProcessInfo()
-    except (OSError, xmlrpc.client.Error, http.client.HTTPException, ExpatError) as error:
+    except _FAILED as error:
         raise RestartError(f"supervisord at {place} cannot be asked: {error}.") from error
     if program.endswith(":*"):
         group = [info for info in known if info["group"] == program[:-2]]

@@ -50,7 +50,7 @@ def loopback(url: str) -> bool:
     """Whether it is on this machine, which no proxy can reach for us."""
     parts = _parts(url)
     host = (parts.hostname if parts else "") or ""
-    if host == "localhost" or host.endswith(".localhost"):
+    if _localhost(host):
         return True
     try:
         found = ipaddress.ip_address(host)
@@ -83,7 +83,7 @@ def machine(host: str) -> frozenset[str]:
     found = {host.strip().lower().rstrip(".")}
     with suppress(OSError, UnicodeError):
         found |= {_plain(str(answer[4][0])) for answer in socket.getaddrinfo(host.strip(), None)}
-    if host == "localhost" or host.endswith(".localhost"):
+    if _localhost(host):
         found.add(THIS_MACHINE)
     return frozenset(found | {THIS_MACHINE for address in found if _own(address)})
 
@@ -138,6 +138,11 @@ def _own(address: str) -> bool:
     except (ValueError, OSError):
         return False
     return True
+
+
+def _localhost(host: str) -> bool:
+    """Whether a name means this machine whatever DNS says (RFC 6761)."""
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _old_notation(host: str) -> str:
