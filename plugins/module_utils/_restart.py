@@ -133,7 +133,7 @@ class _Transport(xmlrpc.client.Transport):
 
     def parse_response(self, response):
         """The answer, read up to a size that no supervisord needs."""
-        with response:  # else its socket stays until whoever holds an error about it lets go
+        with response:  # an error raised here would keep its socket open
             text = response.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
             raise OSError(f"its answer is larger than {_MOST_BYTES} bytes")

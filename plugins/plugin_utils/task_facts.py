@@ -152,7 +152,7 @@ class Reached(NamedTuple):
 
 
 def reached(connection: Any, play: Any) -> Reached:
-    """How this task reaches its host, whatever inventory, play or task said of it."""
+    """How this task really reaches its host: the settings of inventory, play and task as Ansible combined them."""
 
     def option(name: str, otherwise: Any) -> str:
         try:

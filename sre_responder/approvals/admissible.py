@@ -1,4 +1,4 @@
-"""What a signature is worth now, for whoever asked: one copy of the rules, whoever looks at it."""
+"""When a signature counts: the one copy of these rules, for the gates and for whoever signs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sre_responder.model.statement import Statement
 
 
 def require_another(person: Person, requester: str) -> None:
-    """Nobody approves their own request (spec section 4). Refused."""
+    """Refuse a person who would approve their own request (spec section 4)."""
     if person.name == requester:
         raise Refused(
             f"{person.name} requested this plan and cannot approve their own request.", cure="Ask another approver."
@@ -20,12 +20,12 @@ def require_another(person: Person, requester: str) -> None:
 
 
 def admissible(now: float, home: Home, requester: str) -> plans.Verify:
-    """For a request of `requester`: what gives the person who signed, or raises Refused."""
+    """A check for requests of `requester`: returns the person who signed, or raises Refused if the signature does not count."""
     policy = home.policy
 
     def verify(statement: Statement, signature: str) -> Person:
         if statement.kind == "reset" and not policy.requires.approvals:
-            return Person(name=statement.person, principal=statement.person)  # this policy asks nobody
+            return Person(name=statement.person, principal=statement.person)  # this policy requires no approvals
         person = approval.verify(statement, signature, home.people, at=now)
         approves = statement.kind in ("approval", "break_glass")
         if approves and statement.decision == "grant":

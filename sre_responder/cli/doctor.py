@@ -155,7 +155,7 @@ def _permissions(home: Home) -> None:
 
 
 def _inventory(home: Home) -> None:
-    """What Ansible would read as YAML must be that: it goes on without the hosts of a file that is not, and says so in passing."""
+    """Ansible only warns about an inventory file that it cannot parse, and continues without its hosts."""
     place = home.inventory
     files = [] if place is None else [place] if place.is_file() else sorted(place.rglob("*.y*ml"))
     for file in files:

@@ -32,7 +32,7 @@ class _Limited(HTTPResponse):
     def read(self, amt: int | None = None) -> bytes:
         text = super().read(_MOST_BYTES + 1 if amt is None else amt)
         if amt is None:
-            self.close()  # else its socket stays until whoever holds an error about it lets go
+            self.close()  # an error raised later would keep its socket open
         if len(text) > _MOST_BYTES:
             raise OSError(f"its answer is larger than {_MOST_BYTES} bytes")
         return text

@@ -30,7 +30,7 @@ def decided(step: Step, undo: str) -> Decision:
             if time.monotonic() > until:
                 words = f"other hosts of {step.request.action} were not done within {TURN_SECONDS} s."
                 raise Refused(words) from None
-            time.sleep(0.2)
+            time.sleep(0.2)  # the other host may run on any machine: only the ledger tells when it is done
 
 
 def refusal(ledger: Ledger, request: Request, decision: Decision, tell: Tell = stop.to_stderr) -> ResponderError:
