@@ -49,7 +49,6 @@ ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
     ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
 )
 """What runs on a host comes from Python's own places, not from the account's folder or variables there. Empty is as if not set."""
-_ROOT = ACTIONS["release_rollback"].annotations["root"]
 _GRACE_SECONDS = 5
 """After the controller gave a plan up, what looks on the host ends itself too, so that nothing stays there."""
 
@@ -71,23 +70,27 @@ class HostModule:
     ) -> None:
         self.action, self.arguments, self.task_vars = action, arguments, task_vars
         self.policy, self.catalogue = place.policy, place.catalogue
-        self.one: frozenset[str] = frozenset()
+        self.spec = ACTIONS[action.short]
+        self.one: Mapping[str, list[str]] = {}
 
     def plan(self) -> Change:
         seconds = math.ceil(self.policy.deadlines.plan_seconds) + _GRACE_SECONDS
-        answer = self._run({"_deadline": seconds, "_roots": self.catalogue.values(_ROOT)}, check=True)
+        keys = [self.spec.annotations[option] for option in self.spec.locates]
+        others = {key: self.catalogue.values(key) for key in keys}
+        answer = self._run({"_deadline": seconds, "_others": others}, check=True)
         if answer.get("failed"):
             raise InputError(answer["msg"])
-        self.one = frozenset(answer["one"])
-        keys = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
+        self.one = answer["one"]
+        parts = ("before", "after", "undo", "undo_note", "evidence", "busy", "capacity", "diff")
         return Change(
             target=f"{answer['node']}:{answer['target']}",
-            **{key: answer[key] for key in keys if answer.get(key) is not None},
+            **{part: answer[part] for part in parts if answer.get(part) is not None},
         )
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
-        """By what the host said of all roots in the catalogue; on another host the same path is another folder."""
-        return (way.get(_ROOT) in self.one and self._here(way)) or self._restarts(change, way)
+        """By what the host said of all values in the catalogue; on another host the same path is another folder."""
+        named = any(way.get(key) in values for key, values in self.one.items())
+        return (named and self._here(way)) or self._restarts(change, way)
 
     def _here(self, way: Mapping[str, str]) -> bool:
         hosts = hosts_of(way)
@@ -272,8 +275,8 @@ class ActionModule(ActionBase):
         for name, annotation in spec.annotations.items():
             if name not in filled and annotation in annotations:
                 filled[name] = annotations[annotation]
-        for name, option in options.items():
-            if option.get("required") and not str(filled.get(name, "")).strip():
+        for name in spec.needs:
+            if not str(filled.get(name, "")).strip():
                 annotation = spec.annotations.get(name)
                 cure = f" or the annotation {annotation} of {service}" if annotation else ""
                 raise InputError(

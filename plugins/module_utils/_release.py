@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 from typing import NamedTuple
 
+from ansible_collections.sre.responder.plugins.module_utils._on_host import Moved
 from ansible_collections.sre.responder.plugins.module_utils._release_history import (
     LEFT_AS_BAD,
     LOGS,
@@ -22,10 +23,6 @@ from ansible_collections.sre.responder.plugins.module_utils._release_history imp
 )
 from ansible_collections.sre.responder.plugins.module_utils._restart import looked_at
 from ansible_collections.sre.responder.plugins.module_utils._restart import undo as undo_of_restart
-
-
-class Moved(ReleaseError):
-    """Somebody else switched meanwhile; nothing was changed."""
 
 
 class Link(NamedTuple):

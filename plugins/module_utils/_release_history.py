@@ -11,6 +11,8 @@ import re
 import stat
 from collections.abc import Callable
 
+from ansible_collections.sre.responder.plugins.module_utils._on_host import HostError
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 LOGS = ("deployments.log", "revisions.log", ".dep/releases_log", ".dep/releases")
 """Where a history is looked for in the root, in this order: ours, Capistrano, Deployer 7, Deployer 6 and older."""
@@ -23,7 +25,7 @@ _CAPISTRANO = re.compile(r"\b(?:deployed as|rolled back to) release (\S+)")
 _DEPLOYER_6 = re.compile(r"\d{14},(\S+)")
 
 
-class ReleaseError(Exception):
+class ReleaseError(HostError):
     """What is wrong with the folders or the wish; nothing was changed."""
 
 

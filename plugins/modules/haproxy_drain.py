@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -33,26 +34,26 @@ options:
   socket:
     description:
       - Runtime socket of HAProxy with level admin.
-      - Default is the annotation C(responder/haproxy-socket).
+      - Default is the annotation C(responder/haproxy-socket) of the service.
+      - One of both is needed.
     type: path
-    required: true
   backend:
     description:
       - Backend whose servers are meant.
-      - Default is the annotation C(responder/haproxy-backend).
+      - Default is the annotation C(responder/haproxy-backend) of the service.
+      - One of both is needed.
     type: str
-    required: true
-  server:
-    description:
-      - Server to drain.
-      - Default is the annotation C(responder/haproxy-server).
-    type: str
-    required: true
   timeout_s:
     description:
       - How long to wait for the platform, in seconds.
     type: float
     default: 5.0
+  server:
+    description:
+      - Server to drain.
+      - Default is the annotation C(responder/haproxy-server) of the service.
+      - One of both is needed.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -146,10 +147,10 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    "socket": {"type": "path", "required": True},
-    "backend": {"type": "str", "required": True},
-    "server": {"type": "str", "required": True},
+    "socket": {"type": "path"},
+    "backend": {"type": "str"},
     "timeout_s": {"type": "float", "default": 5.0},
+    "server": {"type": "str"},
 }
 
 

@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -32,26 +33,26 @@ options:
   socket:
     description:
       - Runtime socket of HAProxy with level admin.
-      - Default is the annotation C(responder/haproxy-socket).
+      - Default is the annotation C(responder/haproxy-socket) of the service.
+      - One of both is needed.
     type: path
-    required: true
   backend:
     description:
       - Backend whose servers are meant.
-      - Default is the annotation C(responder/haproxy-backend).
+      - Default is the annotation C(responder/haproxy-backend) of the service.
+      - One of both is needed.
     type: str
-    required: true
-  to:
-    description:
-      - Server that takes all traffic.
-      - Default is the annotation C(responder/haproxy-failover-to).
-    type: str
-    required: true
   timeout_s:
     description:
       - How long to wait for the platform, in seconds.
     type: float
     default: 5.0
+  to:
+    description:
+      - Server that takes all traffic.
+      - Default is the annotation C(responder/haproxy-failover-to) of the service.
+      - One of both is needed.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -145,10 +146,10 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    "socket": {"type": "path", "required": True},
-    "backend": {"type": "str", "required": True},
-    "to": {"type": "str", "required": True},
+    "socket": {"type": "path"},
+    "backend": {"type": "str"},
     "timeout_s": {"type": "float", "default": 5.0},
+    "to": {"type": "str"},
 }
 
 

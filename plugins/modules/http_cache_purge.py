@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -33,15 +34,17 @@ options:
     description:
       - Address of the object at the cache. Never a wildcard.
       - Default is the annotation C(responder/cache-url) of the service.
+      - One of both is needed.
     type: str
-    required: true
   method:
     description:
       - Request method that the cache takes.
       - Default is the annotation C(responder/cache-method) of the service, else V(purge).
     type: str
+    choices:
+      - purge
+      - ban
     default: purge
-    choices: [purge, ban]
   timeout_s:
     description:
       - How long to wait for the platform, in seconds.
@@ -138,8 +141,8 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    "url": {"type": "str", "required": True},
-    "method": {"type": "str", "default": "purge", "choices": ["purge", "ban"]},
+    "url": {"type": "str"},
+    "method": {"type": "str", "choices": ["purge", "ban"], "default": "purge"},
     "timeout_s": {"type": "float", "default": 5.0},
 }
 

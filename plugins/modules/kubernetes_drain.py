@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -13,10 +14,9 @@ author: Responder maintainers (@sre-responder)
 description:
   - Containment. Cordons the node, so that no new pods come, and evicts its pods, through the eviction API alone.
   - Mirror pods and pods of a DaemonSet stay, and are told. So are pods that lose what an C(emptyDir) holds.
-  - Refused where a pod has no controller, since it would not come back, or where kured, medik8s, Cluster API or another Responder
-    is at work on the node.
-  - A PodDisruptionBudget is waited for until O(timeout_s). What is left on the node then is told, the node stays cordoned, and
-    the task fails.
+  - Refused where a pod has no controller, since it would not come back, or where kured, medik8s, Cluster API or another Responder is at work
+    on the node.
+  - A PodDisruptionBudget is waited for until O(timeout_s). What is left on the node then is told, the node stays cordoned, and the task fails.
   - The undo uncordons the node, only where this action has cordoned it.
 extends_documentation_fragment:
   - sre.responder.guarded
@@ -46,11 +46,13 @@ options:
       - Default is the annotation C(responder/kubernetes-context) of the service.
     type: str
   node:
-    description: Name of the node.
+    description:
+      - Name of the node.
     type: str
     required: true
   timeout_s:
-    description: How long to wait until its pods are gone, in seconds.
+    description:
+      - How long to wait until its pods are gone, in seconds.
     type: float
     default: 300.0
 """

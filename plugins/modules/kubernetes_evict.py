@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -11,15 +12,14 @@ short_description: Evict failing pods of a workload on Kubernetes
 version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
-  - Evicts the pods of a Deployment, StatefulSet or DaemonSet that fail, or one by name, and waits until they are gone and as many
-    new ones serve. Its controller makes those.
+  - Evicts the pods of a Deployment, StatefulSet or DaemonSet that fail, or one by name, and waits until they are gone and as many new ones serve.
+    Its controller makes those.
   - The eviction API alone is used, with the pod's uid and version, so that no other pod goes and none that changed meanwhile.
   - A PodDisruptionBudget that holds a pod is told with its words, and nothing is deleted around it.
-  - Refused where no pod fails and none is named, where the pod that is named is not the workload's own, or where the workload is
-    rolling out without failing. A pod that no node takes is left, for another would wait as it does.
+  - Refused where no pod fails and none is named, where the pod that is named is not the workload's own, or where the workload is rolling out
+    without failing. A pod that no node takes is left, for another would wait as it does.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
 attributes:
   check_mode:
@@ -35,8 +35,55 @@ attributes:
     support: full
     details: Rung 2.
 options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
   pod:
-    description: Name of the one pod that shall go, failing or not. Without it all pods go that fail.
+    description:
+      - Name of the one pod that shall go, failing or not. Without it all pods go that fail.
     type: str
 """
 
@@ -123,8 +170,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -132,7 +177,14 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
     "pod": {"type": "str"},
 }
 

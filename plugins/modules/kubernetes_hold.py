@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -11,23 +12,17 @@ short_description: Hold GitOps off a workload on Kubernetes for a while
 version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
-  - Containment that makes room for a remedy. Tells Argo CD or Flux to leave a workload alone, which would otherwise put it back to what Git
-    says within seconds. It stays on the contained list until it is undone, and the incident cannot be closed before.
+  - Containment that makes room for a remedy. Tells Argo CD or Flux to leave a workload alone, which would otherwise put it back to what Git says
+    within seconds. It stays on the contained list until it is undone, and the incident cannot be closed before.
   - Of a Kustomization of Flux it holds this one workload, by the annotation C(kustomize.toolkit.fluxcd.io/reconcile). An Argo CD application
     (C(argocd.argoproj.io/skip-reconcile)) and a HelmRelease (C(suspend)) can only be held as a whole, which the plan says.
   - After O(minutes) its time is over. C(responder undo --due), which belongs into a timer, then undoes it without another approval; so does the
     next run for another service. GitOps puts back what Git says, so revert it there before.
-  - Not taken where the service is healthy, where nobody keeps the workload, where it is held already, and where C(gitops) of the policy is
-    V(refuse), which is its default.
+  - Not taken where the service is healthy, where nobody keeps the workload, where it is held already, and where C(gitops) of the policy is V(refuse),
+    which is its default.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
-options:
-  minutes:
-    description: For how long, at most a day.
-    type: int
-    default: 60
 attributes:
   check_mode:
     support: full
@@ -41,6 +36,58 @@ attributes:
   guard:
     support: full
     details: Containment, before the ladder.
+options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
+  minutes:
+    description:
+      - For how long, at most a day.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -127,8 +174,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -136,7 +181,14 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
     "minutes": {"type": "int", "default": 60},
 }
 

@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -12,17 +13,16 @@ version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
   - Containment. What was isolated stays on the contained list until it is undone.
-  - V(quarantine) takes the pods that fail out of their workload and its Services by their labels. They stay as they are for
-    diagnosis, with the label C(responder.sre/quarantined), and others take their place. The undo deletes them. Given their labels
-    back, they would be taken in as surplus, and good pods might be ended in their place.
-  - V(network_policy) denies all traffic to and from the workload's pods. Refused where their labels take in pods of others, or
-    another NetworkPolicy allows traffic, which no policy can take back. A network plugin that knows NetworkPolicy must be there.
-  - V(scale_to_zero) ends all pods. A HorizontalPodAutoscaler stands still at zero, and the undo restores its bounds and the
-    count. Refused where GitOps or an operator keeps the workload or its autoscaler.
+  - V(quarantine) takes the pods that fail out of their workload and its Services by their labels. They stay as they are for diagnosis, with the
+    label C(responder.sre/quarantined), and others take their place. The undo deletes them. Given their labels back, they would be taken in as
+    surplus, and good pods might be ended in their place.
+  - V(network_policy) denies all traffic to and from the workload's pods. Refused where their labels take in pods of others, or another NetworkPolicy
+    allows traffic, which no policy can take back. A network plugin that knows NetworkPolicy must be there.
+  - V(scale_to_zero) ends all pods. A HorizontalPodAutoscaler stands still at zero, and the undo restores its bounds and the count. Refused where
+    GitOps or an operator keeps the workload or its autoscaler.
   - With V(network_policy) and V(scale_to_zero) no capacity is left, and the policy's limit of what must remain counts.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
 attributes:
   check_mode:
@@ -38,13 +38,62 @@ attributes:
     support: full
     details: Containment, before the ladder.
 options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
   how:
     description:
       - V(quarantine) for the failing pods of a Deployment or DaemonSet.
       - V(network_policy) for the traffic of all pods.
       - V(scale_to_zero) for all pods of a Deployment or StatefulSet.
     type: str
-    choices: [quarantine, network_policy, scale_to_zero]
+    choices:
+      - quarantine
+      - network_policy
+      - scale_to_zero
     default: quarantine
 """
 
@@ -132,8 +181,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -141,7 +188,14 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
     "how": {"type": "str", "choices": ["quarantine", "network_policy", "scale_to_zero"], "default": "quarantine"},
 }
 

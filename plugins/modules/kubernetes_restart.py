@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -11,17 +12,16 @@ short_description: Restart a workload on Kubernetes by a rollout
 version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
-  - Replaces every pod of a Deployment, StatefulSet or DaemonSet as C(kubectl rollout restart) does, as fast as the workload's own
-    surge and C(maxUnavailable) allow, and waits until that is done.
-  - Refused where the rollout could not finish, since it would end pods that still run. That is, where the workload is paused, its
-    update strategy is C(OnDelete), a partition holds pods back, the image cannot be pulled now, no node takes its pods now, or
-    a ResourceQuota or LimitRange leaves no room for the surge.
+  - Replaces every pod of a Deployment, StatefulSet or DaemonSet as C(kubectl rollout restart) does, as fast as the workload's own surge and C(maxUnavailable)
+    allow, and waits until that is done.
+  - Refused where the rollout could not finish, since it would end pods that still run. That is, where the workload is paused, its update strategy
+    is C(OnDelete), a partition holds pods back, the image cannot be pulled now, no node takes its pods now, or a ResourceQuota or LimitRange
+    leaves no room for the surge.
   - Refused too where the workload is rolling out without failing, or is kept by GitOps or by an operator.
   - A PodDisruptionBudget holds evictions only. It is told in the plan, and is no obstacle.
   - The change cause in the history names incident and plan.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
 attributes:
   check_mode:
@@ -36,6 +36,53 @@ attributes:
   guard:
     support: full
     details: Rung 2.
+options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
 """
 
 EXAMPLES = r"""
@@ -121,8 +168,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -130,7 +175,14 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
 }
 
 

@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -11,17 +12,16 @@ short_description: Return a workload on Kubernetes to an earlier revision
 version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
-  - Sets the pod template of a Deployment, StatefulSet or DaemonSet back to that of an earlier revision of its own history,
-    found by owner and revision, and waits until it is rolled out.
+  - Sets the pod template of a Deployment, StatefulSet or DaemonSet back to that of an earlier revision of its own history, found by owner and
+    revision, and waits until it is rolled out.
   - The API server is asked first, by a dry run. Whatever moves between plan and act voids the plan.
-  - Refused where there is no such revision, where the workload has its template already, is paused, is rolling out without
-    failing, or is kept by GitOps or by an operator.
-  - The memory of C(kubectl apply) is set to the restored template, so that the next apply changes what its manifest says and
-    nothing else. Who applies on the server's side is told of a conflict, and says who wins.
+  - Refused where there is no such revision, where the workload has its template already, is paused, is rolling out without failing, or is kept
+    by GitOps or by an operator.
+  - The memory of C(kubectl apply) is set to the restored template, so that the next apply changes what its manifest says and nothing else. Who
+    applies on the server's side is told of a conflict, and says who wins.
   - A pod of a StatefulSet that would never become ready is deleted, since its controller waits for it for ever.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
 attributes:
   check_mode:
@@ -38,10 +38,55 @@ attributes:
     support: full
     details: Rung 3.
 options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
   to:
     description:
-      - V(previous) for the newest earlier revision that no rollback has left, the number of a revision, an image, or the
-        digest of an image (C(sha256:...)).
+      - V(previous) for the newest earlier revision that no rollback has left, the number of a revision, an image, or the digest of an image (C(sha256:...)).
     type: str
     default: previous
 """
@@ -130,8 +175,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -139,7 +182,14 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
     "to": {"type": "str", "default": "previous"},
 }
 

@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -12,15 +13,14 @@ version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
   - Sets the count of a Deployment or StatefulSet, and waits until so many pods serve.
-  - Where a HorizontalPodAutoscaler sets the count, its C(minReplicas) is set instead, and its C(maxReplicas) where that is lower.
-    It would undo any other count.
-  - The API server is asked first, by a dry run. Refused where a ResourceQuota or LimitRange leaves no room for so many pods.
-    What no node takes is told after the act, in the scheduler's words.
+  - Where a HorizontalPodAutoscaler sets the count, its C(minReplicas) is set instead, and its C(maxReplicas) where that is lower. It would undo
+    any other count.
+  - The API server is asked first, by a dry run. Refused where a ResourceQuota or LimitRange leaves no room for so many pods. What no node takes
+    is told after the act, in the scheduler's words.
   - Never to zero. That is containment, M(sre.responder.kubernetes_isolate).
   - Refused where the workload is rolling out without failing, or it or its autoscaler is kept by GitOps or by an operator.
 extends_documentation_fragment:
   - sre.responder.guarded
-  - sre.responder.kubernetes
   - sre.responder.attributes
 attributes:
   check_mode:
@@ -36,12 +36,58 @@ attributes:
     support: full
     details: Rung 2.
 options:
+  kubeconfig:
+    description:
+      - Kubeconfig file; otherwise E(KUBECONFIG), the user's own, or inside a pod its own cluster.
+      - Default is the annotation C(responder/kubeconfig) of the service.
+    type: path
+  context:
+    description:
+      - Context of the kubeconfig; otherwise its current one.
+      - Default is the annotation C(responder/kubernetes-context) of the service.
+    type: str
+  namespace:
+    description:
+      - Namespace of the workload.
+      - Default is the annotation C(backstage.io/kubernetes-namespace) of the service.
+      - One of both is needed.
+    type: str
+  kind:
+    description:
+      - Kind of the workload.
+      - Default is the annotation C(responder/kubernetes-kind) of the service, else V(Deployment).
+    type: str
+    choices:
+      - Deployment
+      - StatefulSet
+      - DaemonSet
+    default: Deployment
+  name:
+    description:
+      - Name of the workload. Without it the workload is found by its labels.
+      - Default is the annotation C(responder/kubernetes-name) of the service.
+    type: str
+  selector:
+    description:
+      - Label selector that one workload alone matches.
+      - Default is the annotation C(backstage.io/kubernetes-label-selector) of the service.
+    type: str
+  kubernetes_id:
+    description:
+      - Value of the label C(backstage.io/kubernetes-id) of the workload, where no O(selector) is given.
+      - Default is the annotation C(backstage.io/kubernetes-id) of the service.
+    type: str
+  timeout_s:
+    description:
+      - How long to wait for the rollout, in seconds.
+    type: float
+    default: 120.0
   replicas:
     description:
       - How many pods are wanted, at least 1.
       - Default is the annotation C(responder/kubernetes-peak-replicas) of the service.
+      - One of both is needed.
     type: int
-    required: true
 """
 
 EXAMPLES = r"""
@@ -128,8 +174,6 @@ guard:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._kubernetes import WORKLOAD
-
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
@@ -137,8 +181,15 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    **WORKLOAD,
-    "replicas": {"type": "int", "required": True},
+    "kubeconfig": {"type": "path"},
+    "context": {"type": "str"},
+    "namespace": {"type": "str"},
+    "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "DaemonSet"], "default": "Deployment"},
+    "name": {"type": "str"},
+    "selector": {"type": "str"},
+    "kubernetes_id": {"type": "str"},
+    "timeout_s": {"type": "float", "default": 120.0},
+    "replicas": {"type": "int"},
 }
 
 

@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -34,21 +35,21 @@ options:
   root:
     description:
       - Folder that holds C(releases/) and the link C(current), which points at a release or at a folder in it.
-      - Default is the annotation C(responder/release-root).
+      - Default is the annotation C(responder/release-root) of the service.
+      - One of both is needed.
     type: path
-    required: true
   to:
     description:
-      - Name of the release, or V(previous) for the one deployed before the current one, without those that the deploy tool
-        left again by a rollback or marked as bad.
+      - Name of the release, or V(previous) for the one deployed before the current one, without those that the deploy tool left again by a rollback
+        or marked as bad.
     type: str
     default: previous
   history:
     description:
-      - The deploy tool's log of its deployments, newest last. Lines are C(TIME RELEASE), Capistrano's sentences of
-        C(revisions.log), or Deployer's JSON of C(.dep/releases_log). A rollback that the tool logged leaves what it left.
-      - Default is the first in O(root) of C(deployments.log), C(revisions.log), C(.dep/releases_log) and C(.dep/releases);
-        without any of them the folders of C(releases/), ordered by number, by a name that is a time, or by their own time.
+      - The deploy tool's log of its deployments, newest last. Lines are C(TIME RELEASE), Capistrano's sentences of C(revisions.log), or Deployer's
+        JSON of C(.dep/releases_log). A rollback that the tool logged leaves what it left.
+      - Default is the first in O(root) of C(deployments.log), C(revisions.log), C(.dep/releases_log) and C(.dep/releases); without any of them
+        the folders of C(releases/), ordered by number, by a name that is a time, or by their own time.
     type: path
   restart:
     description:
@@ -58,32 +59,42 @@ options:
     type: dict
     suboptions:
       supervisor:
-        description: Programs of supervisord. Where it asks for a login, restart them by M(sre.responder.supervisor_restart) instead.
+        description:
+          - Programs of supervisord. Where it asks for a login, restart them by M(sre.responder.supervisor_restart) instead.
         type: dict
         suboptions:
           server:
-            description: Its address as the host reaches it, C(unix:///PATH) or C(http://HOST:PORT).
+            description:
+              - Its address as the host reaches it, C(unix:///PATH) or C(http://HOST:PORT).
             type: str
             required: true
           program:
-            description: Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.
+            description:
+              - Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.
             type: str
             required: true
       http:
-        description: An address that makes the program read the release anew; any status from 200 to 299 is success. It is never reached by a proxy.
+        description:
+          - An address that makes the program read the release anew; any status from 200 to 299 is success. It is never reached by a proxy.
         type: dict
         suboptions:
           url:
-            description: The address as the host reaches it, without user name and password.
+            description:
+              - The address as the host reaches it, without user name and password.
             type: str
             required: true
           method:
-            description: How it is called.
+            description:
+              - How it is called.
             type: str
-            choices: [GET, POST, PUT]
+            choices:
+              - GET
+              - POST
+              - PUT
             default: POST
       seconds:
-        description: How long each program, or the answer of the hook, may take.
+        description:
+          - How long each program, or the answer of the hook, may take.
         type: int
         default: 30
   _plan:
@@ -93,13 +104,11 @@ options:
     description: Set by the guard alone; a task that sets it is refused.
     type: dict
   _deadline:
-    description: Set by the guard alone; seconds after which this ends itself on the host.
+    description: Set by the guard alone; a task that sets it is refused.
     type: int
-  _roots:
-    description: Set by the guard alone; the roots of all services, of which it answers which are this one.
-    type: list
-    elements: str
-    default: []
+  _others:
+    description: Set by the guard alone; a task that sets it is refused.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -110,7 +119,6 @@ EXAMPLES = r"""
     environment: staging
     root: /srv/checkout
     to: previous
-
 - name: Return to the previous release and restart what runs it
   sre.responder.release_rollback:
     incident: INC-1234
@@ -194,18 +202,9 @@ guard:
           type: str
 """
 
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.sre.responder.plugins.module_utils._release import (
-    Moved,
-    ReleaseError,
-    plan,
-    same_folder,
-    switch,
-)
-from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, again
+from ansible_collections.sre.responder.plugins.module_utils._release_rollback import run
 
 ARGUMENT_SPEC = {
     "incident": {"type": "str", "required": True},
@@ -214,7 +213,7 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    "root": {"type": "path", "required": True},
+    "root": {"type": "path"},
     "to": {"type": "str", "default": "previous"},
     "history": {"type": "path"},
     "restart": {
@@ -239,37 +238,12 @@ ARGUMENT_SPEC = {
     "_plan": {"type": "str"},
     "_expect": {"type": "dict"},
     "_deadline": {"type": "int"},
-    "_roots": {"type": "list", "elements": "str", "default": []},
+    "_others": {"type": "dict"},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    given, observed = module.params, {}
-    if given["_deadline"]:
-        signal.alarm(given["_deadline"])  # also where the controller is gone by then
-    try:
-        planned = plan(given["root"], given["to"], given["history"], given["restart"])
-        if module.check_mode:
-            one = same_folder(given["root"], given["_roots"])
-            module.exit_json(**planned, changed=planned["before"] != planned["after"], one=one)
-        if not given["_plan"]:
-            module.fail_json(msg="release_rollback acts only with a plan that the guard allowed; nothing was changed.")
-        target = f"{planned['node']}:{planned['target']}"
-        if given["_expect"] != {"target": target, **planned["before"]}:
-            found = f"{target}, release {planned['before']['release']}"
-            module.fail_json(moved=True, msg=f"this is {found}, not as the plan saw it; nothing was changed.")
-        observed = switch(given["root"], planned["after"]["release"], planned["before"]["release"])
-        if given["restart"]:
-            observed["restart"] = again(given["restart"])
-    except Moved as error:
-        module.fail_json(moved=True, msg=str(error))
-    except RestartError as error:
-        switched = f"current points at {observed['release']} now, and " if observed else ""
-        module.fail_json(msg=f"{switched}{error}")
-    except ReleaseError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**planned, changed=True, observed=observed)
+    run(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

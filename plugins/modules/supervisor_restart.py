@@ -2,6 +2,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
 
 from __future__ import annotations
 
@@ -32,16 +33,16 @@ options:
   server:
     description:
       - Address of supervisord, C(unix:///path) or C(http://host:port).
-      - Default is the annotation C(responder/supervisor-server).
+      - Default is the annotation C(responder/supervisor-server) of the service.
+      - One of both is needed.
     type: str
-    required: true
   program:
     description:
       - Name of the program, or C(GROUP:*) for all of a group, one after the other, but for those that a person stopped.
       - One that supervisord starts again and again by itself is skipped.
-      - Default is the annotation C(responder/supervisor-program).
+      - Default is the annotation C(responder/supervisor-program) of the service.
+      - One of both is needed.
     type: str
-    required: true
   username:
     description:
       - User of supervisord's interface, where it asks for one.
@@ -147,8 +148,8 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
-    "server": {"type": "str", "required": True},
-    "program": {"type": "str", "required": True},
+    "server": {"type": "str"},
+    "program": {"type": "str"},
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "timeout_s": {"type": "float", "default": 30.0},

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sre_responder.effects.action import Action
 from sre_responder.model.plan import Wait
 
 
@@ -84,6 +85,7 @@ class Effect:
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
+    action: Action
     plan: Callable[[Mapping[str, Any]], Change]
     act: Callable[[Mapping[str, Any], Change], dict[str, Any]]
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -100,6 +102,7 @@ class HostProbe:
     `needs` is the path without which the state before cannot be restored.
     """
 
+    action: Action
     module: str
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
     understand: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from sre_responder.effects.action import Action, Options, option
 from sre_responder.effects.effect import Became, Change, Effect, by_state, here, nobody_there, same_path
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.model.names import shown
@@ -383,5 +385,42 @@ def _process(arguments: Arguments) -> list[str]:
     return sorted(found)
 
 
-FAILOVER = Effect(_plan_failover, partial(_act, _plan_failover), _read, _same, _became)
-DRAIN = Effect(_plan_drain, partial(_act, _plan_drain), _read, _same, _became)
+class _Options(Options):
+    socket: Path = option(
+        "Runtime socket of HAProxy with level admin.", annotation="responder/haproxy-socket", locates=True
+    )
+    backend: str = option("Backend whose servers are meant.", annotation="responder/haproxy-backend", locates=True)
+    timeout_s: float = option("How long to wait for the platform, in seconds.", default=5.0)
+
+
+class _DrainOptions(_Options):
+    server: str = option("Server to drain.", annotation="responder/haproxy-server")
+
+
+class _FailoverOptions(_Options):
+    to: str = option("Server that takes all traffic.", annotation="responder/haproxy-failover-to")
+
+
+_DRAIN_ACTION = Action(
+    name="haproxy_drain",
+    rung=0,
+    platform="haproxy",
+    options=_DrainOptions,
+    summary="Take one server of a backend out of traffic, or back in",
+    description=(
+        "Containment. The server stays on the contained list until it is undone.",
+        "The last usable server is never drained.",
+    ),
+    examples=(("Drain the east", {"socket": "/run/haproxy.sock", "backend": "checkout", "server": "east"}),),
+)
+_FAILOVER_ACTION = Action(
+    name="haproxy_failover",
+    rung=4,
+    platform="haproxy",
+    options=_FailoverOptions,
+    summary="Move all traffic of a backend to one server",
+    description=("Makes one server ready, reads back that it is up, and then drains every other one.",),
+    examples=(("Move checkout to the west", {"socket": "/run/haproxy.sock", "backend": "checkout", "to": "west"}),),
+)
+FAILOVER = Effect(_FAILOVER_ACTION, _plan_failover, partial(_act, _plan_failover), _read, _same, _became)
+DRAIN = Effect(_DRAIN_ACTION, _plan_drain, partial(_act, _plan_drain), _read, _same, _became)

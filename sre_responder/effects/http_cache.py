@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from sre_responder.effects.action import NO_UNDO, Action, Options, option
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.model.address import has_login, loopback, numeric, one
@@ -138,5 +139,26 @@ def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> b
     return (len(named) < 2 or named[0] == named[1]) and one(str(mine), str(its))
 
 
-PURGE = Effect(_plan, _act, _read, _same, lambda old, now: None)
+class _Options(Options):
+    url: str = option(
+        "Address of the object at the cache. Never a wildcard.", annotation="responder/cache-url", locates=True
+    )
+    method: Literal["purge", "ban"] = option(
+        "Request method that the cache takes.", default="purge", annotation="responder/cache-method"
+    )
+    timeout_s: float = option("How long to wait for the platform, in seconds.", default=5.0)
+
+
+_ACTION = Action(
+    name="http_cache_purge",
+    rung=1,
+    platform="http cache",
+    options=_Options,
+    summary="Purge one object from an HTTP cache",
+    description=("Sends C(PURGE) or C(BAN) for one URL, as Varnish and Squid take it.",),
+    examples=(("Purge the start page", {"url": "http://127.0.0.1:6081/"}),),
+    undoable=False,
+    undo=NO_UNDO,
+)
+PURGE = Effect(_ACTION, _plan, _act, _read, _same, lambda old, now: None)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

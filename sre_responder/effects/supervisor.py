@@ -14,6 +14,7 @@ from xml.parsers.expat import ExpatError
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from sre_responder.effects.action import NO_UNDO, Action, Options, option
 from sre_responder.effects.effect import Became, Change, Effect, here, nobody_there, same_path
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
 from sre_responder.model import address
@@ -312,4 +313,38 @@ def _identified(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
         return server.getPID(), server.getIdentification(), started
 
 
-RESTART = Effect(_plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became)
+class _Options(Options):
+    server: str = option(
+        "Address of supervisord, C(unix:///path) or C(http://host:port).",
+        annotation="responder/supervisor-server",
+        locates=True,
+    )
+    program: str = option(
+        "Name of the program, or C(GROUP:*) for all of a group, one after the other, but for those that a person stopped.",
+        "One that supervisord starts again and again by itself is skipped.",
+        annotation="responder/supervisor-program",
+        locates=True,
+    )
+    username: str | None = option("User of supervisord's interface, where it asks for one.", default=None)
+    password: str | None = option(
+        "Password of that user. It never stands in plan, record or output; an address that contains one is refused.",
+        default=None,
+        secret=True,
+    )
+    timeout_s: float = option("How long to wait for the platform, in seconds.", default=30.0)
+
+
+_ACTION = Action(
+    name="supervisor_restart",
+    rung=2,
+    platform="supervisord",
+    options=_Options,
+    summary="Restart one program under supervisord",
+    description=("Stops and starts one program through supervisord's XML-RPC interface and waits until it runs anew.",),
+    examples=(("Restart checkout", {"server": "unix:///run/shop.sock", "program": "checkout"}),),
+    undoable=False,
+    undo=NO_UNDO,
+)
+RESTART = Effect(
+    _ACTION, _plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became
+)

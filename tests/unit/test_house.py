@@ -156,7 +156,9 @@ def test_links_of_the_checkout_lead_inside_it() -> None:
     assert (ROOT / ".dev/ansible_collections/sre/responder").resolve() == ROOT
 
 
-@pytest.mark.parametrize("script", ["scripts/bench", "scripts/demo", "scripts/test", "scripts/components", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["scripts/bench", "scripts/demo", "scripts/test", "scripts/components", "scripts/generate", ".ci/run"]
+)
 def test_scripts_are_executable_and_parse(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     assert subprocess.run(["bash", "-n", ROOT / script], capture_output=True, check=False).stderr == b""

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import healers
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.evict import evict, held_by_budget
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, ClusterOptions
 from sre_responder.effects.kubernetes.place import same_cluster
 from sre_responder.effects.kubernetes.pod import ended
 from sre_responder.effects.kubernetes.rollout import after, insist, unless_moved
@@ -210,4 +212,27 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now["drained"] else None if old.before["cordoned"] else "cut_short"
 
 
-DRAIN = Effect(_plan, _act, _read, same_cluster, _became)
+class _Options(ClusterOptions):
+    node: str = option("Name of the node.")
+    timeout_s: float = option("How long to wait until its pods are gone, in seconds.", default=300.0)
+
+
+_ACTION = Action(
+    name="kubernetes_drain",
+    rung=0,
+    platform="kubernetes",
+    options=_Options,
+    summary="Cordon and drain a node of Kubernetes",
+    description=(
+        "Containment. Cordons the node, so that no new pods come, and evicts its pods, through the eviction API alone.",
+        "Mirror pods and pods of a DaemonSet stay, and are told. So are pods that lose what an C(emptyDir) holds.",
+        "Refused where a pod has no controller, since it would not come back, or where kured, medik8s, Cluster "
+        "API or another Responder is at work on the node.",
+        "A PodDisruptionBudget is waited for until O(timeout_s). What is left on the node then is told, the "
+        "node stays cordoned, and the task fails.",
+        "The undo uncordons the node, only where this action has cordoned it.",
+    ),
+    examples=(("Take a failing node out of use", {"node": "worker-3"}),),
+    undo=UNDO_BY_KUBECTL,
+)
+DRAIN = Effect(_ACTION, _plan, _act, _read, same_cluster, _became)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import ready
 from sre_responder.effects.kubernetes.rollout import after, because, failing, in_progress, insist, live, pods, unmoved
@@ -179,4 +181,30 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if not left else "not_done" if len(left) == len(old.before["pods"]) else "cut_short"
 
 
-EVICT = Effect(_plan, _act, _read, same_namespace, _became)
+class _Options(WorkloadOptions):
+    pod: str | None = option(
+        "Name of the one pod that shall go, failing or not. Without it all pods go that fail.", default=None
+    )
+
+
+_ACTION = Action(
+    name="kubernetes_evict",
+    rung=2,
+    platform="kubernetes",
+    options=_Options,
+    summary="Evict failing pods of a workload on Kubernetes",
+    description=(
+        "Evicts the pods of a Deployment, StatefulSet or DaemonSet that fail, or one by name, and waits until "
+        "they are gone and as many new ones serve. Its controller makes those.",
+        "The eviction API alone is used, with the pod's uid and version, so that no other pod goes and none "
+        "that changed meanwhile.",
+        "A PodDisruptionBudget that holds a pod is told with its words, and nothing is deleted around it.",
+        "Refused where no pod fails and none is named, where the pod that is named is not the workload's own, "
+        "or where the workload is rolling out without failing. A pod that no node takes is left, for another "
+        "would wait as it does.",
+    ),
+    examples=(("Evict the failing pods of checkout", {"namespace": "shop", "name": "checkout"}),),
+    undoable=False,
+    undo="The controller makes a new pod.",
+)
+EVICT = Effect(_ACTION, _plan, _act, _read, same_namespace, _became)

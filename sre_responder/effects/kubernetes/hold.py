@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import lock
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.gitops import Keeper, Switch, keepers
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollout import after, insist
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, find, kubectl, plan_of
@@ -128,4 +130,37 @@ def _write(api: Api, arguments: Mapping[str, Any], change: Change) -> None:
     api.merge(switch.place, _on(switch, arguments))
 
 
-HOLD = Effect(_plan, _act, _read, same_namespace)
+class _Options(WorkloadOptions):
+    minutes: int = option("For how long, at most a day.", default=60)
+
+
+_ACTION = Action(
+    name="kubernetes_hold",
+    rung=0,
+    platform="kubernetes",
+    options=_Options,
+    summary="Hold GitOps off a workload on Kubernetes for a while",
+    description=(
+        "Containment that makes room for a remedy. Tells Argo CD or Flux to leave a workload alone, which "
+        "would otherwise put it back to what Git says within seconds. It stays on the contained list until it "
+        "is undone, and the incident cannot be closed before.",
+        "Of a Kustomization of Flux it holds this one workload, by the annotation "
+        "C(kustomize.toolkit.fluxcd.io/reconcile). An Argo CD application "
+        "(C(argocd.argoproj.io/skip-reconcile)) and a HelmRelease (C(suspend)) can only be held as a whole, "
+        "which the plan says.",
+        "After O(minutes) its time is over. C(responder undo --due), which belongs into a timer, then undoes "
+        "it without another approval; so does the next run for another service. GitOps puts back what Git "
+        "says, so revert it there before.",
+        "Not taken where the service is healthy, where nobody keeps the workload, where it is held already, "
+        "and where C(gitops) of the policy is V(refuse), which is its default.",
+    ),
+    examples=(
+        (
+            "Let nobody put the workload of checkout back while it is healed",
+            {"namespace": "shop", "name": "checkout", "minutes": 30},
+        ),
+    ),
+    undo=UNDO_BY_KUBECTL,
+    minutes="minutes",
+)
+HOLD = Effect(_ACTION, _plan, _act, _read, same_namespace)

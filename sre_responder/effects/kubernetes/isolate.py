@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import lock, owners, quarantine
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import counts, ended
 from sre_responder.effects.kubernetes.rollout import after, insist, pods, unless_moved, unmoved
@@ -217,7 +219,45 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return (quarantine.became if "quarantined" in old.before else by_state)(old, now)
 
 
+class _Options(WorkloadOptions):
+    how: Literal["quarantine", "network_policy", "scale_to_zero"] = option(
+        "V(quarantine) for the failing pods of a Deployment or DaemonSet.",
+        "V(network_policy) for the traffic of all pods.",
+        "V(scale_to_zero) for all pods of a Deployment or StatefulSet.",
+        default="quarantine",
+    )
+
+
+_ACTION = Action(
+    name="kubernetes_isolate",
+    rung=0,
+    platform="kubernetes",
+    options=_Options,
+    summary="Keep a workload on Kubernetes from doing harm",
+    description=(
+        "Containment. What was isolated stays on the contained list until it is undone.",
+        "V(quarantine) takes the pods that fail out of their workload and its Services by their labels. They "
+        "stay as they are for diagnosis, with the label C(responder.sre/quarantined), and others take their "
+        "place. The undo deletes them. Given their labels back, they would be taken in as surplus, and good "
+        "pods might be ended in their place.",
+        "V(network_policy) denies all traffic to and from the workload's pods. Refused where their labels take "
+        "in pods of others, or another NetworkPolicy allows traffic, which no policy can take back. A network "
+        "plugin that knows NetworkPolicy must be there.",
+        "V(scale_to_zero) ends all pods. A HorizontalPodAutoscaler stands still at zero, and the undo restores "
+        "its bounds and the count. Refused where GitOps or an operator keeps the workload or its autoscaler.",
+        "With V(network_policy) and V(scale_to_zero) no capacity is left, and the policy's limit of what must "
+        "remain counts.",
+    ),
+    examples=(
+        (
+            "Take the failing pods of checkout out of traffic",
+            {"namespace": "shop", "name": "checkout", "how": "quarantine"},
+        ),
+    ),
+    undo=UNDO_BY_KUBECTL,
+)
 ISOLATE = Effect(
+    _ACTION,
     lambda arguments: _how(arguments).plan(arguments),
     _act,
     lambda arguments: _how(arguments).read(arguments),

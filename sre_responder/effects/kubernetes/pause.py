@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from sre_responder.effects.action import Action
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollout import after, insist, troubles, unless_moved, unmoved, words
 from sre_responder.effects.kubernetes.workload import PAUSED, Workload, find, fingerprint, kubectl, marked
@@ -119,4 +121,22 @@ def _resumed(old: Change, now: Mapping[str, Any]) -> bool:
     return bool(now["paused"] == old.before["paused"])
 
 
-PAUSE = Effect(_plan, _act, _read, same_namespace, restored=_resumed)
+_ACTION = Action(
+    name="kubernetes_pause_rollout",
+    rung=0,
+    platform="kubernetes",
+    options=WorkloadOptions,
+    summary="Pause a rollout on Kubernetes that makes things worse",
+    description=(
+        "Containment. Pauses the rollout of a Deployment in progress, so that no more pods are replaced. It "
+        "stays on the contained list until it is undone.",
+        "Refused where nothing rolls out, and for a StatefulSet or DaemonSet, whose controllers know no pause.",
+        "A Deployment that is paused already is left as it is. One that is kept by GitOps or by an operator is "
+        "refused, since they would resume it.",
+        "M(sre.responder.kubernetes_rollback) lifts the pause with the release that it leaves. A pause of "
+        "anybody else, and one since which anything was set, refuses it.",
+    ),
+    examples=(("Let the release of checkout reach no more pods", {"namespace": "shop", "name": "checkout"}),),
+    undo=UNDO_BY_KUBECTL,
+)
+PAUSE = Effect(_ACTION, _plan, _act, _read, same_namespace, restored=_resumed)

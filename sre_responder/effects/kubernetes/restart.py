@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sre_responder.effects.action import NO_UNDO, Action
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollback import CAUSE
 from sre_responder.effects.kubernetes.rollout import (
@@ -181,4 +183,25 @@ def _became(old: Change, now: Mapping[str, Any]) -> Became | None:
     return "done" if now["template"] == old.after["template"] and now["restarted"] else None
 
 
-RESTART = Effect(_plan, _act, _read, same_namespace, _became)
+_ACTION = Action(
+    name="kubernetes_restart",
+    rung=2,
+    platform="kubernetes",
+    options=WorkloadOptions,
+    summary="Restart a workload on Kubernetes by a rollout",
+    description=(
+        "Replaces every pod of a Deployment, StatefulSet or DaemonSet as C(kubectl rollout restart) does, as "
+        "fast as the workload's own surge and C(maxUnavailable) allow, and waits until that is done.",
+        "Refused where the rollout could not finish, since it would end pods that still run. That is, where "
+        "the workload is paused, its update strategy is C(OnDelete), a partition holds pods back, the image "
+        "cannot be pulled now, no node takes its pods now, or a ResourceQuota or LimitRange leaves no room for "
+        "the surge.",
+        "Refused too where the workload is rolling out without failing, or is kept by GitOps or by an operator.",
+        "A PodDisruptionBudget holds evictions only. It is told in the plan, and is no obstacle.",
+        "The change cause in the history names incident and plan.",
+    ),
+    examples=(("Restart checkout", {"namespace": "shop", "name": "checkout"}),),
+    undoable=False,
+    undo=NO_UNDO,
+)
+RESTART = Effect(_ACTION, _plan, _act, _read, same_namespace, _became)

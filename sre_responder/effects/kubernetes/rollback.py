@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import available, ready
 from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history, revision_of
@@ -312,4 +314,33 @@ def _restored(old: Change, now: Mapping[str, Any]) -> bool:
     return bool(now["template"] == old.before["template"])
 
 
-ROLLBACK = Effect(_plan, _act, _read, same_namespace, _became, _restored, gitops.disagreement)
+class _Options(WorkloadOptions):
+    to: str = option(
+        "V(previous) for the newest earlier revision that no rollback has left, the number of a revision, an "
+        "image, or the digest of an image (C(sha256:...)).",
+        default="previous",
+    )
+
+
+_ACTION = Action(
+    name="kubernetes_rollback",
+    rung=3,
+    platform="kubernetes",
+    options=_Options,
+    summary="Return a workload on Kubernetes to an earlier revision",
+    description=(
+        "Sets the pod template of a Deployment, StatefulSet or DaemonSet back to that of an earlier revision "
+        "of its own history, found by owner and revision, and waits until it is rolled out.",
+        "The API server is asked first, by a dry run. Whatever moves between plan and act voids the plan.",
+        "Refused where there is no such revision, where the workload has its template already, is paused, is "
+        "rolling out without failing, or is kept by GitOps or by an operator.",
+        "The memory of C(kubectl apply) is set to the restored template, so that the next apply changes what "
+        "its manifest says and nothing else. Who applies on the server's side is told of a conflict, and says "
+        "who wins.",
+        "A pod of a StatefulSet that would never become ready is deleted, since its controller waits for it for ever.",
+    ),
+    examples=(("Return checkout to the revision before", {"namespace": "shop", "name": "checkout", "to": "previous"}),),
+    undo=UNDO_BY_KUBECTL,
+    diff="Values of environment variables are hidden.",
+)
+ROLLBACK = Effect(_ACTION, _plan, _act, _read, same_namespace, _became, _restored, gitops.disagreement)

@@ -7,11 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Change, Effect
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscaler, bounds, scale_back, set_back
 from sre_responder.effects.kubernetes.lock import held
+from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.rollback import APPLIED
 from sre_responder.effects.kubernetes.rollout import (
@@ -157,4 +159,27 @@ def _shown(state: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in state.items())
 
 
-SCALE = Effect(_plan, _act, _read, same_namespace, disagreement=gitops.disagreement)
+class _Options(WorkloadOptions):
+    replicas: int = option("How many pods are wanted, at least 1.", annotation="responder/kubernetes-peak-replicas")
+
+
+_ACTION = Action(
+    name="kubernetes_scale",
+    rung=2,
+    platform="kubernetes",
+    options=_Options,
+    summary="Give a workload on Kubernetes another number of pods",
+    description=(
+        "Sets the count of a Deployment or StatefulSet, and waits until so many pods serve.",
+        "Where a HorizontalPodAutoscaler sets the count, its C(minReplicas) is set instead, and its "
+        "C(maxReplicas) where that is lower. It would undo any other count.",
+        "The API server is asked first, by a dry run. Refused where a ResourceQuota or LimitRange leaves no "
+        "room for so many pods. What no node takes is told after the act, in the scheduler's words.",
+        "Never to zero. That is containment, M(sre.responder.kubernetes_isolate).",
+        "Refused where the workload is rolling out without failing, or it or its autoscaler is kept by GitOps "
+        "or by an operator.",
+    ),
+    examples=(("Give checkout two pods more", {"namespace": "shop", "name": "checkout", "replicas": 6}),),
+    undo=UNDO_BY_KUBECTL,
+)
+SCALE = Effect(_ACTION, _plan, _act, _read, same_namespace, disagreement=gitops.disagreement)
