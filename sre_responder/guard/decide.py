@@ -91,15 +91,12 @@ def decide(
         attempts.reap(connection, now)
         earlier = attempts.of_task(connection, request.run, request.task)
         joined = earlier.id if earlier else None
-        unfit = _unfit_to_join(connection, request, plan)
         picture = look(
             connection, now, home, request, plan, runbook, measured=measured, record=True, joined=joined,
         )  # fmt: skip
+        if picture.waits_for_host:
+            raise OtherHostAtWork
         gates = evaluate(picture)
-        if unfit:
-            gates = tuple(
-                Gate("target", "failed", unfit, clears_by="an operator") if g.name == "target" else g for g in gates
-            )
         if plan:
             # The latch of a run is cleared by running again; people are asked for what they alone can clear.
             waits = _approvable(evaluate(replace(picture, halted=None)))
@@ -142,21 +139,6 @@ def _approvable(gates: Sequence[Gate]) -> bool:
 def _not_yet(gate: Gate) -> Gate:
     """A gate that people clear, while others refuse too: nobody is asked to approve what would be refused all the same."""
     return replace(gate, command=None) if gate.blocks and gate.clears_by_approval else gate
-
-
-def _unfit_to_join(connection: Connection, request: Request, plan: Plan | None) -> str | None:
-    """Hosts of one attempt go one by one, each once, and a host that failed stops the rest."""
-    rows = attempts.effects_of_task(connection, request.run, request.task)
-    if any(row.host == request.host for row in rows):
-        return f"this task already acted on {request.host} in this run; an action runs once"
-    if any(row.state in ("failed", "unknown") for row in rows):
-        failed = next(row for row in rows if row.state in ("failed", "unknown"))
-        return f"host {failed.host} failed ({failed.reason}), so the other hosts are left as they are"
-    if any(row.state == "intended" for row in rows):
-        raise OtherHostAtWork
-    if twin := next((row.host for row in rows if plan is not None and row.target == plan.target), None):
-        return f"{request.host} and {twin} are two names of one target"
-    return None
 
 
 def record_refusal(

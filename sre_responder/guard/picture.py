@@ -17,7 +17,7 @@ from sre_responder.ledger import attempts, audit, clock, incidents, plans, runs,
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.model.actions import ACTIONS, spec_of
-from sre_responder.model.facts import RunbookFacts, Step
+from sre_responder.model.facts import Acted, RunbookFacts, Step
 from sre_responder.model.plan import Plan, drift
 from sre_responder.model.request import Request
 
@@ -122,6 +122,10 @@ def look(
         repairs_nearby=attempts.services_under_repair(connection, radius.neighbours) if radius else (),
         holder=attempts.holder(connection, plan.target, but=joined) if plan else None,
         frozen=_frozen(connection, plan.target, request) if plan else None,
+        acted=tuple(
+            Acted(row.host, row.target, row.state, row.reason or "")
+            for row in attempts.effects_of_task(connection, request.run, request.task)
+        ),
         halted=run.halted_because if run else None,
     )
 

@@ -10,7 +10,16 @@ from sre_responder.home.catalogue import Radius
 from sre_responder.home.policy import Policy, SeverityLimits, strictest
 from sre_responder.ledger.clock import Jump
 from sre_responder.model.actions import ActionSpec
-from sre_responder.model.facts import CLOCK_SLACK_SECONDS, Approval, Attempt, Holder, Incident, RunbookFacts, StopFact
+from sre_responder.model.facts import (
+    CLOCK_SLACK_SECONDS,
+    Acted,
+    Approval,
+    Attempt,
+    Holder,
+    Incident,
+    RunbookFacts,
+    StopFact,
+)
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
 
@@ -59,8 +68,17 @@ class Snapshot:
     holder: Holder | None = None
     frozen: int | None = None
     """The attempt whose unknown outcome freezes this target."""
+    acted: tuple[Acted, ...] = ()
+    """The hosts that this task has come to in this run."""
     halted: str | None = None
     """Why this run was ended, where a refusal was ignored."""
+
+    @property
+    def waits_for_host(self) -> bool:
+        """Whether this host's turn has not come: another one of this attempt is not done yet."""
+        return all(one.host != self.request.host for one in self.acted) and any(
+            one.state == "intended" for one in self.acted
+        )
 
     @property
     def production(self) -> bool:

@@ -89,6 +89,16 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Acted:
+    """What became of one host that this task has come to in this run."""
+
+    host: str
+    target: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class StopFact:
     """One standing stop, or a source of stops that cannot be read."""
 

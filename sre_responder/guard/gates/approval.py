@@ -7,6 +7,8 @@ from sre_responder.model.facts import CLOCK_SLACK_SECONDS
 from sre_responder.model.gate import Gate
 from sre_responder.model.names import shown
 
+PLACE = 70
+
 
 def causes(s: Snapshot) -> list[str]:
     """Why this plan needs a person; empty where it does not."""

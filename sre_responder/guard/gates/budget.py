@@ -5,6 +5,8 @@ from __future__ import annotations
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.model.gate import Gate
 
+PLACE = 60
+
 
 def budget(s: Snapshot) -> Gate:
     if s.request.undoes is not None:

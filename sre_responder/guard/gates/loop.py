@@ -13,6 +13,8 @@ from sre_responder.guard.snapshot import Snapshot
 from sre_responder.ledger.clock import Jump, before
 from sre_responder.model.gate import Gate
 
+PLACE = 50
+
 
 def locked_out_at(times: Sequence[float], limit: int, window: float, jumps: Sequence[Jump]) -> float | None:
     """When `limit` attempts first stood within `window` seconds of each other; None if they never did."""

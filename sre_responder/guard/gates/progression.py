@@ -8,6 +8,8 @@ from sre_responder.guard.snapshot import Snapshot
 from sre_responder.model.facts import Attempt, Step
 from sre_responder.model.gate import Gate
 
+PLACE = 110
+
 
 def progression(s: Snapshot) -> Gate:
     if s.spec is not None and s.spec.containment:

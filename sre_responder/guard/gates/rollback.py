@@ -13,6 +13,8 @@ from sre_responder.ledger.clock import Jump, before
 from sre_responder.model.facts import Attempt
 from sre_responder.model.gate import Gate
 
+PLACE = 120
+
 
 @dataclass(frozen=True)
 class Standing:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.model.gate import Gate
 
+PLACE = 80
+
 
 def tested(s: Snapshot) -> Gate:
     if not s.policy.requires.tested_procedures:

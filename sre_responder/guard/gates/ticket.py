@@ -5,6 +5,8 @@ from __future__ import annotations
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.model.gate import Gate
 
+PLACE = 30
+
 
 def ticket(s: Snapshot) -> Gate:
     incident = s.incident

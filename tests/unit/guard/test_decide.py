@@ -144,14 +144,14 @@ def test_hosts_of_one_task_are_one_attempt_and_go_one_by_one(home: Home) -> None
         attempts.end_effect(connection, ledger.now(connection), first.effect, "done")
     second = ask(home, 2, host="b", **hosts)
     assert (first.attempt, second.allowed, second.attempt) == (1, True, 1)
-    assert refused_by(ask(home, 3, host="a", **hosts)) == ["target"]
+    assert refused_by(ask(home, 3, host="a", **hosts)) == ["once"]
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown"])
 def test_a_host_that_fails_stops_the_rest(home: Home, state: str) -> None:
     hosts = {"run": "run-1", "hosts": ("a", "b")}
     finish(home, ask(home, 1, host="a", **hosts), state)
-    assert refused_by(ask(home, 2, host="b", **hosts)) == ["target"]
+    assert refused_by(ask(home, 2, host="b", **hosts)) == ["once"]
 
 
 def test_after_a_refusal_every_step_of_the_run_is_refused(home: Home) -> None:

@@ -585,11 +585,6 @@ TARGET: dict[str, Case] = {
         lambda h: (h.tried(0, outcome="half", target="t", run="r", **TWO_HOSTS)
             .asks(1, host="b", target="t", run="r", **TWO_HOSTS)),
     ),
-    "the same host of the same task once more": (
-        "failed",
-        lambda h: (h.tried(0, outcome="half", target="t", run="r", **TWO_HOSTS)
-            .asks(1, host="a", target="t", run="r", **TWO_HOSTS)),
-    ),
     "free after an attempt that helped": (
         "passed", lambda h: h.tried(0, outcome="improved", target="t").asks(1, target="t")
     ),
@@ -666,9 +661,17 @@ CONTAINMENT_FIRST: dict[str, Case] = {
     ),
 }  # fmt: skip
 
+ONCE: dict[str, Case] = {
+    "the same host of the same task once more": (
+        "failed",
+        lambda h: (h.tried(0, outcome="half", target="t", run="r", **TWO_HOSTS)
+            .asks(1, host="a", target="t", run="r", **TWO_HOSTS)),
+    ),
+}  # fmt: skip
+
 CASES = {
     "loop": LOOP, "budget": BUDGET, "rollback": ROLLBACK, "progression": PROGRESSION, "tested": TESTED,
-    "target": TARGET, "approval": APPROVAL, "containment": CONTAINMENT_FIRST,
+    "target": TARGET, "approval": APPROVAL, "containment": CONTAINMENT_FIRST, "once": ONCE,
 }  # fmt: skip
 
 
