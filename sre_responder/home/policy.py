@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,15 +104,12 @@ class SeverityLimits(_Section):
 def strictest(limits: Sequence[SeverityLimits]) -> SeverityLimits:
     """Of several rows of the table, the stricter value of each column."""
 
-    def least(values: Iterable[int | None]) -> int | None:
-        return min((value for value in values if value is not None), default=None)
+    def stricter(values: Sequence[int | bool | None]) -> int | bool | None:
+        given = [value for value in values if value is not None]
+        return any(given) if isinstance(values[0], bool) else min(given, default=None)
 
-    return SeverityLimits(
-        services=least(one.services for one in limits),
-        automatic_actions=least(one.automatic_actions for one in limits),
-        approval_after_failures=least(one.approval_after_failures for one in limits),
-        approve_production_rollbacks=any(one.approve_production_rollbacks for one in limits),
-    )
+    columns = {name: stricter([getattr(one, name) for one in limits]) for name in SeverityLimits.model_fields}
+    return SeverityLimits.model_validate(columns)
 
 
 class Loop(_Section):
