@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sre_responder.drive.ask import ask
-from sre_responder.effects import PROBES, haproxy, http_cache, supervisor
+from sre_responder.effects import EFFECTS, PROBES
 from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import EffectFailed, InputError, ResponderError
@@ -222,7 +222,7 @@ def _kubernetes(given: Arguments, uses: tuple[str, ...]) -> _Found:
 
 def _asked(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
     _complete(given, spec.locates, spec.annotations)
-    return _on_host(home, spec, given, host) if spec.on_host else LOOKS[spec.platform](given)
+    return _on_host(home, spec, given, host) if spec.on_host else EFFECTS[spec.name].seen(given)
 
 
 def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str, str]) -> None:
@@ -235,42 +235,11 @@ def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str,
         )
 
 
-def _haproxy(arguments: Arguments) -> str:
-    servers = haproxy.DRAIN.read(arguments)
-    haproxy.may_write(arguments)
-    return f"{len(servers)} servers, level admin"
-
-
-def _cache(arguments: Arguments) -> str:
-    evidence = http_cache.PURGE.plan(arguments).evidence
-    if evidence["status"] is None:
-        raise EffectFailed(f"{_place(arguments['url'])} gave no answer: {evidence['reason']}.", cure="Check the cache.")
-    return f"status {evidence['status']}"
-
-
-def _supervisord(arguments: Arguments) -> str:
-    state = supervisor.RESTART.read(arguments)
-    return ", ".join(f"{name} {one['state']}" for name, one in state.get("programs", {"program": state}).items())
-
-
-LOOKS: Mapping[str, Callable[[Arguments], str]] = {
-    "haproxy": _haproxy,
-    "http cache": _cache,
-    "supervisord": _supervisord,
-}
-"""How each platform that is reached from here is asked; Kubernetes and what lies on hosts have ways of their own."""
-
-
 def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
     if "{{" in host or "{%" in host:
         raise _Unknown("the runbook computes its hosts, which only a run does.", cure=f"List them in {HOSTS}.")
     probe = PROBES[spec.name]
-    state = probe.understand(given, ask(host, probe.module, probe.arguments(given), home))
-    if state["release"] is None:
-        raise InputError(
-            f"{given['root']}/current leads to no release on {host}.", cure="Correct responder/release-root."
-        )
-    return f"release {state['release']}"
+    return probe.look(given, probe.understand(given, ask(host, probe.module, probe.arguments(given), home)))
 
 
 def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:

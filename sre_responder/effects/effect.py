@@ -82,6 +82,7 @@ class Effect:
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
     `restored` tells whether what it did is undone, where that is less than all that identified the state before.
     `same` tells whether the options of another way may lead to the target of a change: unknown counts as yes.
+    `look` is what `responder check` says of the target, asked once and read-only, in a few words.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
@@ -93,13 +94,22 @@ class Effect:
     became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
     restored: Callable[[Change, Mapping[str, Any]], bool] = _as_before
     disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees
+    look: Callable[[Mapping[str, Any]], str] | None = None
+
+    def seen(self, arguments: Mapping[str, Any]) -> str:
+        """What is to be said of the target: by `look`, else that it can be read."""
+        if self.look is not None:
+            return self.look(arguments)
+        self.read(arguments)
+        return "it can be read"
 
 
 @dataclass(frozen=True)
 class HostProbe:
     """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`.
 
-    `needs` is the path without which the state before cannot be restored.
+    `needs` is the path without which the state before cannot be restored. `look` says in a few words what `responder check` found
+    there, by the options and that answer; InputError where nothing could be done.
     """
 
     action: Action
@@ -107,3 +117,4 @@ class HostProbe:
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
     understand: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     needs: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+    look: Callable[[Mapping[str, Any], Mapping[str, Any]], str]

@@ -422,5 +422,13 @@ _FAILOVER_ACTION = Action(
     description=("Makes one server ready, reads back that it is up, and then drains every other one.",),
     examples=(("Move checkout to the west", {"socket": "/run/haproxy.sock", "backend": "checkout", "to": "west"}),),
 )
-FAILOVER = Effect(_FAILOVER_ACTION, _plan_failover, partial(_act, _plan_failover), _read, _same, _became)
-DRAIN = Effect(_DRAIN_ACTION, _plan_drain, partial(_act, _plan_drain), _read, _same, _became)
+
+
+def _look(arguments: Arguments) -> str:
+    servers = _read(arguments)
+    may_write(arguments)
+    return f"{len(servers)} servers, level admin"
+
+
+FAILOVER = Effect(_FAILOVER_ACTION, _plan_failover, partial(_act, _plan_failover), _read, _same, _became, look=_look)
+DRAIN = Effect(_DRAIN_ACTION, _plan_drain, partial(_act, _plan_drain), _read, _same, _became, look=_look)

@@ -160,5 +160,14 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-PURGE = Effect(_ACTION, _plan, _act, _read, _same, lambda old, now: None)
+
+
+def _look(arguments: Mapping[str, Any]) -> str:
+    evidence = _plan(arguments).evidence
+    if evidence["status"] is None:
+        raise EffectFailed(f"{address(_url(arguments))} gave no answer: {evidence['reason']}.", cure="Check the cache.")
+    return f"status {evidence['status']}"
+
+
+PURGE = Effect(_ACTION, _plan, _act, _read, _same, lambda old, now: None, look=_look)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

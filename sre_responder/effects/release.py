@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from sre_responder.effects.action import Action, Options, option
 from sre_responder.effects.effect import HostProbe
+from sre_responder.errors import InputError
 
 
 def _current(arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,10 +92,19 @@ _ACTION = Action(
         ),
     ),
 )
+
+
+def _look(arguments: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    if state["release"] is None:
+        raise InputError(f"{arguments['root']}/current leads to no release.", cure="Correct responder/release-root.")
+    return f"release {state['release']}"
+
+
 PROBE = HostProbe(
     _ACTION,
     module="ansible.builtin.stat",
     arguments=lambda arguments: {"path": os.path.join(str(arguments["root"]), "current")},
     understand=_current,
     needs=lambda arguments, before: os.path.join(str(arguments["root"]), "releases", str(before["release"])),
+    look=_look,
 )

@@ -345,6 +345,15 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-RESTART = Effect(
-    _ACTION, _plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became
-)
+
+
+def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return _state(arguments, _chosen(_members(arguments)))
+
+
+def _look(arguments: Mapping[str, Any]) -> str:
+    state = _read(arguments)
+    return ", ".join(f"{name} {one['state']}" for name, one in state.get("programs", {"program": state}).items())
+
+
+RESTART = Effect(_ACTION, _plan, _act, _read, _same, _became, look=_look)

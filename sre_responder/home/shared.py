@@ -13,7 +13,7 @@ from sre_responder.model.names import ENVIRONMENTS
 
 _LOCATED = sorted(
     {
-        (spec.platform, tuple(spec.annotations[option] for option in spec.locates))
+        (spec.platform, spec.on_host, tuple(spec.annotations[option] for option in spec.locates))
         for spec in ACTIONS.values()
         if spec.platform != "kubernetes" or "namespace" in spec.locates  # nodes are no service's own
     }
@@ -47,6 +47,7 @@ class _Way:
     environment: str
     hosts: frozenset[str]
     platform: str
+    on_host: bool
     keys: tuple[str, ...]
 
 
@@ -74,12 +75,12 @@ def _ways(services: Iterable[Service]) -> Iterator[tuple[tuple[str, ...], _Way]]
         for environment in service.environments:
             way = service.reached(environment)
             hosts = frozenset(hosts_of(way))
-            for platform, keys in _LOCATED:
+            for platform, on_host, keys in _LOCATED:
                 if way.get(keys[-1]):
                     place = (platform, *(one_spelling(way.get(key)) for key in keys))
-                    yield place, _Way(service.name, environment, hosts, platform, keys)
+                    yield place, _Way(service.name, environment, hosts, platform, on_host, keys)
 
 
 def _is_stricter(one: _Way, than: _Way) -> bool:
-    apart = one.platform == "release folders" and one.hosts and than.hosts and one.hosts.isdisjoint(than.hosts)
+    apart = one.on_host and one.hosts and than.hosts and one.hosts.isdisjoint(than.hosts)
     return not apart and ENVIRONMENTS.index(one.environment) > ENVIRONMENTS.index(than.environment)
