@@ -177,7 +177,7 @@ def _platforms(home: Home, way: Mapping[str, str], books: list[Runbook]) -> Iter
         where = {option: given.get(option) for option in spec.locates}
         subject = f"{spec.platform} {' '.join(_place(value) for value in where.values() if value)}"
         for host in _hosts(way, hosts) if spec.on_host else ("",):
-            look = partial(_asked, home, spec, given, host)
+            look = partial(_asked, home, spec, way, given, host)
             yield (
                 uses,
                 f"{subject}{f' on {host}' if host else ''}",
@@ -220,9 +220,11 @@ def _kubernetes(given: Arguments, uses: tuple[str, ...]) -> _Found:
     return uses, subject, ("kubernetes", repr(sorted(where.items()))), look, False
 
 
-def _asked(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
+def _asked(home: Home, spec: ActionSpec, way: Mapping[str, str], given: Arguments, host: str) -> str:
     _complete(given, spec.locates, spec.annotations)
-    return _on_host(home, spec, given, host) if spec.on_host else EFFECTS[spec.name].seen(given)
+    if spec.on_host:
+        return _on_host(home, spec, given, host)
+    return EFFECTS[spec.name].seen({**home.connections.login(spec, way), **given})
 
 
 def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str, str]) -> None:

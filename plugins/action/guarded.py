@@ -275,6 +275,7 @@ class ActionModule(ActionBase):
         for name, annotation in spec.annotations.items():
             if name not in filled and annotation in annotations:
                 filled[name] = annotations[annotation]
+        filled = {**place.connections.login(spec, annotations), **filled}
         for name in spec.needs:
             if not str(filled.get(name, "")).strip():
                 annotation = spec.annotations.get(name)

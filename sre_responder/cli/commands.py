@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "people": Command("people", "List and add people who may sign."),
         "policy": Command("house", "Check the policy, or print its schema."),
         "ledger": Command("house", "Create, upgrade, copy and restrict the ledger."),
+        "connections": Command("connections", "List and test the connections to platforms."),
         "notify": Command("notify", "Test the notification channels."),
         "deliver": Command("state", "Deliver pending notifications and stops."),
         "kubernetes": Command("kubernetes", "Manifests and rights for Kubernetes clusters."),

@@ -49,12 +49,14 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], home: Home) -> dic
                 private_data_dir=str(folder), playbook=str(playbook), ident="ask", quiet=True,
                 event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
             )  # fmt: skip
-        said = last_error(folder / "artifacts" / "ask" / "stdout", secrets_of(given))
+        said = last_error(folder / "artifacts" / "ask" / "stdout", secrets_of(given, home.connections.variables))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(answers) != 1 or not answers[0]["ok"]:
         said = (
-            brief(str(answers[0].get("msg", "no reason given")), secrets_of(given)) if answers else said or "no answer"
+            brief(str(answers[0].get("msg", "no reason given")), secrets_of(given, home.connections.variables))
+            if answers
+            else said or "no answer"
         )
         raise EffectFailed(f"{host} cannot be asked: {said}.", cure="Check the inventory and the connection.")
     return answers[0]

@@ -31,7 +31,8 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     Its locale is none of them: a run speaks C.UTF-8 whoever starts it, since a locale that is not installed, or is not UTF-8,
     ends Ansible, and what programs say in it would differ from run to run.
     """
-    kept = {name: value for name, value in environ.items() if _reaches(name, home.policy.ansible.environment)}
+    more = (*home.policy.ansible.environment, *home.connections.variables)
+    kept = {name: value for name, value in environ.items() if _reaches(name, more)}
     kept |= past_proxies(kept)
     if named := home.vault_password_file:
         kept[VAULT] = str(named)
@@ -55,9 +56,9 @@ def _reads(name: str) -> bool:
     return name in _CERTIFICATES or name.upper() in _PROXIES or name.startswith(_PLATFORMS)
 
 
-def secrets(environ: Mapping[str, str]) -> list[str]:
-    """Values that may not be shown: those whose name says so. A path to a secret is none."""
-    found = {value for name, value in environ.items() if _SECRET.search(name)}
+def secrets(environ: Mapping[str, str], more: Iterable[str] = ()) -> list[str]:
+    """Values that may not be shown: those whose name says so, and those of `more`. A path to a secret is none."""
+    found = {value for name, value in environ.items() if name in more or _SECRET.search(name)}
     return sorted((value for value in found if len(value) >= 6 and not value.startswith("/")), key=len, reverse=True)
 
 

@@ -101,6 +101,7 @@ class Action:
             effect=effect,
             annotations={name: option.annotation for name, option in options.items() if option.annotation},
             locates=tuple(name for name, option in options.items() if option.locates),
+            options=tuple(options),
             needs=tuple(name for name, option in options.items() if option.required),
             minutes=self.minutes,
             secrets=frozenset(name for name, option in options.items() if option.secret),

@@ -119,7 +119,7 @@ def _driven(
         on_tick()
         return word
 
-    words, hidden = list[str](), secrets_of(given)
+    words, hidden = list[str](), secrets_of(given, home.connections.variables)
 
     def keep(event: dict[str, Any]) -> None:
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sre_responder.errors import InputError
-from sre_responder.home import catalogue, people, policy, runbook
+from sre_responder.home import catalogue, connections, people, policy, runbook
 
 SYSTEM = Path("/etc/sre-responder")
 
@@ -35,9 +35,16 @@ class Home:
     @cached_property
     def catalogue(self) -> catalogue.Catalogue:
         folder, file = self.folder / "catalogue", self.folder / "catalogue.yml"
-        if not folder.is_dir():
-            return catalogue.load(self._existing("catalogue.yml"))
-        return catalogue.load(folder, *([file] if file.exists() else []))
+        known = (
+            catalogue.load(folder, *([file] if file.exists() else []))
+            if folder.is_dir()
+            else catalogue.load(self._existing("catalogue.yml"))
+        )
+        return known.connected(self.connections.expanded)
+
+    @cached_property
+    def connections(self) -> connections.Connections:
+        return connections.load(self.folder / connections.FILE)
 
     @cached_property
     def people(self) -> people.People:
@@ -92,7 +99,15 @@ class Home:
         return path
 
 
-TRUSTED = ("policy.yml", "catalogue.yml", "people.yml", "allowed_signers", "runbooks.lock", "runbooks")
+TRUSTED = (
+    "policy.yml",
+    "catalogue.yml",
+    "people.yml",
+    "allowed_signers",
+    "connections.yml",
+    "runbooks.lock",
+    "runbooks",
+)
 """What a home is believed for: whoever may write it is a member of the guard."""
 
 

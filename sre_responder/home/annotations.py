@@ -26,10 +26,16 @@ def hosts_of(way: Mapping[str, str]) -> list[str]:
     return [name for name in re.split(r"[,\s]+", way.get(HOSTS, "")) if name]
 
 
+def connection(platform: str) -> str:
+    """By which a service names its connection to a platform."""
+    return f"responder/{platform.replace(' ', '-')}-connection"
+
+
 def known() -> list[str]:
     """Every annotation that something reads."""
     of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}
-    return sorted({HOSTS, ENVIRONMENTS, TIER, PROBE, LOG, PROCESS, *of_actions})
+    connections = {connection(spec.platform) for spec in ACTIONS.values()}
+    return sorted({HOSTS, ENVIRONMENTS, TIER, PROBE, LOG, PROCESS, *of_actions, *connections})
 
 
 def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:

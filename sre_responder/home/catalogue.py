@@ -130,6 +130,24 @@ class Catalogue:
         """Files that hold no Backstage entity, such as mkdocs.yml or a template of one."""
         self.unread = tuple(unread)
 
+    def connected(self, expanded: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Catalogue:
+        """The same with annotations as `expanded` makes them; a service for which it cannot is unusable, and may reach anything."""
+        services, unusable, problems, unread = (
+            dict(self.services),
+            dict(self.unusable),
+            [*self.problems],
+            [*self.unread],
+        )
+        for name, service in self.services.items():
+            try:
+                services[name] = replace(service, annotations=expanded(service.annotations))
+            except InputError as error:
+                del services[name]
+                unusable[name] = error.message
+                problems.append(f"{name}: {error}")
+                unread.append(Unread(name, " ".join(service.annotations.values())))
+        return Catalogue(services, self.source, unusable, problems, self.ignored, unread)
+
     @cached_property
     def dependencies(self) -> Dependencies:
         """The graph, made when it is first asked for."""

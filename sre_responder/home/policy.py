@@ -256,7 +256,7 @@ class Alerts(_Section):
         return read
 
 
-_LOADS_CODE = (
+LOADS_CODE = (
     "PYTHON", "LD_", "DYLD_", "GLIBC_", "GCONV_", "MALLOC_", "ANSIBLE_", "RESPONDER_", "BASH_", "SHELLOPTS", "PERL", "RUBY", "NODE_",
     "GIT_", "OPENSSL_", "GIO_", "SSH_ASKPASS", "JAVA_", "_JAVA_", "CLASSPATH", "PATH", "HOME", "ENV", "IFS", "LC_", "LANG", "LOCPATH",
 )  # fmt: skip
@@ -282,8 +282,8 @@ class Ansible(_Section):
     def _harmless(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         """A run must not load code, or find programs, where whoever starts it says."""
         for name in names:
-            if name.startswith(_LOADS_CODE) or any(
-                one.startswith(name.rstrip("*")) for one in _LOADS_CODE if "*" in name
+            if name.startswith(LOADS_CODE) or any(
+                one.startswith(name.rstrip("*")) for one in LOADS_CODE if "*" in name
             ):
                 raise ValueError(
                     f"{name} may not reach a run: it decides which code is loaded, or what Responder works with"

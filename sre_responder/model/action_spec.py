@@ -24,6 +24,8 @@ class ActionSpec:
     """Options that the catalogue's annotations fill where the task leaves them out: option to annotation."""
     locates: tuple[str, ...] = ()
     """Those of them that say which target it is; the others say how it is changed."""
+    options: tuple[str, ...] = ()
+    """The names of all its options, but for those that every guarded module has."""
     needs: tuple[str, ...] = ()
     """Options without which it cannot be taken."""
     minutes: str = ""

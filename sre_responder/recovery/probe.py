@@ -7,16 +7,26 @@ from typing import Any
 from sre_responder.drive.ask import ask
 from sre_responder.effects import EFFECTS, PROBES, Became, Change, by_state
 from sre_responder.home import Home
+from sre_responder.model.actions import ACTIONS
 from sre_responder.model.plan import Plan
 
 
 def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:
     """The state now, in the words of the plan's `before`. InputError or EffectFailed where it cannot be read."""
     if plan.action in EFFECTS:
-        return EFFECTS[plan.action].read(plan.arguments)
+        return EFFECTS[plan.action].read({**plan.arguments, **_secrets(home, plan)})
     probe = PROBES[plan.action]
     answer = ask(host, probe.module, probe.arguments(plan.arguments), home)
     return probe.understand(plan.arguments, answer)
+
+
+def _secrets(home: Home, plan: Plan) -> dict[str, Any]:
+    """The secrets that the plan's action needs, which no plan holds; those of the service's connection as it is now."""
+    spec = ACTIONS[plan.action]
+    if not spec.secrets:
+        return {}
+    login = home.connections.login(spec, home.catalogue.service(plan.service).reached(plan.environment))
+    return {option: value for option, value in login.items() if option in spec.secrets}
 
 
 def gone(home: Home, plan: Plan, host: str) -> str | None:

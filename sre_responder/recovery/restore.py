@@ -194,7 +194,7 @@ class _Capsule:
         if ended.reason != "finished" or ended.rc != 0:
             output = here / "artifacts" / "run" / "stdout"
             raise EffectFailed(
-                f"the undo playbook ended with {ended.rc} ({ended.reason}): {last_error(output, secrets_of(given))}.",
+                f"the undo playbook ended with {ended.rc} ({ended.reason}): {last_error(output, secrets_of(given, self.home.connections.variables))}.",
                 cure=f"Read {output}.",
             )
         now = probe.state(self.home, self.undone, self.row.host)
