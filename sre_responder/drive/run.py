@@ -88,7 +88,11 @@ def _run(
     proofs: list[Proof] = []
     failure: list[BaseException] = []
 
+    # Runner writes the whole environment of the run there, with the secrets in it, before the run has begun.
+    surroundings = prepared.folder / "artifacts" / "run" / "command"
+
     def cancelled() -> bool:
+        surroundings.unlink(missing_ok=True)
         try:
             said = watch() or ("deadline" if time.monotonic() - began > deadline_s else None)
         except Exception as error:  # a watch that fails protects nothing any more: end the run, then tell
@@ -119,6 +123,8 @@ def _run(
             ).rc
     except OSError as error:  # runner writes each event into the folder, and gives up on a full disk
         unwritable = error.strerror or str(error)
+    finally:
+        surroundings.unlink(missing_ok=True)
     if rc != 0 and not word:
         cancelled()  # a stop from elsewhere ends Ansible first: then that, and not Ansible's code, is how it ended
     _reap()
