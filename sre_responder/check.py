@@ -190,7 +190,7 @@ def _platforms(home: Home, way: Mapping[str, str], books: list[Runbook]) -> Iter
 def _asking(spec: ActionSpec) -> set[str]:
     """The options without which its platform cannot be asked."""
     located = KUBERNETES if spec.platform == "kubernetes" else spec.locates
-    return {*located, *spec.secrets, *({"username"} if spec.secrets else ())}
+    return {*located, *spec.reaches}
 
 
 def _written(play: Mapping[str, Any], module: str, arguments: Any) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def _asked(home: Home, spec: ActionSpec, way: Mapping[str, str], given: Argument
     _complete(given, spec.locates, spec.annotations)
     if spec.on_host:
         return _on_host(home, spec, given, host)
-    return EFFECTS[spec.name].seen({**home.connections.login(spec, way), **given})
+    return _looked(spec, {**home.connections.login(spec, way), **given})
 
 
 def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str, str]) -> None:
@@ -235,6 +235,13 @@ def _complete(given: Arguments, needed: Iterable[str], annotations: Mapping[str,
         raise _Unknown(
             f"the runbook computes {', '.join(templates)}, which only a run does.", cure="See it with `responder plan`."
         )
+
+
+def _looked(spec: ActionSpec, given: Arguments) -> str:
+    look = EFFECTS[spec.name].look
+    if look is None:
+        raise _Unknown(f"{spec.platform} has no way to be asked.", cure="See it with `responder plan`.")
+    return look(given)
 
 
 def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:

@@ -24,14 +24,26 @@ class Options(BaseModel):
 
 
 def option(
-    *description: str, default: Any = ..., annotation: str = "", locates: bool = False, secret: bool = False
+    *description: str,
+    default: Any = ...,
+    annotation: str = "",
+    locates: bool = False,
+    reaches: bool = False,
+    secret: bool = False,
 ) -> Any:
     """One option, described in sentences.
 
     `annotation` is that of the catalogue which fills it where the task leaves it out. `locates` says that this annotation tells which target
-    it is, and not only how it is changed. A `secret` enters a plan's digest as a keyed hash, and never the record.
+    it is, and not only how it is changed, `reaches` that its platform cannot be asked without it, as a login. A `secret` reaches it too: it
+    enters a plan's digest as a keyed hash, and never the record.
     """
-    said: Any = {"description": description, "annotation": annotation, "locates": locates, "secret": secret}
+    said: Any = {
+        "description": description,
+        "annotation": annotation,
+        "locates": locates,
+        "reaches": reaches or secret,
+        "secret": secret,
+    }
     return Field(default, json_schema_extra=said)
 
 
@@ -42,6 +54,7 @@ class Described:
     description: tuple[str, ...]
     annotation: str
     locates: bool
+    reaches: bool
     secret: bool
     required: bool
     default: Any
@@ -102,6 +115,7 @@ class Action:
             annotations={name: option.annotation for name, option in options.items() if option.annotation},
             locates=tuple(name for name, option in options.items() if option.locates),
             options=tuple(options),
+            reaches=tuple(name for name, option in options.items() if option.reaches),
             needs=tuple(name for name, option in options.items() if option.required),
             minutes=self.minutes,
             secrets=frozenset(name for name, option in options.items() if option.secret),

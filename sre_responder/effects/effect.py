@@ -82,7 +82,7 @@ class Effect:
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
     `restored` tells whether what it did is undone, where that is less than all that identified the state before.
     `same` tells whether the options of another way may lead to the target of a change: unknown counts as yes.
-    `look` is what `responder check` says of the target, asked once and read-only, in a few words.
+    `look` says in a few words what answers there, changing nothing: what `responder check` asks. None where the platform has a way of its own.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
@@ -95,13 +95,6 @@ class Effect:
     restored: Callable[[Change, Mapping[str, Any]], bool] = _as_before
     disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees
     look: Callable[[Mapping[str, Any]], str] | None = None
-
-    def seen(self, arguments: Mapping[str, Any]) -> str:
-        """What is to be said of the target: by `look`, else that it can be read."""
-        if self.look is not None:
-            return self.look(arguments)
-        self.read(arguments)
-        return "it can be read"
 
 
 @dataclass(frozen=True)

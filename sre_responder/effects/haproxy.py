@@ -195,7 +195,7 @@ def _change(arguments: Arguments, rows: Mapping[str, Server], wanted: Mapping[st
     before = {name: row.admin for name, row in rows.items()}
     after = {**before, **wanted}
     if before != after:
-        may_write(arguments)
+        _may_write(arguments)
     moved = sorted((name for name in before if before[name] != after[name]), key=lambda name: before[name] != "ready")
     commands = [f"set server {backend}/{name} state {before[name]}" for name in moved]
     undo = {
@@ -217,7 +217,7 @@ def _change(arguments: Arguments, rows: Mapping[str, Server], wanted: Mapping[st
     )
 
 
-def may_write(arguments: Arguments) -> None:
+def _may_write(arguments: Arguments) -> None:
     """Only a socket of level admin may set a server: this is known before anything is planned on it."""
     try:
         level = _ask(arguments, "show cli level").strip()
@@ -345,6 +345,12 @@ def _read(arguments: Arguments) -> dict[str, Any]:
     return {name: row.admin for name, row in _servers(arguments).items()}
 
 
+def _look(arguments: Arguments) -> str:
+    servers = _read(arguments)
+    _may_write(arguments)
+    return f"{len(servers)} servers, level admin"
+
+
 def _became(old: Change, now: Arguments) -> Became | None:
     """Servers are set one by one: where each is as before or as wanted, the change was cut short between them."""
     half = set(now) == set(old.before) and all(now[name] in (old.before[name], old.after[name]) for name in now)
@@ -422,13 +428,5 @@ _FAILOVER_ACTION = Action(
     description=("Makes one server ready, reads back that it is up, and then drains every other one.",),
     examples=(("Move checkout to the west", {"socket": "/run/haproxy.sock", "backend": "checkout", "to": "west"}),),
 )
-
-
-def _look(arguments: Arguments) -> str:
-    servers = _read(arguments)
-    may_write(arguments)
-    return f"{len(servers)} servers, level admin"
-
-
 FAILOVER = Effect(_FAILOVER_ACTION, _plan_failover, partial(_act, _plan_failover), _read, _same, _became, look=_look)
 DRAIN = Effect(_DRAIN_ACTION, _plan_drain, partial(_act, _plan_drain), _read, _same, _became, look=_look)

@@ -129,6 +129,13 @@ def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"url": _url(arguments), "kept": True}
 
 
+def _look(arguments: Mapping[str, Any]) -> str:
+    evidence = _plan(arguments).evidence
+    if evidence["status"] is None:
+        raise EffectFailed(f"{address(_url(arguments))} gave no answer: {evidence['reason']}.", cure="Check the cache.")
+    return f"status {evidence['status']}"
+
+
 def _same(change: Change, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """As they are sent. Two names of one machine are two sites of it, for a cache goes by the name; an address may be any."""
     try:
@@ -160,14 +167,5 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-
-
-def _look(arguments: Mapping[str, Any]) -> str:
-    evidence = _plan(arguments).evidence
-    if evidence["status"] is None:
-        raise EffectFailed(f"{address(_url(arguments))} gave no answer: {evidence['reason']}.", cure="Check the cache.")
-    return f"status {evidence['status']}"
-
-
 PURGE = Effect(_ACTION, _plan, _act, _read, _same, lambda old, now: None, look=_look)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

@@ -210,6 +210,11 @@ def _place(url: str) -> str:
     return f"{socket.gethostname() if address.local(url) else parts.hostname}:{parts.port or 80}"
 
 
+def _look(arguments: Mapping[str, Any]) -> str:
+    members = _chosen(_members(arguments))
+    return ", ".join(f"{_full(info)} {info['statename']}" for info in members)
+
+
 def _act(arguments: Mapping[str, Any], change: Change) -> dict[str, Any]:
     members, program = _chosen(_members(arguments)), str(arguments["program"])
     if (now := _state(arguments, members)) != change.before:
@@ -325,7 +330,7 @@ class _Options(Options):
         annotation="responder/supervisor-program",
         locates=True,
     )
-    username: str | None = option("User of supervisord's interface, where it asks for one.", default=None)
+    username: str | None = option("User of supervisord's interface, where it asks for one.", default=None, reaches=True)
     password: str | None = option(
         "Password of that user. It never stands in plan, record or output; an address that contains one is refused.",
         default=None,
@@ -345,15 +350,6 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-
-
-def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return _state(arguments, _chosen(_members(arguments)))
-
-
-def _look(arguments: Mapping[str, Any]) -> str:
-    state = _read(arguments)
-    return ", ".join(f"{name} {one['state']}" for name, one in state.get("programs", {"program": state}).items())
-
-
-RESTART = Effect(_ACTION, _plan, _act, _read, _same, _became, look=_look)
+RESTART = Effect(
+    _ACTION, _plan, _act, lambda arguments: _state(arguments, _chosen(_members(arguments))), _same, _became, look=_look
+)

@@ -26,6 +26,8 @@ class ActionSpec:
     """Those of them that say which target it is; the others say how it is changed."""
     options: tuple[str, ...] = ()
     """The names of all its options, but for those that every guarded module has."""
+    reaches: tuple[str, ...] = ()
+    """Options beside them without which its platform cannot be asked, such as a login."""
     needs: tuple[str, ...] = ()
     """Options without which it cannot be taken."""
     minutes: str = ""

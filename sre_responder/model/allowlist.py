@@ -212,6 +212,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             annotations={"server": "responder/supervisor-server", "program": "responder/supervisor-program"},
             locates=("server", "program"),
             options=("server", "program", "username", "password", "timeout_s"),
+            reaches=("username", "password"),
             needs=("server", "program"),
             secrets=frozenset({"password"}),
         ),

@@ -17,8 +17,10 @@ from light import PLAY, home_with
 from typer.testing import CliRunner, Result
 
 from sre_responder import check, cli
+from sre_responder.effects import EFFECTS
 from sre_responder.home import Home
 from sre_responder.home.runbook import register
+from sre_responder.model.actions import ACTIONS
 
 Serve = Callable[..., str]
 Annotate = Callable[..., None]
@@ -207,6 +209,11 @@ def test_what_cannot_be_meant_is_bad_input(annotate: Annotate, words: tuple[str,
 def test_what_a_run_alone_computes_is_unknown(annotate: Annotate, home: Home) -> None:
     with pytest.raises(check._Unknown, match="computes root"):
         check._complete({"root": "{{ where }}"}, ("root",), {"root": "responder/release-root"})
+
+
+def test_every_platform_has_a_way_to_be_asked() -> None:
+    asked = [name for name, spec in ACTIONS.items() if not spec.on_host and spec.platform != "kubernetes"]
+    assert asked and [name for name in asked if EFFECTS[name].look is None] == []
 
 
 def test_a_log_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
