@@ -11,8 +11,9 @@ from sre_responder import modules
 from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
-from sre_responder.home.documents import line_of
+from sre_responder.home.documents import line_of, read_text
 from sre_responder.home.loadable import unloadable
+from sre_responder.home.readme import README, TOPICS, lacking
 from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
@@ -225,6 +226,19 @@ def findings(path: Path) -> tuple[Finding, ...]:
     if playbook.name == PLAYBOOK:
         found += _criterion(playbook, Runbook(folder, None, False).metadata.success)
     return tuple(found)
+
+
+def undocumented(path: Path) -> tuple[Finding, ...]:
+    """What a runbook's README leaves out; nothing if the path is that of another playbook."""
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name != PLAYBOOK:
+        return ()
+    readme = folder / README
+    there = readme.is_file()
+    missing = lacking(read_text(readme)) if there else TOPICS
+    words = f"no text about {', '.join(missing)}" if there else "a person who takes over has nothing to read"
+    cure = f"Write {'' if there else 'it, with '}a heading and text below it for each of: {', '.join(missing)}."
+    return (Finding(str(readme), 1, "readme", words, cure),) if missing else ()
 
 
 def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:

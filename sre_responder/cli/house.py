@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from sre_responder.errors import InputError
 from sre_responder.home import policy, runbook
 from sre_responder.ledger import Ledger, rights
 from sre_responder.ledger.connection import REVISION
-from sre_responder.lint import findings
+from sre_responder.lint import Finding, findings, undocumented
 from sre_responder.model.names import shown
 from sre_responder.record import copying
 
@@ -141,7 +142,7 @@ def register(
     """Register runbooks by their digest as they are now; errors that the lint finds prevent it."""
     home = homes.find()
     given = {name: _folder(home, name) for name in which}
-    found = [finding for folder in given.values() for finding in findings(folder)]
+    found = _findings(home, given.values())
     if problems := [finding for finding in found if finding.level == "error"]:
         raise InputError(
             "\n".join(str(finding) for finding in problems), cure="Correct the lines named; nothing was registered."
@@ -156,6 +157,12 @@ def register(
     lock = runbook.register(home.folder, folders)
     digests = {entry.metadata.id: entry.digest for entry in homes.find().runbooks if entry.folder in folders}
     done(json, f"wrote {lock}", wrote=str(lock), registered=digests)
+
+
+def _findings(home: homes.Home, paths: Iterable[Path]) -> list[Finding]:
+    """What is wrong with playbooks and runbooks; in production also with what a person would read of a runbook."""
+    production = (home.folder / "policy.yml").exists() and home.policy.profile == "production"
+    return [one for path in paths for one in (*findings(path), *(undocumented(path) if production else ()))]
 
 
 def _folder(home: homes.Home, name: str) -> Path:
@@ -220,8 +227,8 @@ def copy(to: Annotated[str, typer.Argument(help="URL of an empty database.")], j
 def lint(
     paths: Annotated[list[Path], typer.Argument(help="Playbooks, or folders of runbooks.")], json: Json = False
 ) -> None:
-    """Find what weakens a guard. Exits 2 if something does; a warning does not."""
-    found = [finding for path in paths for finding in findings(path)]
+    """Find what weakens a guard, and in production what a README lacks. Exits 2 if there is any; a warning does not."""
+    found = _findings(homes.find(), paths)
     if json:
         print_json([dataclasses.asdict(finding) for finding in found])
     else:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from sre_responder.home.runbook import SHIPPED, Runbook
-from sre_responder.lint import classify, findings
+from sre_responder import cli
+from sre_responder.home.readme import TOPICS
+from sre_responder.home.runbook import SHIPPED, Runbook, locked
+from sre_responder.lint import classify, findings, undocumented
 
 HEAD = "- hosts: localhost\n  tasks:\n    - sre.responder.diagnose:\n"
 STEP = "    - name: restart\n      sre.responder.supervisor_restart:\n"
@@ -16,8 +19,8 @@ STEP = "    - name: restart\n      sre.responder.supervisor_restart:\n"
 @pytest.mark.parametrize(
     "folder", sorted(path.parent for path in SHIPPED.glob("*/runbook.yml")), ids=lambda path: path.name
 )
-def test_the_shipped_runbooks_weaken_nothing(folder: Path) -> None:
-    assert findings(folder) == ()
+def test_the_shipped_runbooks_weaken_nothing_and_say_all_that_production_demands(folder: Path) -> None:
+    assert (*findings(folder), *undocumented(folder)) == ()
 
 
 @pytest.mark.parametrize(
@@ -215,3 +218,52 @@ def acme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "plugin_routing:\n  modules:\n    old: {redirect: acme.tools.restart}\n    moved_wrongly: {redirect: acme.tools.restrt}\n"
     )
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(folder))
+
+
+DOCUMENTED = "".join(f"## {topic}\n\nText.\n" for topic in TOPICS)
+
+
+def test_a_runbook_without_readme_or_topic_is_named_with_the_file_and_what_to_write(tmp_path: Path) -> None:
+    book = with_criterion(tmp_path / "book", "{}")
+    readme = book / "README.md"
+    [one] = undocumented(book)
+    assert (one.file, one.rule, one.level) == (str(readme), "readme", "error")
+    assert one.cure == f"Write it, with a heading and text below it for each of: {', '.join(TOPICS)}."
+    readme.write_text(DOCUMENTED.replace("## Impact\n\nText.\n", "").replace("## Rollback", "## Undo"))
+    [one] = undocumented(book / "runbook.yml")
+    assert str(one) == (
+        f"{readme}:1: readme: no text about Impact, Rollback."
+        " Write a heading and text below it for each of: Impact, Rollback."
+    )
+    readme.write_text(DOCUMENTED)
+    assert undocumented(book) == ()
+
+
+def test_a_playbook_that_is_no_runbook_needs_no_readme(tmp_path: Path) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD)
+    assert undocumented(path) == ()
+
+
+@pytest.mark.parametrize("profile", ["homelab", "team", "production"])
+def test_only_production_refuses_to_register_what_nobody_could_take_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    (tmp_path / "home" / "runbooks").mkdir(parents=True)
+    (tmp_path / "home" / "policy.yml").write_text(f"profile: {profile}\n")
+    book = with_criterion(tmp_path / "home" / "runbooks" / "x-y", "{url: 'http://127.0.0.1:1/'}")
+    monkeypatch.setenv("RESPONDER_HOME", str(tmp_path / "home"))
+    refused = profile == "production"
+    done = CliRunner().invoke(cli.app, ["runbooks", "register", "x-y"])
+    assert (done.exit_code != 0, "x-y" in locked(tmp_path / "home")) == (refused, not refused)
+    assert ("README.md:1: readme: " in str(done.exception)) == refused
+    assert CliRunner().invoke(cli.app, ["lint", str(book)]).exit_code == (2 if refused else 0)
+    (book / "README.md").write_text(DOCUMENTED)
+    assert CliRunner().invoke(cli.app, ["runbooks", "register", "x-y"]).exit_code == 0
+    assert locked(tmp_path / "home")["x-y"] == Runbook(book, None, False).digest
+
+
+def test_lint_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESPONDER_HOME", str(tmp_path / "none"))
+    book = with_criterion(tmp_path / "book", "{}")
+    assert CliRunner().invoke(cli.app, ["lint", str(book)]).exit_code == 0
