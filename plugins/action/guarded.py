@@ -44,6 +44,7 @@ from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
 from sre_responder.model.request import Request
 
+SET_ONCE = "Set it in module_defaults of the play, for group/sre.responder.guarded."
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
 ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
     ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
@@ -225,7 +226,7 @@ class ActionModule(ActionBase):
                 words[name] = check(given.get(name, ""))
             except InputError as error:
                 words[name] = names.shown(given.get(name, ""), 64)
-                problems.append(str(error))
+                problems.append(str(error) if name in given else f"{name} is not set. {SET_ONCE}")
         flags = {}
         for name, default in (("applies", True), ("confirm_production", False)):
             flags[name] = given.get(name, default)

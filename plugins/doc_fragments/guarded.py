@@ -10,17 +10,16 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   incident:
-    description: Number of the incident, C(INC-) and 4 to 8 digits.
+    description:
+      - Number of the incident, C(INC-) and 4 to 8 digits.
+      - Needed, as O(service) and O(environment) are. Give them once a play, in C(module_defaults) for C(group/sre.responder.guarded).
     type: str
-    required: true
   service:
     description: Service of the catalogue.
     type: str
-    required: true
   environment:
     description: One of V(dev), V(staging), V(canary) and V(production).
     type: str
-    required: true
   applies:
     description: V(false) records that this step does not apply, and skips it.
     type: bool

@@ -41,6 +41,16 @@ def test_a_name_that_is_not_whole_known_and_confirmed_changes_nothing(world: Any
     assert (world.release, world.started()) == ("2", 0), done.stdout
 
 
+@pytest.mark.parametrize("name", ["incident", "service", "environment"])
+def test_a_name_that_neither_task_nor_defaults_give_changes_nothing_and_says_where_to_set_it(
+    world: Any, name: str
+) -> None:
+    world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].pop(name))
+    done = world.play()
+    assert (done.returncode, world.release, world.started()) == (2, "2", 0), done.stdout
+    assert f"{name} is not set. Set it in module_defaults of the play" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("to", ["", "*", "3", "../../etc", "2026-01-01", "1; reboot", "1\n"])
 def test_a_release_that_is_not_in_the_history_changes_nothing(world: Any, to: str) -> None:
     world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(to=to))
