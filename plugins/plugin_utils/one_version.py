@@ -1,17 +1,19 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collection and library are of one version: an older copy that shadows the installed collection acts no more."""
+"""Collection and library are both there, and of one version: an older copy that shadows the installed collection acts no more.
+
+Every plugin imports this before anything of the library, so a missing library is one sentence and no traceback.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import yaml
-
-import sre_responder
-from sre_responder.errors import Refused
+from ansible.errors import AnsibleError
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -23,6 +25,16 @@ def _version() -> str:
         return str(manifest["collection_info"]["version"])
     except FileNotFoundError:
         return str(yaml.safe_load((HERE / "galaxy.yml").read_text(encoding="utf-8"))["version"])
+
+
+try:
+    import sre_responder
+    from sre_responder.errors import Refused
+except ModuleNotFoundError as error:
+    if error.name != "sre_responder":
+        raise
+    install = f"{sys.executable} -m pip install sre-responder=={_version()}"
+    raise AnsibleError(f"sre.responder needs its Python library, which is not installed here: {install}") from None
 
 
 def require_one_version() -> None:
