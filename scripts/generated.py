@@ -229,13 +229,14 @@ requires_ansible: ">=2.19.0"
 
 
 def stub(action: Action) -> str:
-    """By the module's own name the main process loads guard and client library once, before it forks."""
+    """By the module's own name the main process loads guard and client library once, before it forks, and may shorten what it prints."""
+    guard = "plugin_utils.guarded_kubernetes" if action.platform == "kubernetes" else "action.guarded"
     return f'''{LICENCE}{TOLD}
 """The guard under the module's own name: by it the main process loads the guard once, before it forks."""
 
 from __future__ import annotations
 
-from ansible_collections.sre.responder.plugins.plugin_utils.guarded_kubernetes import ActionModule
+from ansible_collections.sre.responder.plugins.{guard} import ActionModule
 
 __all__ = ["ActionModule"]
 '''
@@ -304,8 +305,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs/actions.md", actions_page(actions)
     for action in actions:
         yield ROOT / f"plugins/modules/{action.name}.py", page(action)
-        if action.platform == "kubernetes":
-            yield ROOT / f"plugins/action/{action.name}.py", stub(action)
+        yield ROOT / f"plugins/action/{action.name}.py", stub(action)
 
 
 def main() -> int:

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
+from ansible_collections.sre.responder.plugins.plugin_utils.screen import failure, tell_skip
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
     declared,
@@ -176,8 +177,7 @@ class ActionModule(ActionBase):
         except ResponderError as error:
             if not driven():
                 send_soon(home.find())
-            result = {"code": error.code, "cure": error.cure, "exit_code": error.exit_code, **error.details}
-            raise AnsibleActionFail(str(error), result=result) from None
+            raise failure(error) from None
 
     def _guarded(self, facts: dict[str, Any]) -> dict[str, Any]:
         place = home.find()
@@ -199,6 +199,8 @@ class ActionModule(ActionBase):
             tell=lambda line: Display().display(line, stderr=True),
         )  # fmt: skip
         result = perform(step)
+        if not driven():
+            tell_skip(result)
         if not driven() and result["outcome"] == "not_improved":  # it may have raised the stop of a cascade
             send_soon(place)
         result["failed"] = False

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
+from ansible_collections.sre.responder.plugins.plugin_utils.screen import failure
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     checking,
     declared,
@@ -56,7 +56,7 @@ def answer(
     try:
         return {"changed": False, "failed": False, **do(_call(action, options))}
     except ResponderError as error:
-        raise AnsibleActionFail(str(error), result={"code": error.code, "cure": error.cure, **error.details}) from None
+        raise failure(error) from None
 
 
 def _call(action: ActionBase, options: tuple[str, ...]) -> Call:
