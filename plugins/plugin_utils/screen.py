@@ -31,7 +31,8 @@ def _shortened(dump: Callable[..., Any]) -> Callable[..., Any]:
     return dumped
 
 
-CallbackBase._dump_results = _shortened(CallbackBase._dump_results)
+if hasattr(CallbackBase, "_dump_results"):  # Ansible's own name, which may change: then all is printed
+    CallbackBase._dump_results = _shortened(CallbackBase._dump_results)
 
 
 def failure(error: ResponderError) -> AnsibleActionFail:
