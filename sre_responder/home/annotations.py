@@ -18,6 +18,7 @@ PROBE = "responder/probe-url"
 LOG = "responder/log-file"
 PROCESS = "responder/process"
 _OURS = re.compile(r"(?:([^./]*)\.)?responder/", re.IGNORECASE)
+_HTTP = (PROBE, "responder/cache-url")
 _PATHS = ("responder/haproxy-socket", "responder/release-root", LOG)
 
 
@@ -66,8 +67,10 @@ def _wrong(key: str, value: str) -> str | None:
     """What is wrong with a value that nobody could use, with the cure."""
     if "{{" in value or "{%" in value:
         return "it contains Jinja, which nobody renders here. Write the value itself."
-    if key.endswith("-url") and (problem := address.problem(value)):
+    if key in _HTTP and (problem := address.problem(value)):
         return f"it {problem}. Write http://host:port/path."
+    if key.endswith("-url") and address.has_login(value):
+        return "it contains a user name or password. Leave them out; give them as options of the task."
     if key == "responder/supervisor-server" and not value.startswith(("unix:///", "http://")):
         return "it is not an address of supervisord. Write unix:///path or http://host:port."
     if key in _PATHS and not value.startswith("/"):

@@ -27,6 +27,7 @@ from sre_responder.home.annotations import doubts, known
         ("staging.responder/probe-url", "checkout/health", "does not start with http:// or https://"),
         ("responder/cache-url", "ftp://x/", "does not start with http:// or https://"),
         ("responder/probe-url", "http://{{ host }}/", "contains Jinja"),
+        ("responder/probe-url", "http://ann:s3cret@x/", "contains a user name or password"),
         ("responder/supervisor-program", "{{ program }}", "contains Jinja"),
         ("responder/supervisor-server", "127.0.0.1:9001", "not an address of supervisord"),
         ("responder/release-root", "srv/app", "not an absolute path"),
