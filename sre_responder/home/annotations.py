@@ -51,7 +51,7 @@ def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield key, f"'{names.shown(prefix)}' is not an environment. Write one of {', '.join(names.ENVIRONMENTS)}."
         elif full not in names_known or not key.endswith(full):
             near = difflib.get_close_matches(
-                plain.lower(), [one.partition("/")[2] for one in names_known], n=2, cutoff=0.5
+                plain.lower(), [one.partition("/")[2] for one in names_known], n=3, cutoff=0.5
             )
             start = f"{prefix}." if prefix else ""
             hint = " or ".join(f"{start}responder/{one}" for one in near)
