@@ -1,0 +1,1 @@
+"""Redis and Valkey, through their own protocol."""
