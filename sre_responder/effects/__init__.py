@@ -22,7 +22,8 @@ def leads_to(action: str, arguments: Mapping[str, Any], change: Change, way: Map
         KUBERNETES if spec.platform == "kubernetes" else {option: spec.annotations[option] for option in spec.locates}
     )
     other = {option: way[key] for option, key in keys.items() if key in way}
-    return bool(other) and EFFECTS[action].same(change, arguments, other)
+    reached = {option: way[key] for option in spec.reaches if (key := spec.annotations.get(option, "")) in way}
+    return bool(other) and EFFECTS[action].same(change, arguments, {**reached, **other})
 
 
 __all__ = ["EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "by_state", "leads_to"]

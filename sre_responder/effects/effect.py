@@ -81,7 +81,8 @@ class Effect:
 
     `read` gives the state now, in the words of `before`; `became` tells from it what became of a change, None where it cannot.
     `restored` tells whether what it did is undone, where that is less than all that identified the state before.
-    `same` tells whether the options of another way may lead to the target of a change: unknown counts as yes.
+    `same` tells whether the options of another way, those that locate a target or reach its platform, may lead to the target of a change:
+    unknown counts as yes.
     `look` says in a few words what answers there, changing nothing: what `responder check` asks. None where the platform has a way of its own.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """

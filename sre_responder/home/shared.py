@@ -19,6 +19,11 @@ _LOCATED = sorted(
     }
 )
 """Each platform with the annotations that lead to a target of it; the last of them names the target itself."""
+_REACHED = {
+    spec.platform: tuple(spec.annotations[option] for option in spec.reaches if option in spec.annotations)
+    for spec in ACTIONS.values()
+}
+"""Those by which each platform is reached, such as an account: one name in two accounts is two targets."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def _ways(services: Iterable[Service]) -> Iterator[tuple[tuple[str, ...], _Way]]
             hosts = frozenset(hosts_of(way))
             for platform, on_host, keys in _LOCATED:
                 if way.get(keys[-1]):
-                    place = (platform, *(one_spelling(way.get(key)) for key in keys))
+                    place = (platform, *(one_spelling(way.get(key)) for key in (*_REACHED[platform], *keys)))
                     yield place, _Way(service.name, environment, hosts, platform, on_host, keys)
 
 
