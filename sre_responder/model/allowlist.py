@@ -148,7 +148,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             ),
             reaches=("username", "password", "sentinel_password", "ca_certificate", "client_certificate", "client_key"),
             needs=("url", "pattern"),
-            secrets=frozenset({"sentinel_password", "password"}),
+            secrets=frozenset({"password", "sentinel_password"}),
         ),
         ActionSpec(
             "kubernetes_evict",
@@ -296,6 +296,27 @@ ACTIONS: Mapping[str, ActionSpec] = {
             locates=("socket", "backend"),
             options=("socket", "backend", "timeout_s", "to"),
             needs=("socket", "backend", "to"),
+        ),
+        ActionSpec(
+            "route53_failover",
+            4,
+            "route53",
+            undoable=True,
+            effect="sre_responder.effects.route53.failover:FAILOVER",
+            annotations={
+                "zone": "responder/route53-zone",
+                "record": "responder/route53-record",
+                "type": "responder/route53-type",
+                "to": "responder/route53-to",
+                "probe_url": "responder/route53-probe-url",
+                "profile": "responder/route53-profile",
+                "region": "responder/route53-region",
+                "endpoint_url": "responder/route53-endpoint-url",
+            },
+            locates=("zone", "record"),
+            options=("zone", "record", "type", "to", "probe_url", "profile", "region", "endpoint_url", "timeout_s"),
+            reaches=("profile", "region", "endpoint_url"),
+            needs=("zone", "record", "to"),
         ),
     )
 }

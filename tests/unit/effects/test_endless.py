@@ -12,8 +12,9 @@ from dripping import dripping
 
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
 from sre_responder.effects.http_cache import PURGE
+from sre_responder.effects.route53.failover import FAILOVER
 from sre_responder.effects.supervisor import RESTART
-from sre_responder.errors import InputError
+from sre_responder.errors import EffectFailed, InputError
 from sre_responder.system.deadline import DeadlinePassed, deadline
 
 
@@ -34,7 +35,7 @@ def endless() -> Iterator[tuple[str, list[int]]]:
                     written += self.wfile.write(b"x" * 65536)
             sent.append(written)
 
-        do_POST = do_HEAD = do_PURGE = answer
+        do_GET = do_POST = do_HEAD = do_PURGE = answer
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
@@ -67,6 +68,20 @@ def test_of_a_cache_that_never_stops_answering_nothing_but_the_head_is_read(endl
 
 
 @pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Options of a failover in Route 53, with credentials of nobody."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    return {"zone": "Z0000000000", "record": "www.shop.example", "to": "green"}
+
+
+def test_route_53_that_never_stops_answering_is_told(endless: tuple[str, list[int]], zone: dict[str, str]) -> None:
+    with pytest.raises(EffectFailed, match="sent no answer that can be read"):
+        FAILOVER.plan({**zone, "endpoint_url": endless[0]})
+
+
+@pytest.fixture
 def slow() -> Iterator[str]:
     with dripping(0.01) as (address, gone):
         yield address
@@ -81,3 +96,10 @@ def test_supervisord_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the
 def test_a_cache_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(slow: str) -> None:
     with pytest.raises(DeadlinePassed), deadline(0.3):
         PURGE.plan({"url": f"{slow}/", "method": "PURGE"})
+
+
+def test_route_53_that_answers_one_byte_at_a_time_ends_at_the_deadline_of_the_plan(
+    slow: str, zone: dict[str, str]
+) -> None:
+    with pytest.raises(DeadlinePassed), deadline(3):
+        FAILOVER.plan({**zone, "endpoint_url": slow})

@@ -50,3 +50,20 @@ def test_two_names_of_one_machine_are_two_sites_of_a_cache(monkeypatch: pytest.M
     for name, expected in (("www.example", False), ("192.0.2.7", True), ("staging.example", True)):
         way = {"responder/cache-url": f"http://{name}/item"}
         assert leads_to("http_cache_purge", {"url": "http://staging.example/item"}, CHANGE, way) is expected, name
+
+
+def test_a_name_of_another_zone_is_another_target_and_what_cannot_be_asked_may_be_the_same() -> None:
+    change, own = (
+        Change("route53:Z00000000001:www.shop.example.", {}, {}),
+        {"zone": "shop.example", "record": "www.shop.example"},
+    )
+    nobody = {"responder/route53-endpoint-url": "http://127.0.0.1:9"}
+    for way, expected in (
+        ({"responder/route53-profile": "ops"}, False),  # names no target
+        ({"responder/route53-record": "WWW.Shop.Example."}, True),
+        ({"responder/route53-record": "api.shop.example"}, False),
+        ({"responder/route53-zone": "/hostedzone/Z00000000001", "responder/route53-record": "www.shop.example"}, True),
+        ({"responder/route53-zone": "other.example", "responder/route53-record": "www.shop.example"}, False),
+        ({"responder/route53-zone": "shop.example", "responder/route53-record": "www.shop.example", **nobody}, True),
+    ):
+        assert leads_to("route53_failover", own, change, way) is expected, way

@@ -53,3 +53,10 @@ def test_what_names_no_target_shares_none() -> None:
     both = ("dev", "production")
     assert found(service("a", *both), service("b", *both, haproxy_socket="/run/s.sock", kubeconfig="/k")) == []
     assert found(service("a", "production", release_root="/a"), service("b", "production", release_root="/a")) == []
+
+
+def test_one_name_in_two_accounts_is_two_targets() -> None:
+    zone = {"route53_zone": "shop.example", "route53_record": "www.shop.example"}
+    web = service("web", "staging", "production", **zone)
+    assert found(web) == [("web", "staging", "web in production", "route53")]
+    assert found(service("web", "staging", "production", **zone, staging__route53_profile="staging")) == []

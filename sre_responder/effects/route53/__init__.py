@@ -1,0 +1,1 @@
+"""Amazon Route 53: where DNS sends the traffic of a name."""
