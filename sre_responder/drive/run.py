@@ -88,11 +88,7 @@ def _run(
     proofs: list[Proof] = []
     failure: list[BaseException] = []
 
-    # Runner writes the whole environment of the run there, with the secrets in it, before the run has begun.
-    surroundings = prepared.folder / "artifacts" / "run" / "command"
-
     def cancelled() -> bool:
-        surroundings.unlink(missing_ok=True)
         try:
             said = watch() or ("deadline" if time.monotonic() - began > deadline_s else None)
         except Exception as error:  # a watch that fails protects nothing any more: end the run, then tell
@@ -108,6 +104,11 @@ def _run(
         on_event(event)
         return True  # anything else, and runner drops the event
 
+    def forget(status: dict[str, Any], runner_config: Any) -> None:
+        """Runner has written all variables of the run, the secrets among them, into a file that nothing reads."""
+        if status["status"] == "running":
+            Path(runner_config.artifact_dir, "command").unlink(missing_ok=True)
+
     rc, unwritable = None, ""
     try:
         with only(prepared.environment, prepared.folder):
@@ -119,12 +120,11 @@ def _run(
                 cmdline=prepared.arguments or None,
                 settings={"pexpect_timeout": POLL_SECONDS, "suppress_ansible_output": True},
                 event_handler=keep,
+                status_handler=forget,
                 cancel_callback=cancelled,
             ).rc
     except OSError as error:  # runner writes each event into the folder, and gives up on a full disk
         unwritable = error.strerror or str(error)
-    finally:
-        surroundings.unlink(missing_ok=True)
     if rc != 0 and not word:
         cancelled()  # a stop from elsewhere ends Ansible first: then that, and not Ansible's code, is how it ended
     _reap()

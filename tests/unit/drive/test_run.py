@@ -164,6 +164,13 @@ def test_settings_of_ansible_around_the_driver_do_not_reach_the_run(drive: Drive
 
 
 @pytest.mark.slow
+def test_no_secret_of_the_environment_is_left_in_the_folder_of_a_run(drive: Drive, tmp_path: Path) -> None:
+    told = drive(shell('test -n "$AWS_SECRET_ACCESS_KEY"'), AWS_SECRET_ACCESS_KEY="s3cr3t-k3y")
+    assert (told["reason"], told["rc"]) == ("finished", 0)
+    files = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
+    assert [file for file in files if b"s3cr3t-k3y" in file.read_bytes()] == [] != files
+
+
 def test_what_emptied_its_environment_and_lost_its_driver_is_found_by_its_control_group(tmp_path: Path) -> None:
     with group(f"probe-{os.getpid()}") as place:
         if place is None:
