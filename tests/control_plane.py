@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -149,8 +149,8 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def running(folder: Path, found: Path, nodes: int = 3) -> Iterator[Cluster]:
-    """A cluster whose nodes are ready. Remove a node's label `kubelet`, and that node is gone without a word."""
+def running(folder: Path, found: Path, nodes: int = 3, stages: Sequence[Path] = ()) -> Iterator[Cluster]:
+    """A cluster whose nodes are ready; `stages` say what else its pretended kubelet makes of pods. Remove a node's label `kubelet`, and that node is gone without a word."""
     with ExitStack() as held:
         etcd, peer, port = (reserved(held) for _ in range(3))
         token, pem = secrets.token_hex(16), (Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
@@ -160,7 +160,7 @@ def running(folder: Path, found: Path, nodes: int = 3) -> Iterator[Cluster]:
             server=f"https://127.0.0.1:{port}",
             kubectl_program=found / "kubectl",
             environment={"HOME": str(folder), "PATH": os.environ["PATH"]},
-            commands=commands(found, etcd, peer, port),
+            commands=commands(found, etcd, peer, port, stages),
         )
         (folder / "sa.key").write_bytes(rsa.generate_private_key(65537, 2048).private_bytes(*pem))
         (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
@@ -181,10 +181,14 @@ def reserved(held: ExitStack) -> int:
     return int(place.getsockname()[1])
 
 
-def commands(found: Path, etcd: int, peer: int, port: int) -> dict[str, list[object]]:
+def commands(found: Path, etcd: int, peer: int, port: int, more: Sequence[Path] = ()) -> dict[str, list[object]]:
     """How each component is called, in the order of their start; files without a folder lie in the cluster's own, where it runs."""
     store, peers = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
-    stages = [HERE / "stages.yml", *(file for pattern in STAGES for file in sorted((found / "stages").glob(pattern)))]
+    stages = [
+        *more,
+        HERE / "stages.yml",
+        *(file for pattern in STAGES for file in sorted((found / "stages").glob(pattern))),
+    ]
     # A single healer at work needs no elections; tests with thousands of pods need more calls a second than the default.
     client = ["--kubeconfig=kubeconfig", "--leader-elect=false", "--secure-port=0"]
     client += ["--kube-api-qps=500", "--kube-api-burst=1000"]
