@@ -24,7 +24,7 @@ from sre_responder.home.runbook import Runbook, plays, tasks
 from sre_responder.home.shared import Shared, shared
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
-from sre_responder.model.criterion import Criterion
+from sre_responder.model.criterion import Look
 from sre_responder.model.names import shown
 
 DEADLINE_SECONDS = 30.0
@@ -253,17 +253,18 @@ def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
 
 def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:
     """What success criteria ask: each address once, for all registered runbooks that ask it."""
-    asking: dict[str, dict[str, Criterion]] = {url: {} for url in filter(None, [way.get("responder/probe-url")])}
+    asking: dict[str, dict[str, Look]] = {url: {} for url in filter(None, [way.get("responder/probe-url")])}
     where = {option: way[key] for option, key in KUBERNETES.items() if key in way}
     for book in books:
-        criterion, id = book.metadata.success, book.metadata.id
-        if criterion.url and not _meant_for(way, book):
-            continue
-        if criterion.source == "http" and (url := criterion.url or way.get("responder/probe-url")):
-            asking.setdefault(url, {})[id] = criterion
-        elif criterion.source == "kubernetes" and "namespace" in where:
-            key = ("probe", criterion.model_dump_json())
-            yield (id,), f"probe of {id} on kubernetes", key, partial(_measured, criterion, where), False
+        for look in book.metadata.success.looks:
+            if look.url and not _meant_for(way, book):
+                continue
+            if look.source == "http" and (url := look.url or way.get("responder/probe-url")):
+                asking.setdefault(url, {})[book.metadata.id] = look
+            elif look.source == "kubernetes" and "namespace" in where:
+                key = ("probe", look.model_dump_json())
+                what = f"probe of {book.metadata.id} on kubernetes"
+                yield (book.metadata.id,), what, key, partial(_measured, look, where), False
     for url, criteria in asking.items():
         yield tuple(criteria), f"probe {address.shown(url)}", ("probe", url), partial(_fetched, url, criteria), False
 
@@ -277,12 +278,12 @@ def _meant_for(way: Mapping[str, str], book: Runbook) -> bool:
     )
 
 
-def _measured(criterion: Criterion, where: Arguments) -> str:
-    return _judged({"": kubernetes.sample(criterion, where)})
+def _measured(look: Look, where: Arguments) -> str:
+    return _judged({"": kubernetes.sample(look, where)})
 
 
-def _fetched(url: str, criteria: Mapping[str, Criterion]) -> str:
-    wanted = criteria or {"": Criterion.model_validate({})}
+def _fetched(url: str, criteria: Mapping[str, Look]) -> str:
+    wanted = criteria or {"": Look.model_validate({})}
     try:
         answer = http.fetch(url, max(one.timeout_s for one in wanted.values()))
     except http.NoAnswer as error:

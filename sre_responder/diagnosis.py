@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import psutil
 
 from sre_responder.effects.kubernetes import diagnosis as kubernetes
 from sre_responder.evidence.http import sample
+from sre_responder.evidence.looks import probe
 from sre_responder.home.catalogue import Service
 from sre_responder.model.actions import KUBERNETES
 from sre_responder.model.criterion import Criterion
@@ -52,6 +53,13 @@ def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criteri
     return {name: found.get(name, late) for name in collectors}
 
 
+def findings(diagnosis: Mapping[str, Any]) -> list[str]:
+    """What a diagnosis found to be wrong, each in a few words."""
+    part = diagnosis.get("kubernetes") or {}
+    found = (part.get("data") or {}).get("findings") if part.get("status") == "ok" else None
+    return [*found] if isinstance(found, list) else []
+
+
 def _collect(collector: Callable[[], Any]) -> dict[str, Any]:
     began = time.monotonic()
     try:
@@ -71,8 +79,10 @@ def _annotation(service: Service, name: str) -> str:
 
 
 def _probe(service: Service, criterion: Criterion | None) -> dict[str, Any]:
-    url = (criterion.url if criterion else None) or _annotation(service, "probe-url")
-    taken = sample(criterion or Criterion.model_validate({}), url)
+    take = probe(criterion or Criterion.model_validate({}), service.annotations)
+    if isinstance(take, str):
+        raise Skip(take)
+    taken = take()
     return {"ok": taken.ok, "reason": taken.reason, "latency_ms": taken.latency_ms}
 
 

@@ -245,10 +245,11 @@ def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
     """An address that cannot be asked; a window that a service passes which fails one request in ten."""
     place = ("vars", "runbook", "success")
     line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
-    if criterion.url and (wrong := address.problem(criterion.url)):
+    for wrong in (address.problem(look.url) for look in criterion.looks if look.url):
         cure = "Write http://host:port/path, or leave it out and annotate the service with responder/probe-url."
-        yield Finding(str(file), line, "url", f"success.url {wrong}", cure)
-    if criterion.source == "http" and (chance := criterion.chance(0.9)) > TELLING:
+        if wrong:
+            yield Finding(str(file), line, "url", f"success.url {wrong}", cure)
+    if any(look.source == "http" for look in criterion.looks) and (chance := criterion.chance(0.9)) > TELLING:
         words = (
             f"a service that fails one request in ten passes this criterion in {chance:.0%} of verdicts: the window takes "
             f"{criterion.samples} samples, {criterion.spare} of which may be bad"

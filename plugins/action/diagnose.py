@@ -11,6 +11,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.diagnosis import diagnose as collect
+from sre_responder.diagnosis import findings
 from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import audit
 
@@ -33,6 +34,7 @@ def diagnose(call: Call) -> dict[str, Any]:
     criterion = call.runbook.metadata.success if call.runbook else None
     needed = [catalogue.services[name] for name in service.depends_on if name in catalogue.services]
     found = collect(service.only(call.environment), [one.only(call.environment) for one in needed], criterion)
+    wrong = findings(found)
     if not call.check:
         with call.ledger.transaction() as connection:
             audit.append(
@@ -40,9 +42,10 @@ def diagnose(call: Call) -> dict[str, Any]:
                 call.ledger.now(connection),
                 "scope.identified",
                 call.requester,
-                f"{call.service} diagnosed; {len(radius.downstream)} services downstream",
+                f"{call.service} diagnosed{': ' if wrong else ''}{'; '.join(wrong)}; {len(radius.downstream)} services downstream",
                 incident=call.incident or None,
                 radius=radius.as_dict(),
+                findings=wrong,
                 diagnosis={name: part.get("status") for name, part in found.items() if isinstance(part, dict)},
             )
     return {"diagnosis": found, "radius": radius.as_dict()}

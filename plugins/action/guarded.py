@@ -40,7 +40,7 @@ from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Respo
 from sre_responder.home import Home
 from sre_responder.home.annotations import hosts_of
 from sre_responder.home.runbook import Runbook, resolve, task_digest
-from sre_responder.ledger import Ledger, runs
+from sre_responder.ledger import Ledger, incidents, runs
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
 from sre_responder.model.request import Request
@@ -144,17 +144,23 @@ class HostModule:
 class ControllerEffect:
     """An effect whose code runs here, against an API."""
 
-    def __init__(self, action: str, arguments: Mapping[str, Any], incident: str) -> None:
-        self.action, self.arguments, self.incident = action, arguments, incident
+    def __init__(self, action: str, arguments: Mapping[str, Any], incident: str, healthy_at: float) -> None:
+        self.action, self.arguments, self.incident, self.healthy_at = action, arguments, incident, healthy_at
 
     def plan(self) -> Change:
-        return EFFECTS[self.action].plan(self.arguments)
+        return EFFECTS[self.action].plan({**self.arguments, "_healthy_at": self.healthy_at})
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         return leads_to(self.action, self.arguments, change, way)
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         return EFFECTS[self.action].act({**self.arguments, "_plan": plan, "_incident": self.incident}, change)
+
+
+def _healthy_at(ledger: Ledger, request: Request) -> float:
+    """When the service was last seen to stay healthy, whatever for; 0 where nobody has seen that."""
+    with ledger.transaction(reading=True) as connection:
+        return incidents.healthy_at(connection, request.environment, request.service)
 
 
 class ActionModule(ActionBase):
@@ -192,7 +198,7 @@ class ActionModule(ActionBase):
         effect: Any = (
             HostModule(self, {**named, **arguments}, facts, place)
             if spec and spec.on_host
-            else ControllerEffect(self.short, arguments, request.incident)
+            else ControllerEffect(self.short, arguments, request.incident, _healthy_at(ledger, request))
         )
         step = Step(
             place, ledger, request, arguments, runbook, effect, check=checking(self._task), **call,

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sre_responder.evidence import http, kubernetes
+from sre_responder.evidence.looks import probe
 from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
 from sre_responder.guard.picture import symptom
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, audit, incidents
-from sre_responder.model.actions import KUBERNETES
 from sre_responder.model.criterion import Criterion
 
 
@@ -83,11 +82,4 @@ class Health:
 
     def _probe(self) -> Take | str:
         """What takes a sample, or why nothing can."""
-        criterion, annotations = self._criterion, self.home.catalogue.service(self.service).reached(self.environment)
-        if criterion.source == "kubernetes":
-            where = {name: annotations[key] for name, key in KUBERNETES.items() if key in annotations}
-            return lambda: kubernetes.sample(criterion, where)
-        url = criterion.url or annotations.get("responder/probe-url")
-        if url is None:
-            return "no probe: neither success.url nor the annotation responder/probe-url is set"
-        return lambda: http.sample(criterion, url)
+        return probe(self._criterion, self.home.catalogue.service(self.service).reached(self.environment))

@@ -16,7 +16,7 @@ import httpx
 import jmespath
 
 from sre_responder.model import address
-from sre_responder.model.criterion import Criterion
+from sre_responder.model.criterion import Look
 from sre_responder.model.names import shown
 from sre_responder.system import outbound
 
@@ -53,7 +53,7 @@ class Answer:
     proxy: str | None = None
 
 
-def sample(criterion: Criterion, url: str) -> Sample:
+def sample(criterion: Look, url: str) -> Sample:
     """Ask the probe once. A service that answers wrongly is measured and bad; one that cannot be asked is not measured."""
     at = time.monotonic()
     try:
@@ -62,7 +62,7 @@ def sample(criterion: Criterion, url: str) -> Sample:
         return Sample(at, None, str(error))
 
 
-def judge(criterion: Criterion, answer: Answer, at: float) -> Sample:
+def judge(criterion: Look, answer: Answer, at: float) -> Sample:
     """What an answer says by a criterion."""
     latency, via = answer.seconds * 1000, f" (through the proxy {answer.proxy})" if answer.proxy else ""
 
@@ -79,6 +79,8 @@ def judge(criterion: Criterion, answer: Answer, at: float) -> Sample:
         return found(True, f"status {answer.status}")
     if (encoding := answer.headers.get("content-encoding", "identity")) != "identity":
         return found(None, f"{address.shown(answer.url)} answers in {encoding}, though plain JSON was asked for")
+    if not criterion.json_required and _is_plain(answer):
+        return found(True, f"status {answer.status}, without JSON")
     try:
         document = json.loads(answer.body, parse_constant=_no_number, parse_float=_finite)
         value = jmespath.search(criterion.expect, document)
@@ -146,6 +148,11 @@ def _get(url: str, timeout_s: float, sockets: list[socket.socket]) -> Answer:
     proxy = address.proxy_for(url)
     through = address.shown(proxy) if proxy else None
     return Answer(url, response.status_code, body, seconds, dict(response.headers), through)
+
+
+def _is_plain(answer: Answer) -> bool:
+    """Whether an answer neither says that it is JSON nor begins as it does: JSON that was cut short is not plain text."""
+    return "json" not in answer.headers.get("content-type", "") and answer.body.lstrip()[:1] not in (b"{", b"[")
 
 
 def _no_number(word: str) -> Any:

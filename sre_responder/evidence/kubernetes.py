@@ -10,22 +10,23 @@ from typing import Any
 import jmespath
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.front import endpoints
 from sre_responder.effects.kubernetes.pod import ready, restarts
 from sre_responder.effects.kubernetes.rollout import denied, failing, live
 from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
 from sre_responder.errors import ResponderError
 from sre_responder.evidence.http import Sample
-from sre_responder.model.criterion import Criterion
+from sre_responder.model.criterion import Look
 
-EXPECT = "rolled_out && available >= desired && failing == `0` && restarts == `0`"
-"""What is well where the criterion does not say: everything wanted serves, and nothing was restarted within the window."""
+EXPECT = "rolled_out && available >= desired && failing == `0` && restarts == `0` && endpoints != `0`"
+"""What is good where the criterion does not say: everything wanted serves and can be reached, and nothing was restarted within the window."""
 
 
-def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
+def sample(criterion: Look, arguments: Mapping[str, Any]) -> Sample:
     """Ask the cluster once. A workload that cannot be read is not measured; that nothing is wanted of it is not health."""
     at, expect = time.monotonic(), criterion.expect or EXPECT
     try:
-        facts = read(arguments, criterion.window_s, events="events" in expect)
+        facts = read(arguments, criterion.window_s, asked=expect)
         value = jmespath.search(expect, facts)
     except (ResponderError, jmespath.exceptions.JMESPathError) as error:
         return Sample(at, None, str(error))
@@ -36,13 +37,18 @@ def sample(criterion: Criterion, arguments: Mapping[str, Any]) -> Sample:
         return Sample(at, None, f"{expect} gave {value!r}, neither true nor false", latency_ms=latency, value=value)
     counted = ", ".join(f"{name} {facts[name]}" for name in ("desired", "available", "failing", "restarts"))
     notes = [*(() if facts["rolled_out"] else ("not rolled out",)), *facts["reasons"]]
+    if facts.get("endpoints") == 0:
+        notes.append("no endpoint of its Service is ready")
     reason = f"{facts['workload']}: {counted}" + (f" ({'; '.join(notes)})" if notes else "")
     return Sample(at, value, reason, latency_ms=latency, value=value)
 
 
-def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False) -> dict[str, Any]:
-    """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`), and
-    where it asks for `events`, which costs two calls more, the reasons of the warnings of that time."""
+def read(arguments: Mapping[str, Any], window_s: float, *, asked: str = "") -> dict[str, Any]:
+    """What a criterion may speak of: desired, available, rolled_out, failing (pods), reasons, restarts (in the last `window_s`).
+
+    `endpoints` and `events` cost two calls more each, and are read only where the criterion that is `asked` names them: the ready
+    addresses of the Service that has the fewest, none where no Service is the workload's; the reasons of the warnings of that time.
+    """
     api = connect(arguments)
     workload = find(api, arguments)
     found = live(api, workload)
@@ -58,7 +64,8 @@ def read(arguments: Mapping[str, Any], window_s: float, *, events: bool = False)
         "ready": sum(map(ready, found)),
         "failing": len(troubles),
         "reasons": reasons,
-        **({"events": _warned(api, workload, found, since)} if events else {}),
+        **({"events": _warned(api, workload, found, since)} if "events" in asked else {}),
+        **({"endpoints": min(endpoints(api, workload).values(), default=None)} if "endpoints" in asked else {}),
         "restarts": sum(restarts(pod, since) for pod in found),
     }
 

@@ -170,3 +170,9 @@ def observe(
 def recovered_at(connection: Connection, symptom: str) -> float:
     """When the symptom was last measured healthy for long enough; 0 where it never was."""
     return connection.execute(select(symptoms.c.recovered_at).where(symptoms.c.symptom == symptom)).scalar() or 0.0
+
+
+def healthy_at(connection: Connection, environment: str, service: str) -> float:
+    """When a service was last seen to stay healthy, by whichever of its symptoms; 0 where nobody has seen that."""
+    mine = symptoms.c.symptom.startswith(f"{environment}:{service}:", autoescape=True)
+    return connection.execute(select(func.max(symptoms.c.recovered_at)).where(mine)).scalar() or 0.0

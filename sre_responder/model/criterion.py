@@ -14,8 +14,8 @@ MOST_SAMPLES = 100_000
 """More samples in one window are a slip of the pen: a day at one a second is fewer."""
 
 
-class Criterion(BaseModel):
-    """A probe, sampled: over HTTP good means that status, latency and expression all hold; on Kubernetes that the expression does."""
+class Look(BaseModel):
+    """One place to look, and what is good there: over HTTP status, latency and expression all hold; on Kubernetes the expression does."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -26,15 +26,37 @@ class Criterion(BaseModel):
     expect: Expression | None = Field(
         None,
         description="JMESPath; good is exactly true. Over the JSON body, or over what evidence/kubernetes.py reads: desired, "
-        "available, ready, rolled_out, failing, reasons, restarts, events.",
+        "available, ready, rolled_out, failing, reasons, restarts, endpoints, events.",
+    )
+    json_required: bool = Field(True, description="Without it an answer that is not JSON counts by status and latency.")
+    required: bool = Field(
+        True, description="Without it a look of `must` is left out if the catalogue does not say where."
     )
     window_s: float = Field(60.0, gt=0, description="How far back a restart on Kubernetes counts.")
+    timeout_s: float = Field(2.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _without_login(cls, value: str | None) -> str | None:
+        if value is not None and address.has_login(value):
+            raise ValueError("contains a user name or password, which every reader of the runbook would see")
+        return value
+
+
+class Criterion(Look):
+    """A look, or several that must all be good, sampled over time."""
+
+    must: tuple[Look, ...] = Field((), description="Looks that must all be good, in place of a single one.")
     watch_s: float = Field(6.0, gt=0, description="How long recovery may take after an action; the window follows.")
     hold_s: float = Field(10.0, ge=0, description="The window that is judged: how long the service must stay good.")
     minimum_samples: int = Field(20, ge=1, description="The window takes at least this many samples.")
     good_share: float = Field(1.0, gt=0.5, le=1, description="The share of the window's samples that must be good.")
     interval_s: float = Field(0.2, gt=0, description="From one sample to the next.")
-    timeout_s: float = Field(2.0, gt=0)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Where it looks: at each of `must`, or at the one place that it names itself."""
+        return self.must or (self,)
 
     @property
     def samples(self) -> int:
@@ -58,6 +80,12 @@ class Criterion(BaseModel):
         )
 
     @model_validator(mode="after")
+    def _one_place_or_several(self) -> Criterion:
+        if self.must and (besides := sorted(Look.model_fields.keys() & self.model_fields_set)):
+            raise ValueError(f"{', '.join(besides)}: say so in each entry of must")
+        return self
+
+    @model_validator(mode="after")
     def _within_reason(self) -> Criterion:
         if self.minimum_samples > MOST_SAMPLES:
             raise ValueError(f"one window takes at most {MOST_SAMPLES} samples: lower minimum_samples")
@@ -66,10 +94,3 @@ class Criterion(BaseModel):
                 f"one window takes {number:.0f} samples, and at most {MOST_SAMPLES}: shorten hold_s, or lengthen interval_s"
             )
         return self
-
-    @field_validator("url")
-    @classmethod
-    def _without_login(cls, value: str | None) -> str | None:
-        if value is not None and address.has_login(value):
-            raise ValueError("contains a user name or password, which every reader of the runbook would see")
-        return value

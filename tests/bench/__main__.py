@@ -34,7 +34,9 @@ def main() -> int:
     if sys.argv[1:2] == ["scenarios"]:  # has options and a table of its own
         return int(importlib.import_module("bench.scenarios.command").main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("names", metavar="NAME", nargs="*", help=f"{', '.join(BENCHES)}; without a name, all. Alone: scenarios")
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help=f"{', '.join(BENCHES)}; without a name, all. Alone: scenarios"
+    )
     parser.add_argument("--rounds", type=int, help="how often each is measured, instead of its own number")
     parser.add_argument("--json", action="store_true", help="a list of bench, figure, value, unit, goal, ok")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="also write a page of figures, goals and methods")

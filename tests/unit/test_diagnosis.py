@@ -54,7 +54,7 @@ def test_what_the_catalogue_does_not_tell_is_skipped_with_the_annotation_that_wo
     collector: str, annotation: str
 ) -> None:
     found = part(collector, service())
-    assert (found["status"], found["reason"]) == ("skipped", f"checkout has no annotation responder/{annotation}")
+    assert found["status"] == "skipped" and f"annotation responder/{annotation}" in found["reason"], found
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscalers
 from sre_responder.effects.kubernetes.pod import counts, ready
-from sre_responder.effects.kubernetes.revisions import current, history
+from sre_responder.effects.kubernetes.revisions import current, history, since
 from sre_responder.effects.kubernetes.rollout import denied, failing, pods, words
+from sre_responder.effects.kubernetes.suspects import suspects
 from sre_responder.effects.kubernetes.workload import Workload, find, images, rolled_out, seen, selects
 from sre_responder.errors import ResponderError
 from sre_responder.model.names import shown
@@ -26,6 +27,7 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
     workload = find(api, arguments)
     owned = pods(api, workload)
     parts: dict[str, Callable[[], Any]] = {
+        "findings": lambda: _findings(api, workload, owned),
         "rollout": lambda: _rollout(api, workload),
         "revisions": lambda: _revisions(api, workload),
         "pods": lambda: _pods(workload, owned),
@@ -44,6 +46,15 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
         except ResponderError as error:
             found[name] = {"unknown": str(error)}
     return found
+
+
+def _findings(api: Api, workload: Workload, owned: list[Document]) -> list[str]:
+    """What is wrong, in words: with each pod that fails, and with what belongs to the workload."""
+    troubles = words(failing(workload, owned))
+    return [
+        *(f"pod {pod}: {why}" for pod, why in troubles.items()),
+        *map(str, suspects(api, workload, since(history(api, workload)))),
+    ]
 
 
 def _rollout(api: Api, workload: Workload) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import ready
 from sre_responder.effects.kubernetes.rollout import after, because, failing, in_progress, insist, live, pods, unmoved
 from sre_responder.effects.kubernetes.workload import PLAN, PLANNED, Workload, find, lost, plan_of
-from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, ResponderError, StateMoved
 from sre_responder.model.names import shown
 from sre_responder.model.plan import Wait
 
@@ -67,7 +67,8 @@ def _chosen(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> dict[
         # Another in place of one that no node takes would wait as it does.
         sick = {name for name, why in failing(workload, running).items() if why.kind != "unschedulable"}
         found = [pod for pod in running if pod["metadata"]["name"] in sick]
-        missing = f"no pod of {workload.resource} fails on a node: none is to be evicted."
+        if not found:
+            raise NotApplicable(f"no pod of {workload.resource} fails on a node: none is to be evicted.")
     if not found:
         raise InputError(missing, cure="Look at its pods, and name one: pod.")
     return {pod["metadata"]["uid"]: pod for pod in found}

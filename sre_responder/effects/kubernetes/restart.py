@@ -11,6 +11,7 @@ from sre_responder.effects.action import NO_UNDO, Action
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.grounds import no_ground_for_restart
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.options import WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
@@ -29,7 +30,7 @@ from sre_responder.effects.kubernetes.rollout import (
 )
 from sre_responder.effects.kubernetes.room import no_room
 from sre_responder.effects.kubernetes.workload import PLAN, RESTARTED, Workload, content, find, plan_of, selects
-from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, ResponderError, StateMoved
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def _annotations(workload: Workload) -> dict[str, str]:
 def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
+    if needless := no_ground_for_restart(api, workload):
+        raise NotApplicable(f"to restart {workload.resource} would not help: {needless}.")
     unavailable = _unavailable(workload)
     if why := _unfinishable(api, workload, unavailable):
         raise InputError(f"a restart of {workload.resource} could not finish: {why[0]}.", cure=why[1])

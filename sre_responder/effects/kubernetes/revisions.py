@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.workload import HASHES, Workload, content, fingerprint, images
+from sre_responder.effects.kubernetes.workload import HASHES, Workload, changed_at, content, fingerprint, images
 from sre_responder.errors import InputError
 from sre_responder.model.names import shown
 
 REVISION = "deployment.kubernetes.io/revision"
+RETURNED = f"{REVISION}-history"
+"""Annotation of a ReplicaSet to which its Deployment has returned: the numbers that it had before."""
 LEFT = "responder.sre/left"
 """Annotation of a workload: what its templates ran that a rollback has left; `previous` never returns to it."""
 PREVIOUS = "previous"
@@ -27,6 +30,8 @@ class Revision:
     template: Document
     label: str
     """What its pods have as the label of their revision."""
+    since: str
+    """When the workload last turned to it, or somewhat later: a workload that returns to a template keeps what is there of it."""
 
     @property
     def fingerprint(self) -> str:
@@ -57,6 +62,12 @@ def current(workload: Workload, known: Sequence[Revision]) -> Revision | None:
     """The revision that a workload has now, by its template; None while the controller has not made it yet."""
     mine = fingerprint(workload.template)
     return next((revision for revision in reversed(known) if revision.fingerprint == mine), None)
+
+
+def since(known: Sequence[Revision]) -> str:
+    """Since when a workload runs what it runs now: a restart makes a new revision of the same. Empty without a history."""
+    same = itertools.takewhile(lambda revision: revision.content == known[-1].content, reversed(known))
+    return min((revision.since for revision in same), default="")
 
 
 def choose(workload: Workload, known: Sequence[Revision], now: Revision, to: str) -> Revision:
@@ -112,6 +123,7 @@ def _of_replica_set(item: Document) -> Revision:
         metadata["creationTimestamp"],
         item["spec"]["template"],
         (metadata.get("labels") or {}).get("pod-template-hash", ""),
+        changed_at(item) if RETURNED in (metadata.get("annotations") or {}) else metadata["creationTimestamp"],
     )
 
 
@@ -120,7 +132,9 @@ def _of_controller_revision(item: Document) -> Revision:
     metadata: dict[str, Any] = item["metadata"]
     # A DaemonSet labels its revisions as its pods; a StatefulSet its pods with the revision's name.
     label = (metadata.get("labels") or {}).get("controller-revision-hash") or metadata["name"]
-    return Revision(int(item["revision"]), metadata["name"], metadata["creationTimestamp"], template, label)
+    return Revision(
+        int(item["revision"]), metadata["name"], metadata["creationTimestamp"], template, label, changed_at(item)
+    )
 
 
 def revision_of(pod: Document) -> str:

@@ -16,10 +16,12 @@ from sre_responder.effects.action import Action, option
 from sre_responder.effects.effect import Became, Change, Effect, by_state
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
+from sre_responder.effects.kubernetes.grounds import no_ground_for_return
 from sre_responder.effects.kubernetes.lock import held
 from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOptions
 from sre_responder.effects.kubernetes.place import same_namespace
 from sre_responder.effects.kubernetes.pod import available, ready
+from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.revisions import LEFT, Revision, choose, current, history, revision_of
 from sre_responder.effects.kubernetes.rollout import (
     after,
@@ -47,7 +49,7 @@ from sre_responder.effects.kubernetes.workload import (
     plan_of,
     pure,
 )
-from sre_responder.errors import EffectFailed, InputError, ResponderError, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, ResponderError, StateMoved
 
 CAUSE = "kubernetes.io/change-cause"
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -99,6 +101,8 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             cure="Wait until it has rolled out what it was given.",
         )
     then = choose(workload, known, now, str(arguments["to"]))
+    if why := no_ground_for_return(api, workload, known, then, float(arguments.get("_healthy_at") or 0)):
+        raise NotApplicable(f"to return {workload.resource} to revision {then.number} would not help: {why}.")
     if kept := _kept(api, workload, now):
         raise InputError(
             f"a rollback of {workload.resource} would leave {', '.join(kept)} on revision {now.number}: its partition"
@@ -268,29 +272,6 @@ def _moved(api: Api, workload: Workload, then: Revision) -> list[str]:
         if changed > then.created:
             said.append(f"{kind} {name} was changed at {changed}, after revision {then.number} was made")
     return said
-
-
-def references(template: Document) -> set[tuple[str, str]]:
-    """The ConfigMaps and secrets without which a pod of this template does not start."""
-    spec, found = template["spec"], set()
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        for entry in container.get("envFrom") or ():
-            found |= {_reference(entry, "configMapRef", "ConfigMap"), _reference(entry, "secretRef", "Secret")}
-        for entry in container.get("env") or ():
-            source = entry.get("valueFrom") or {}
-            found |= {_reference(source, "configMapKeyRef", "ConfigMap"), _reference(source, "secretKeyRef", "Secret")}
-    for volume in spec.get("volumes") or ():
-        secret = volume.get("secret") or {}
-        found |= {_reference(volume, "configMap", "ConfigMap")}
-        if secret.get("secretName") and not secret.get("optional"):
-            found.add(("Secret", str(secret["secretName"])))
-    found |= {("Secret", str(entry["name"])) for entry in spec.get("imagePullSecrets") or ()}
-    return {reference for reference in found if reference is not None}
-
-
-def _reference(source: Mapping[str, Any], field: str, kind: str) -> tuple[str, str] | None:
-    entry = source.get(field) or {}
-    return (kind, str(entry["name"])) if entry.get("name") and not entry.get("optional") else None
 
 
 def _shown(template: Document) -> str:

@@ -228,6 +228,13 @@ def condition(document: Document, type: str) -> Document:
     return next((dict(entry) for entry in conditions if entry["type"] == type), {})
 
 
+def changed_at(document: Document) -> str:
+    """When somebody last wrote an object itself, and not its status: a time of the API."""
+    metadata = document["metadata"]
+    writes = [one for one in metadata.get("managedFields") or () if not one.get("subresource")]
+    return str(max([metadata["creationTimestamp"], *(one.get("time") or "" for one in writes)]))
+
+
 def lost(node: Document) -> bool:
     """Whether a node's kubelet answers no more, as its controller says: nobody there confirms that a pod has ended."""
     return condition(node, "Ready").get("status") == "Unknown"

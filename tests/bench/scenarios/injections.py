@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from control_plane import Cluster, node, takes_pods, wait_until
 
-from bench.scenarios.application import REGISTRY, WORKLOADS, Document, Service, settings
+from bench.scenarios.application import REGISTRY, WORKLOADS, Service, settings
 from bench.scenarios.given import Injection
 
 OWN_NODE = "-alone"

@@ -65,10 +65,13 @@ def tried(cluster: Cluster, scenario: Scenario, hold_s: float, *, quick: bool) -
     spared = Service("neighbour", groups[0][0].namespace if groups else "shop")
     everything = list({(one.namespace, one.name): one for group in [*groups, [spared]] for one in group}.values())
     try:
-        with _world(cluster, everything, scenario.autoscaled), probes(cluster, everything) as url:
-            with tempfile.TemporaryDirectory() as folder:
-                team = settle(Path(folder), cluster.kubeconfig, everything, url, quick=quick)
-                return _tried(cluster, scenario, groups or [[spared]], everything, team, hold_s)
+        with (
+            _world(cluster, everything, scenario.autoscaled),
+            probes(cluster, everything) as url,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            team = settle(Path(folder), cluster.kubeconfig, everything, url, quick=quick)
+            return _tried(cluster, scenario, groups or [[spared]], everything, team, hold_s)
     except (Refused, AssertionError) as error:
         return _not_run(scenario, str(error))
 
@@ -114,8 +117,9 @@ def _tried(
     claims = [run["ending"] == "healed" for run in runs]
     well = [claim and _well(cluster, service, wanted[service.name], hold_s) for claim, service in zip(claims, ill, strict=True)]  # fmt: skip
     changes = snapshot.differences(before, snapshot.take(cluster))
-    touched = sorted(name for name in changes if not any(name.startswith(fault) for fault in faulty))
-    wrong = [f"{name}: {how}" for name, how in sorted(changes.items()) if _wrong(name, how, touched, _planned(team), all(well))]  # fmt: skip
+    planned = _planned(team)
+    touched = sorted(name for name in changes if name not in faulty)
+    wrong = [f"{name}: {how}" for name, how in sorted(changes.items()) if _wrong(name, how, touched, planned)]  # fmt: skip
     reason = "; ".join(run["message"] for run in runs)
     return Result(
         scenario=scenario.name,
@@ -183,9 +187,9 @@ def _planned(team: Team) -> set[str]:
     return names
 
 
-def _wrong(name: str, how: str, touched: Sequence[str], planned: set[str], healed: bool) -> bool:
-    """Whether a change is harm: to what no plan named, to what was in order, a deletion, or one that was left though it healed nothing."""
-    return name in touched or name not in planned or how == "deleted" or not healed
+def _wrong(name: str, how: str, touched: Sequence[str], planned: set[str]) -> bool:
+    """Whether a change is harm: to what was in order, to what no plan named, or a deletion."""
+    return name in touched or name not in planned or how == "deleted"
 
 
 def _replicas(cluster: Cluster, service: Service) -> int:

@@ -1,0 +1,43 @@
+"""The Services of a workload, and how many addresses are behind each. Read-only."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.workload import SERVICE_LABEL, Workload
+
+SLICE_OF = "kubernetes.io/service-name"
+
+
+def services(api: Api, workload: Workload) -> list[Document]:
+    """The Services that are the workload's: those that select its pods, and those that were meant to, by name or by label."""
+    name, mark = workload.metadata["name"], workload.labels.get(SERVICE_LABEL)
+    labels = labels_of(workload)
+
+    def meant(service: Document) -> bool:
+        metadata = service["metadata"]
+        return metadata["name"] == name or bool(mark and (metadata.get("labels") or {}).get(SERVICE_LABEL) == mark)
+
+    found = api.search(Resource("Service", workload.metadata["namespace"]))
+    return [one for one in found if one["spec"].get("selector") and (leads_to(one, labels) or meant(one))]
+
+
+def labels_of(workload: Workload) -> dict[str, str]:
+    """The labels of the pods of its newest template."""
+    return dict((workload.template.get("metadata") or {}).get("labels") or {})
+
+
+def leads_to(service: Document, labels: dict[str, str]) -> bool:
+    """Whether a Service selects pods with these labels; one without a selector selects none."""
+    selector = service["spec"].get("selector")
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def endpoints(api: Api, workload: Workload) -> dict[str, int]:
+    """How many addresses are ready behind each of its Services."""
+    ready = Counter[str]()
+    for piece in api.search(Resource("EndpointSlice", workload.metadata["namespace"])):
+        behind = [(one.get("conditions") or {}).get("ready") is True for one in piece.get("endpoints") or ()]
+        ready[(piece["metadata"].get("labels") or {}).get(SLICE_OF, "")] += sum(behind)
+    return {name: ready[name] for name in (one["metadata"]["name"] for one in services(api, workload))}

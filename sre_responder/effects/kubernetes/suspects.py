@@ -1,0 +1,125 @@
+"""What may keep users from a service beside its newest template: what leads to its pods, lets requests in, and what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, services
+from sre_responder.effects.kubernetes.references import references
+from sre_responder.effects.kubernetes.rollout import denied
+from sre_responder.effects.kubernetes.workload import Workload, changed_at, selects
+from sre_responder.errors import InputError, ResponderError
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One object, and what is wrong with it; `unread` where it could not be looked at, so that nothing clears it."""
+
+    name: str
+    why: str
+    unread: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.why}"
+
+
+def suspects(api: Api, workload: Workload, since: str) -> list[Suspect]:
+    """What is wrong by itself, and what was changed after `since`, a time of the API: when the newest template was made."""
+    found: list[Suspect] = []
+    for look in (_wanted, _refused, _front, _policies, given):
+        try:
+            found += look(api, workload, since)
+        except ResponderError as error:
+            found.append(
+                Suspect(f"what belongs to {workload.resource}", f"could not be looked at: {error.message}", True)
+            )
+    return found
+
+
+def _wanted(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
+    if workload.kind != "DaemonSet" and not workload.replicas:
+        yield Suspect(str(workload.resource), f"is scaled to zero{_by(workload.document, 'f:replicas')}")
+
+
+def _refused(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
+    if message := denied(api, workload):
+        yield Suspect(str(workload.resource), f"is refused its pods by the API server: {message}")
+
+
+def _front(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
+    """Services that lead nowhere, or elsewhere; none where the pods listen."""
+    labels, ports = labels_of(workload), _ports(workload)
+    mine = services(api, workload)
+    ready = endpoints(api, workload)
+    if not mine and ports:
+        listens = ", ".join(sorted(name for name in ports if name.isdecimal()))
+        yield Suspect(str(workload.resource), f"listens on {listens}, and no Service leads to its pods")
+    for service in mine:
+        name = f"Service {service['metadata']['name']}"
+        targets = {str(port.get("targetPort", port["port"])) for port in service["spec"].get("ports") or ()}
+        if not leads_to(service, labels):
+            yield Suspect(name, f"selects {_words(service['spec']['selector'])}, and the pods have {_words(labels)}")
+        elif not ready[service["metadata"]["name"]] and workload.available:
+            yield Suspect(name, "has no endpoint that is ready, although pods serve")
+        elif ports and (wrong := sorted(targets - ports)):
+            yield Suspect(name, f"leads to port {', '.join(wrong)}, and the pods listen on {', '.join(sorted(ports))}")
+        elif changed := _changed(service, since):
+            yield Suspect(name, changed)
+
+
+def _policies(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
+    """Network policies that let nobody in, or that are newer than the template."""
+    for policy in api.search(Resource("NetworkPolicy", workload.metadata["namespace"])):
+        spec = policy["spec"]
+        if not selects(spec.get("podSelector") or {}, labels_of(workload)):
+            continue
+        name = f"NetworkPolicy {policy['metadata']['name']}"
+        if "Ingress" in spec.get("policyTypes", ["Ingress"]) and not spec.get("ingress"):
+            yield Suspect(name, f"lets no request in to the pods{_by(policy)}")
+        elif changed := _changed(policy, since):
+            yield Suspect(name, changed)
+
+
+def given(api: Api, workload: Workload, since: str) -> list[Suspect]:
+    """ConfigMaps and Secrets without which the pods do not start: gone, or changed since. Only their metadata is read."""
+    found = []
+    for kind, name in sorted(references(workload.template)):
+        try:
+            metadata = api.metadata(Resource(kind, workload.metadata["namespace"], name))
+        except InputError:
+            found.append(Suspect(f"{kind} {name}", "which the pods need, does not exist"))
+            continue
+        if changed := _changed(metadata, since):
+            found.append(Suspect(f"{kind} {name}", changed))
+    return found
+
+
+def _ports(workload: Workload) -> set[str]:
+    """The ports that the containers say they listen on, by number and by name."""
+    declared = [port for one in workload.template["spec"]["containers"] for port in one.get("ports") or ()]
+    return {str(port[key]) for port in declared for key in ("containerPort", "name") if key in port}
+
+
+def _changed(document: Document, since: str) -> str:
+    """That an object was changed after `since`, by whom and when; empty if it was not."""
+    return (
+        f"was changed{_by(document)}, after the newest template was made ({since})"
+        if changed_at(document) > since
+        else ""
+    )
+
+
+def _by(document: Document, field: str = "") -> str:
+    """Who last wrote an object, or that field of its spec, and when; empty where nothing tells."""
+    wrote = [
+        one for one in document["metadata"].get("managedFields") or ()
+        if (field in ((one.get("fieldsV1") or {}).get("f:spec") or {}) if field else not one.get("subresource"))
+    ]  # fmt: skip
+    last = max(wrote, key=lambda one: one.get("time") or "", default=None)
+    return f" by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}" if last else ""
+
+
+def _words(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
