@@ -107,6 +107,7 @@ OUTCOMES = {
 def lines(found: Handover) -> list[str]:
     """A handover as text, one fact a line."""
     facts = {
+        **({"found": list(found.found)} if found.found else {}),
         "tried": [line for one in found.tried for line in _tried(one)],
         "changed": [_changed(one) for one in found.changed],
         **{name: list(getattr(found, name)) for name in ("frozen", "held", "contained", "running")},

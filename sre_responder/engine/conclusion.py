@@ -17,7 +17,7 @@ from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, attempts, audit, runs
 from sre_responder.model.actions import ACTIONS
-from sre_responder.record.handoff import handoff
+from sre_responder.record.handoff import found, handoff
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class Climb:
             message += f" ({', '.join(dict.fromkeys(self.signals))}); {self._next()}"
         if ending in (Ending.FAILED, Ending.CUT_SHORT):
             message += f": {said}" if said and said not in message else ""
+        if ending in (Ending.EXHAUSTED, Ending.INAPPLICABLE):
+            message += self._found()
         if ending is Ending.FAILED:
             message += f"{self._vaulted()}; see {self.home.state / 'runs' / self.id}"
         if left:
@@ -106,6 +108,16 @@ class Climb:
                 ended=[f"{p.pid} {p.command}" for p in ended.ended], left=list(left),
             )  # fmt: skip
         return Outcome(self.id, ending.exit_code, ending.word, message, steps, left)
+
+    def _found(self) -> str:
+        """What keeps the service unhealthy, as far as this run has found it."""
+        with self.ledger.transaction(reading=True) as connection:
+            mine = [
+                one
+                for one in audit.entries(connection, incident=self.incident)
+                if one.data.get("run") in (self.id, None)
+            ]
+        return f". Found: {'; '.join(why)}" if (why := found(mine)) else ""
 
     def _next(self) -> str:
         """What a person types after a run that was interrupted."""

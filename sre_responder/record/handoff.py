@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,6 +59,8 @@ class Handover:
     undo: tuple[str, ...]
     contacts: tuple[str, ...] = ()
     rollback: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    """What the last diagnosis found to be wrong, else why the actions behind it do not apply."""
 
     @property
     def helped(self) -> bool:
@@ -99,7 +102,17 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
         ),
         contacts=(*_owner(connection, home, incident), *(contact for book in books for contact in book.contacts)),
         rollback=tuple(book.rollback for book in books if book.rollback),
+        found=found(list(audit.entries(connection, incident=incident))),
     )
+
+
+def found(entries: Sequence[audit.Entry]) -> tuple[str, ...]:
+    """What the last diagnosis among these entries found to be wrong; where it found nothing, why the actions behind it do not apply."""
+    looks = [number for number, one in enumerate(entries) if one.type == "scope.identified" and "findings" in one.data]
+    if not looks:
+        return ()
+    refuted = [str(one.data["refuted"]) for one in entries[looks[-1] :] if one.data.get("refuted")]
+    return tuple(dict.fromkeys(entries[looks[-1]].data["findings"] or refuted))
 
 
 def _owner(connection: Connection, home: Home, incident: str) -> tuple[str, ...]:

@@ -62,10 +62,10 @@ def test_warnings_of_the_window_are_evidence_where_a_runbook_asks_for_them(shop:
     wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
     shop.kubectl("scale", "deployment", "shop", "--replicas=3")
     wait_until(
-        lambda: kubernetes.read(shop.arguments, 60, events=True)["events"] == ["FailedCreate"], "a pod is refused"
+        lambda: kubernetes.read(shop.arguments, 60, asked="events")["events"] == ["FailedCreate"], "a pod is refused"
     )
     assert kubernetes.sample(quiet, shop.arguments).ok is False
-    assert kubernetes.read(shop.arguments, 0.001, events=True)["events"] == [], "before the window"
+    assert kubernetes.read(shop.arguments, 0.001, asked="events")["events"] == [], "before the window"
 
 
 def test_a_workload_scaled_to_zero_is_not_called_well(shop: Shop) -> None:

@@ -64,14 +64,17 @@ def _chosen(api: Api, workload: Workload, arguments: Mapping[str, Any]) -> dict[
         found = [pod for pod in running if pod["metadata"]["name"] == name]
         missing = f"{workload.resource} owns no pod '{shown(name)}', or that pod is going already."
     else:
-        # Another in place of one that no node takes would wait as it does.
-        sick = {name for name, why in failing(workload, running).items() if why.kind != "unschedulable"}
-        found = [pod for pod in running if pod["metadata"]["name"] in sick]
-        if not found:
-            raise NotApplicable(f"no pod of {workload.resource} fails on a node: none is to be evicted.")
+        found = _sick(workload, running)
+        missing = f"no pod of {workload.resource} fails on a node: none is to be evicted."
     if not found:
         raise InputError(missing, cure="Look at its pods, and name one: pod.")
     return {pod["metadata"]["uid"]: pod for pod in found}
+
+
+def _sick(workload: Workload, running: list[Document]) -> list[Document]:
+    """Those that fail on a node; another in place of one that no node takes would wait as it does."""
+    sick = {name for name, why in failing(workload, running).items() if why.kind != "unschedulable"}
+    return [pod for pod in running if pod["metadata"]["name"] in sick]
 
 
 def _identity(api: Api, arguments: Mapping[str, Any], workload: Workload) -> dict[str, Any]:
@@ -81,6 +84,8 @@ def _identity(api: Api, arguments: Mapping[str, Any], workload: Workload) -> dic
 def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
+    if not arguments.get("pod") and not _sick(workload, live(api, workload)):
+        raise NotApplicable(f"no pod of {workload.resource} fails on a node: none is to be evicted.")
     chosen = _chosen(api, workload, arguments)
     sick = failing(workload, [*chosen.values()])
     told = {name: sick[name].text if name in sick else "named" for name in _names(chosen.values())}

@@ -90,7 +90,9 @@ def no_ground_for_restart(api: Api, workload: Workload) -> str | None:
     sick = next((name for name in mine if name in troubles), None)
     if sick is None or newest is None:
         return None
-    return f"revision {newest.number} has never come up (pod {sick}, {troubles[sick]}), and a restart would run it again"
+    return (
+        f"revision {newest.number} has never come up (pod {sick}, {troubles[sick]}), and a restart would run it again"
+    )
 
 
 def _newest_of_several(api: Api, workload: Workload) -> Revision | None:

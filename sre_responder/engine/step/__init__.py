@@ -49,7 +49,7 @@ def perform(step: Step) -> dict[str, Any]:
         step = planned(step)
     except NotApplicable as error:
         if declared and sound:
-            return skipped(step, "not_applicable", error.message, measured=step.state)
+            return skipped(step, "not_applicable", error.message, measured=step.state, refuted=error.message)
         step = without_plan(step, str(error))
     if step.state is not None and (attempt := tried(step)):
         return skipped_as_tried(step, attempt)

@@ -176,6 +176,30 @@ def test_another_incidents_matters_are_not_handed_over(ledger: Ledger, home: Hom
     assert found(ledger, home) == EMPTY
 
 
+def looked(ledger: Ledger, *findings: str) -> None:
+    with ledger.transaction() as connection:
+        audit.append(connection, 1.0, "scope.identified", "dana", "looked", incident="INC-1234", findings=[*findings])
+
+
+def refuted(ledger: Ledger, why: str) -> None:
+    with ledger.transaction() as connection:
+        audit.append(connection, 2.0, "action.skipped", "dana", why, incident="INC-1234", refuted=why)
+
+
+def test_what_the_last_diagnosis_found_is_handed_over(ledger: Ledger, home: Home) -> None:
+    looked(ledger, "an old finding")
+    looked(ledger, "Service web leads nowhere")
+    refuted(ledger, "a rollback would not help")
+    assert found(ledger, home).found == ("Service web leads nowhere",)
+    assert "found: Service web leads nowhere" in lines(found(ledger, home))
+
+
+def test_where_a_diagnosis_found_nothing_the_reason_of_a_skip_is_handed_over(ledger: Ledger, home: Home) -> None:
+    looked(ledger)
+    refuted(ledger, "nothing changed since it was last healthy")
+    assert found(ledger, home).found == ("nothing changed since it was last healthy",)
+
+
 def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "done", "not_improved")
     text = lines(found(ledger, home))
@@ -183,7 +207,7 @@ def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     assert "tried: release_rollback on release:/app (rung 3, attempt 1): did not help" in text
     assert "frozen: none" in text
     assert "next: responder timeline INC-1234" in text
-    said_where_there_is_something = {"contacts", "rollback"}
+    said_where_there_is_something = {"contacts", "rollback", "found"}
     assert {line.split(":")[0] for line in text} == {
         field.name for field in fields(Handover)
     } - said_where_there_is_something
