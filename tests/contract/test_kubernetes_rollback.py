@@ -330,7 +330,8 @@ def test_an_account_without_the_right_is_told_the_verb_and_the_resource(shop: Sh
     shop.release("1")
     shop.release("2")
     shop.kubectl("create", "serviceaccount", "reader")
-    shop.kubectl("create", "role", "reader", "--verb=get,list", "--resource=deployments.apps,replicasets.apps,pods")
+    read = "deployments.apps,replicasets.apps,pods,services,endpointslices.discovery.k8s.io,networkpolicies.networking.k8s.io"
+    shop.kubectl("create", "role", "reader", "--verb=get,list", f"--resource={read}")
     shop.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={shop.namespace}:reader")
     reader = Shop(shop.cluster.as_account("reader", shop.namespace), shop.namespace)
     with pytest.raises(

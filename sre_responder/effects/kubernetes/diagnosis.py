@@ -50,11 +50,11 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _findings(api: Api, workload: Workload, owned: list[Document]) -> list[str]:
     """What is wrong, in words: with each pod that fails, and with what belongs to the workload."""
-    troubles = words(failing(workload, owned))
-    return [
-        *(f"pod {pod}: {why}" for pod, why in troubles.items()),
-        *map(str, suspects(api, workload, since(history(api, workload)))),
-    ]
+    found = [f"pod {pod}: {why}" for pod, why in words(failing(workload, owned)).items()]
+    try:
+        return [*found, *map(str, suspects(api, workload, since(history(api, workload))))]
+    except ResponderError as error:
+        return [*found, f"what belongs to {workload.resource} could not be looked at: {error.message}"]
 
 
 def _rollout(api: Api, workload: Workload) -> dict[str, Any]:

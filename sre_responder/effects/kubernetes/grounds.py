@@ -60,9 +60,10 @@ def no_ground_for_return(
     """
     if not workload.replicas:
         return "; ".join(map(str, suspects(api, workload, "")[:1])) or "no pod of it is wanted"
-    if (refused := denied(api, workload)) and _asked(workload.template) == _asked(then.template):
-        return f"the API server refuses its pods: {refused}; revision {then.number} asks for the same resources"
     owned = live(api, workload)
+    alike = _asked(workload.template) == _asked(then.template) and then.label not in map(revision_of, owned)
+    if alike and (refused := denied(api, workload)):
+        return f"the API server refuses its pods: {refused}; revision {then.number} asks for the same resources"
     troubles = failing(workload, owned)
     if why := _same_where_it_matters(workload, then, troubles) or _on_lost_nodes(api, owned, troubles):
         return why

@@ -30,6 +30,12 @@ _PODS = (
 _BROKEN = Rule("", ("pods",), ("list", "patch", "delete"))
 """A StatefulSet's broken pod stays for ever: the plan is written on it, and it is deleted."""
 _ROOM = Rule("", ("limitranges", "resourcequotas"), ("list",))
+_FRONT = (
+    Rule("", ("services",), ("list",)),
+    Rule("discovery.k8s.io", ("endpointslices",), ("list",)),
+    Rule("networking.k8s.io", ("networkpolicies",), ("list",)),
+)
+"""What leads to pods and lets requests in: the cause may be there."""
 _SCALER = Rule("autoscaling", ("horizontalpodautoscalers",), ("get", "list", "patch"))
 _LEASE = Rule("coordination.k8s.io", ("leases",), ("get", "create", "patch", "delete"))
 
@@ -70,6 +76,7 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     "kubernetes_restart": (
         Rule("apps", WORKLOADS, (*_READ, "patch")),
         *_PODS,
+        Rule("apps", ("controllerrevisions",), ("list",)),
         _BROKEN,
         _ROOM,
         Rule("policy", ("poddisruptionbudgets",), ("list",)),  # only to tell of them
@@ -87,7 +94,8 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
         Rule("apps", ("replicasets",), ("get", "list", "patch")),  # its undo marks the revision to which it returns
         Rule("apps", ("controllerrevisions",), ("list",)),
         _BROKEN,
-        Rule("", ("configmaps", "secrets"), ("get",)),  # only their metadata is asked for, to warn of what changed
+        Rule("", ("configmaps", "secrets"), ("get",)),  # only their metadata is asked for, to see what changed
+        *_FRONT,
         _LEASE,
     ),
 }
@@ -104,6 +112,7 @@ READING = (
     Rule("events.k8s.io", ("events",), _READ),
     Rule("autoscaling", ("horizontalpodautoscalers",), _READ),
     Rule("policy", ("poddisruptionbudgets",), _READ),
+    Rule("networking.k8s.io", ("networkpolicies",), _READ),
 )
 """What evidence and diagnosis read in a namespace: never secrets."""
 OUTSIDE = (

@@ -10,16 +10,15 @@ from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_t
 from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.rollout import denied
 from sre_responder.effects.kubernetes.workload import Workload, changed_at, selects
-from sre_responder.errors import InputError, ResponderError
+from sre_responder.errors import InputError
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """One object, and what is wrong with it; `unread` where it could not be looked at, so that nothing clears it."""
+    """One object, and what is wrong with it."""
 
     name: str
     why: str
-    unread: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.why}"
@@ -27,15 +26,8 @@ class Suspect:
 
 def suspects(api: Api, workload: Workload, since: str) -> list[Suspect]:
     """What is wrong by itself, and what was changed after `since`, a time of the API: when the newest template was made."""
-    found: list[Suspect] = []
-    for look in (_wanted, _refused, _front, _policies, given):
-        try:
-            found += look(api, workload, since)
-        except ResponderError as error:
-            found.append(
-                Suspect(f"what belongs to {workload.resource}", f"could not be looked at: {error.message}", True)
-            )
-    return found
+    looks = (_wanted, _refused, _front, _policies, given)
+    return [suspect for look in looks for suspect in look(api, workload, since)]
 
 
 def _wanted(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:

@@ -159,10 +159,6 @@ def _gone(cluster: Cluster) -> None:
     cluster.objects["Secret"] = []
 
 
-def _unread(cluster: Cluster) -> None:
-    cluster.unreadable = {"NetworkPolicy"}
-
-
 ELSEWHERE = {
     "Service web leads to port 9999, and the pods listen on 8080": _port,
     "Service web selects app=other, and the pods have app=web": _selector,
@@ -170,7 +166,6 @@ ELSEWHERE = {
     "NetworkPolicy closed lets no request in to the pods by kubectl": _policy,
     "Secret login was changed by kubectl at": _secret,
     "Secret login which the pods need, does not exist": _gone,
-    "could not be looked at: may not list NetworkPolicies": _unread,
 }
 
 
@@ -179,6 +174,13 @@ def test_ready_pods_are_not_returned_where_the_cause_is_elsewhere(words: str) ->
     cluster = Cluster(template("web:2"))
     ELSEWHERE[words](cluster)
     assert words in (cluster.refuses_return() or "")
+
+
+def test_what_may_not_be_looked_at_is_told_and_nothing_is_concluded_without_it() -> None:
+    cluster = Cluster(template("web:2"))
+    cluster.unreadable = {"NetworkPolicy"}
+    with pytest.raises(EffectFailed, match="may not list NetworkPolicies"):
+        cluster.refuses_return()
 
 
 def test_what_was_changed_before_the_template_is_not_suspected() -> None:
@@ -190,6 +192,17 @@ def test_what_was_changed_before_the_template_is_not_suspected() -> None:
 def test_a_workload_that_is_scaled_to_zero_is_told_as_that_with_who_did_it() -> None:
     why = Cluster(template("web:2"), replicas=0).refuses_return()
     assert why and "is scaled to zero by kubectl at" in why
+
+
+def test_a_release_that_a_quota_keeps_out_goes_back_to_pods_that_still_serve() -> None:
+    cluster = Cluster(template("web:2"), complete=False)
+    cluster.deployment["status"] |= {"replicas": 2, "updatedReplicas": 0}
+    cluster.deployment["status"]["conditions"].append({"type": "ReplicaFailure", "status": "True", "message": "full"})
+    cluster.pod()
+    cluster.objects["Pod"][0]["metadata"] |= {
+        "ownerReferences": [{"controller": True, "uid": "rs1"}], "labels": {"pod-template-hash": "h1"},
+    }  # fmt: skip
+    assert cluster.refuses_return() is None
 
 
 def test_a_quota_is_named_where_the_earlier_revision_asks_for_as_much() -> None:
