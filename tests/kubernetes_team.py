@@ -25,9 +25,9 @@ from sre_responder.ledger import Ledger
 
 
 class Traffic(BaseHTTPRequestHandler):
-    """What users of the shop meet: a pod that serves answers a share of their requests; `NEEDED` of them answer all."""
+    """What users of the shop meet: a pod that serves answers a share of their requests; as many as are needed answer all."""
 
-    NEEDED = 4
+    NEEDED, PEAK = 1, 4
 
     def __init__(self, shop: Shop, *connection: Any) -> None:
         self.shop = shop
@@ -36,7 +36,11 @@ class Traffic(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps({"success_rate": min(1.0, len(self.shop.ready()) / self.NEEDED)}).encode())
+        self.wfile.write(json.dumps({"success_rate": self.served()}).encode())
+
+    def served(self) -> float:
+        """The share of requests that is answered well."""
+        return min(1.0, len(self.shop.ready()) / self.NEEDED)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -118,7 +122,7 @@ def team(own_cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Team]
         annotations = {
             "responder/environments": "staging", "backstage.io/kubernetes-id": "shop", "backstage.io/kubernetes-namespace": namespace,
             "responder/kubeconfig": str(own_cluster.kubeconfig), "responder/probe-url": url,
-            "responder/kubernetes-peak-replicas": str(Traffic.NEEDED),
+            "responder/kubernetes-peak-replicas": str(Traffic.PEAK),
         }  # fmt: skip
         component = {
             "apiVersion": "backstage.io/v1alpha1", "kind": "Component",

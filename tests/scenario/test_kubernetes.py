@@ -8,6 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,12 +27,12 @@ pytestmark = pytest.mark.slow
 
 HELD = ("kubernetes_hold", "not_applicable")
 FAULTS = {
-    "a crash loop": ("KubePodCrashLooping", "crash-2", [HELD, ("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")]),
+    "a crash loop": ("KubePodCrashLooping", "crash-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")]),
     "an image that cannot be pulled": (
         "KubeImagePullBackOff", "bad-pull-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
     ),
     "a container that is killed for its memory": (
-        "PodCrashLoop", "oom-2", [HELD, ("kubernetes_restart", "not_improved"), ("kubernetes_rollback", "improved")],
+        "PodCrashLoop", "oom-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
     ),
 }  # fmt: skip
 
@@ -46,11 +49,18 @@ def test_the_ladder_climbs_until_the_cluster_says_healed(team: Team, fault: str)
     assert (team.shop.tag, team.shop.serving()) == ("1", {"1"})
 
 
+@pytest.fixture
+def peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More users come than two pods serve."""
+    monkeypatch.setattr(Traffic, "NEEDED", Traffic.PEAK)
+
+
+@pytest.mark.usefixtures("peak")
 def test_a_service_with_too_few_pods_for_its_load_gets_those_of_a_peak(team: Team) -> None:
     team.shop.release("1", replicas=2)
     done = team.alert("Saturation")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(team.shop.ready()) == Traffic.NEEDED
+    assert len(team.shop.ready()) == Traffic.PEAK
 
 
 def test_a_bad_rollout_is_healed_from_its_alert(team: Team) -> None:
@@ -78,6 +88,52 @@ def test_a_rollout_that_a_holder_of_the_workload_would_undo_is_refused_and_then_
     assert team.shop.tag == "1"
 
 
+def test_a_workload_in_order_whose_users_are_not_served_is_left_alone_and_handed_over_with_the_cause(
+    team: Team,
+) -> None:
+    """Somebody shuts the pods off: the newest release is not the reason, whatever came before it."""
+    team.shop.release("1")
+    team.shop.release("2")
+    time.sleep(1.1)  # the API keeps times by the second
+    policy = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    team.shop.kubectl("apply", "-f", "-", input=yaml.safe_dump({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "closed"}, "spec": policy,
+    }))  # fmt: skip
+    before = team.shop.document["spec"]
+    with unserved():
+        done = team.alert("HighRequestErrorRate")
+    assert done.returncode == 6, done.stdout + done.stderr
+    assert team.shop.document["spec"] == before
+    run = json.loads(done.stdout)
+    assert run["ending"] == "exhausted" and "Found: NetworkPolicy closed lets no request in" in run["message"]
+    incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
+    shown = " ".join(team.responder("incident", "show", incident).stdout.split())
+    assert "found: NetworkPolicy closed lets no request in to the pods by kubectl" in shown
+    assert "shop diagnosed: NetworkPolicy closed lets no request in" in team.responder("timeline", incident).stdout
+
+
+def test_a_release_whose_pods_are_ready_and_serve_nobody_goes_back(team: Team) -> None:
+    team.shop.release("1")
+    team.shop.release("2", env={"DATABASE": "nowhere"})
+    with unserved(while_tag="2"):
+        done = team.alert("HighRequestErrorRate")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert team.shop.tag == "1"
+
+
+@contextmanager
+def unserved(while_tag: str | None = None) -> Iterator[None]:
+    """Users are not served, at all or while pods of that tag serve."""
+    served = Traffic.served
+
+    def share(self: Traffic) -> float:
+        return 0.0 if while_tag is None or while_tag in self.shop.ready() else served(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Traffic, "served", share)
+        yield
+
+
 def test_a_preview_says_what_would_be_left_out_and_counts_it_as_that(team: Team) -> None:
     team.shop.release("1")
     team.shop.release_bad()
@@ -98,6 +154,7 @@ KEPT = {
 }
 
 
+@pytest.mark.usefixtures("peak")
 @pytest.mark.parametrize("book", KEPT)
 def test_every_ladder_is_refused_where_git_says_what_runs(team: Team, book: str) -> None:
     name, fault = KEPT[book]

@@ -59,7 +59,7 @@ def no_ground_for_return(
     `healthy_at`: when the service was last known to be healthy; 0 where nobody knows.
     """
     if not workload.replicas:
-        return "; ".join(map(str, suspects(api, workload, "")[:1])) or "no pod of it is wanted"
+        return "it is scaled to zero, and stays so whatever its template"
     owned = live(api, workload)
     alike = _asked(workload.template) == _asked(then.template) and then.label not in map(revision_of, owned)
     if alike and (refused := denied(api, workload)):

@@ -10,7 +10,7 @@ from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_t
 from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.rollout import denied
 from sre_responder.effects.kubernetes.workload import Workload, changed_at, selects
-from sre_responder.errors import InputError
+from sre_responder.errors import InputError, ResponderError
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def suspects(api: Api, workload: Workload, since: str) -> list[Suspect]:
 
 def _wanted(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
     if workload.kind != "DaemonSet" and not workload.replicas:
-        yield Suspect(str(workload.resource), f"is scaled to zero{_by(workload.document, 'f:replicas')}")
+        yield Suspect(str(workload.resource), "is scaled to zero")
 
 
 def _refused(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
@@ -83,6 +83,8 @@ def given(api: Api, workload: Workload, since: str) -> list[Suspect]:
         except InputError:
             found.append(Suspect(f"{kind} {name}", "which the pods need, does not exist"))
             continue
+        except ResponderError:  # the right to read them may be withheld: a plan warns of that
+            continue
         if changed := _changed(metadata, since):
             found.append(Suspect(f"{kind} {name}", changed))
     return found
@@ -103,12 +105,9 @@ def _changed(document: Document, since: str) -> str:
     )
 
 
-def _by(document: Document, field: str = "") -> str:
-    """Who last wrote an object, or that field of its spec, and when; empty where nothing tells."""
-    wrote = [
-        one for one in document["metadata"].get("managedFields") or ()
-        if (field in ((one.get("fieldsV1") or {}).get("f:spec") or {}) if field else not one.get("subresource"))
-    ]  # fmt: skip
+def _by(document: Document) -> str:
+    """Who last wrote an object, and when; empty where nothing tells."""
+    wrote = [one for one in document["metadata"].get("managedFields") or () if not one.get("subresource")]
     last = max(wrote, key=lambda one: one.get("time") or "", default=None)
     return f" by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}" if last else ""
 
