@@ -167,6 +167,17 @@ def begin_a_rollout(shop: Shop, tag: str = "bad-pull-0") -> None:
     wait_until(lambda: any("waiting" in state for state in shop.states(tag)), "the bad one begins, and fails")
 
 
+def break_a_pod(shop: Shop) -> None:
+    """A pod that has come up crashes again and again, and no rollout is the reason."""
+    pod = one_pod(shop)["pod"]
+    container = {
+        "name": "shop", "image": f"registry.test:5000/shop:{shop.tag}", "imageID": "", "ready": False, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    }  # fmt: skip
+    status = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [container]}
+    shop.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+
 ALL = ("Deployment", "StatefulSet", "DaemonSet")
 COUNTED = ("Deployment", "StatefulSet")
 EXERCISES = {
@@ -341,8 +352,10 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
     exercise, kind = EXERCISES[BY.get((action, resource), first)], KIND_OF.get(resource, "Deployment")
     pair = pairs(kind if kind in exercise.kinds else "Deployment")
     pair.settle()
+    if (action, resource) == ("kubernetes_restart", "controllerrevisions"):
+        begin_a_rollout(pair.admin, "crash-0")
     if resource == "pods" and verb in ("patch", "delete") and action in ("kubernetes_rollback", "kubernetes_restart"):
-        begin_a_rollout(pair.admin, "bad-pull-0" if action == "kubernetes_rollback" else "crash-0")
+        (begin_a_rollout if action == "kubernetes_rollback" else break_a_pod)(pair.admin)
     if resource == "horizontalpodautoscalers":
         request.getfixturevalue("scaler")
     if (resource, verb) == ("leases", "patch"):
