@@ -202,6 +202,8 @@ def pairs(shared: Account) -> Callable[[str], Pair]:
     def pair(kind: str) -> Pair:
         if kind not in made:
             shop = Shop(shared.admin, shared.namespace, kind, f"shop-{kind.lower()}")
+            for what in ("configmap/settings", "secret/generic/key"):
+                shop.kubectl("create", *what.split("/"), check=False)  # another kind's may be there
             for tag in ("1", "2"):
                 document = yaml.safe_load(shop.manifest(tag))
                 document["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [
@@ -364,8 +366,9 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
     by_label = {"name": None, "kubernetes_id": pair.admin.name} if (verb, resource) in LISTED else {}
     words = rf"(?i)cannot {verb} {WORDS[resource]}\b.*cannot {verb} resource \"{resource}\""
     alone(action)
-    # The controllers are held while a watch is refused: else they might have done all before anybody watches.
-    held = own_cluster.paused("kube-controller-manager") if verb == "watch" else nullcontext()
+    # The controllers are held while a watch is refused, or a pod is broken: else they might have done all before.
+    alone_at_work = verb == "watch" or (action, resource) == ("kubernetes_restart", "pods")
+    held = own_cluster.paused("kube-controller-manager") if alone_at_work else nullcontext()
     with without(account, action, resource, verb), held:
         if resource in WARNED:
             change = EFFECTS[action].plan(pair.arguments(exercise))

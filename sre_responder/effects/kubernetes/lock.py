@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.api import KINDS, Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import EffectFailed, InputError, Refused, ResponderError, StateMoved
 from sre_responder.system.deadline import remaining
@@ -65,7 +65,7 @@ def _place(workload: Workload) -> Resource:
 def _lease(workload: Workload, arguments: Mapping[str, Any]) -> Document:
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     seconds = remaining()  # the act's deadline, as the policy has it: for people, since the clock alone frees nothing
-    version = "v1" if workload.kind == "Node" else "apps/v1"
+    version = KINDS[workload.kind][0].removeprefix("apis/").removeprefix("api/")
     owner = {"apiVersion": version, "kind": workload.kind, "name": workload.metadata["name"], "uid": workload.uid}
     return {
         "apiVersion": "coordination.k8s.io/v1",

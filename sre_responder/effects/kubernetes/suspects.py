@@ -69,7 +69,7 @@ def _policies(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
             continue
         name = f"NetworkPolicy {policy['metadata']['name']}"
         if "Ingress" in spec.get("policyTypes", ["Ingress"]) and not spec.get("ingress"):
-            yield Suspect(name, f"lets no request in to the pods{_by(policy)}")
+            yield Suspect(name, f"lets no request in to the pods {written_by(policy)}")
         elif changed := _changed(policy, since):
             yield Suspect(name, changed)
 
@@ -99,17 +99,17 @@ def _ports(workload: Workload) -> set[str]:
 def _changed(document: Document, since: str) -> str:
     """That an object was changed after `since`, by whom and when; empty if it was not."""
     return (
-        f"was changed{_by(document)}, after the newest template was made ({since})"
+        f"was changed {written_by(document)}, after the newest template was made ({since})"
         if changed_at(document) > since
         else ""
     )
 
 
-def _by(document: Document) -> str:
-    """Who last wrote an object, and when; empty where nothing tells."""
+def written_by(document: Document) -> str:
+    """Who last wrote an object, and when."""
     wrote = [one for one in document["metadata"].get("managedFields") or () if not one.get("subresource")]
-    last = max(wrote, key=lambda one: one.get("time") or "", default=None)
-    return f" by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}" if last else ""
+    last: Document = max(wrote, key=lambda one: one.get("time") or "", default={})
+    return f"by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
 
 
 def _words(labels: Mapping[str, str]) -> str:
