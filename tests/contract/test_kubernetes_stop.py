@@ -133,7 +133,8 @@ class Pair:
         self.admin.kubectl("rollout", "resume", what, check=False)
         self.admin.kubectl("delete", "networkpolicies,leases", "--all")
         self.admin.kubectl("set", "image", what, image)
-        if self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
+        broken = any("waiting" in state for tag in ("1", "2") for state in self.admin.states(tag))
+        if broken or self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
             self.admin.kubectl("delete", "pods", "-l", f"app={self.admin.name}", "--wait=false")
         if self.admin.kind != "DaemonSet":
             self.admin.kubectl("scale", what, "--replicas=2")

@@ -108,7 +108,7 @@ def _changed(document: Document, since: str) -> str:
 def written_by(document: Document) -> str:
     """Who last wrote an object, and when."""
     wrote = [one for one in document["metadata"].get("managedFields") or () if not one.get("subresource")]
-    last: Document = max(wrote, key=lambda one: one.get("time") or "", default={})
+    last = ({}, *sorted(wrote, key=lambda one: one.get("time") or ""))[-1]
     return f"by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
 
 
