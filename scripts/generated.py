@@ -93,8 +93,13 @@ def _fields(spec: ActionSpec) -> str:
     given = {
         name: value for name, value in vars(spec).items() if name in ("undoable",) or value != getattr(default, name)
     }
-    named = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    named = ", ".join(f"{name}={_literal(value)}" for name, value in given.items())
     return f"{spec.name!r}, {spec.rung}, {spec.platform!r}, {named}"
+
+
+def _literal(value: Any) -> str:
+    """As source, in one order: that of a set differs from run to run."""
+    return f"frozenset({{{', '.join(map(repr, sorted(value)))}}})" if isinstance(value, frozenset) else repr(value)
 
 
 # The page of a module, and its argument spec
