@@ -45,7 +45,7 @@ def _front(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
     labels, ports = labels_of(workload), _ports(workload)
     mine = services(api, workload)
     ready = endpoints(api, workload)
-    if not mine and ports:
+    if not mine and ports and not _on_host_ports(workload):
         listens = ", ".join(sorted(name for name in ports if name.isdecimal()))
         yield Suspect(str(workload.resource), f"listens on {listens}, and no Service leads to its pods")
     for service in mine:
@@ -88,6 +88,13 @@ def given(api: Api, workload: Workload, since: str) -> list[Suspect]:
         if changed := _changed(metadata, since):
             found.append(Suspect(f"{kind} {name}", changed))
     return found
+
+
+def _on_host_ports(workload: Workload) -> bool:
+    """Whether its pods are reached at their nodes, past any Service."""
+    spec = workload.template["spec"]
+    declared = [port for one in spec["containers"] for port in one.get("ports") or ()]
+    return bool(spec.get("hostNetwork")) or any("hostPort" in port for port in declared)
 
 
 def _ports(workload: Workload) -> set[str]:

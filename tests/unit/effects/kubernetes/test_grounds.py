@@ -176,6 +176,12 @@ def test_ready_pods_are_not_returned_where_the_cause_is_elsewhere(words: str) ->
     assert words in (cluster.refuses_return() or "")
 
 
+def test_pods_that_are_reached_at_their_nodes_need_no_service() -> None:
+    cluster = Cluster(template("web:2", hostNetwork=True))
+    _deleted(cluster)
+    assert cluster.refuses_return() is None
+
+
 def test_what_may_not_be_looked_at_is_told_and_nothing_is_concluded_without_it() -> None:
     cluster = Cluster(template("web:2"))
     cluster.unreadable = {"NetworkPolicy"}
