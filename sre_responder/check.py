@@ -248,7 +248,7 @@ def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
     if "{{" in host or "{%" in host:
         raise _Unknown("the runbook computes its hosts, which only a run does.", cure=f"List them in {HOSTS}.")
     probe = PROBES[spec.name]
-    return probe.look(given, probe.understand(given, ask(host, probe.module, probe.arguments(given), home)))
+    return probe.told(given, probe.understand(given, ask(host, probe.module, probe.arguments(given), home)))
 
 
 def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:

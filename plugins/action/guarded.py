@@ -33,10 +33,18 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 )
 from sre_responder import home
 from sre_responder.approvals import approval
+from sre_responder.drive.words import brief
 from sre_responder.effects import EFFECTS, Change, leads_to
 from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform
-from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
+from sre_responder.errors import (
+    EffectFailed,
+    InputError,
+    NotApplicable,
+    OutcomeUnknown,
+    ResponderError,
+    StateMoved,
+)
 from sre_responder.home import Home
 from sre_responder.home.annotations import hosts_of
 from sre_responder.home.runbook import Runbook, resolve, task_digest
@@ -77,9 +85,11 @@ class HostModule:
 
     def plan(self) -> Change:
         seconds = math.ceil(self.policy.deadlines.plan_seconds) + _GRACE_SECONDS
-        keys = [self.spec.annotations[option] for option in self.spec.locates]
+        keys = [*(self.spec.annotations[option] for option in self.spec.locates), *self.spec.compares]
         others = {key: self.catalogue.values(key) for key in keys}
         answer = self._run({"_deadline": seconds, "_others": others}, check=True)
+        if answer.get("not_applicable"):
+            raise NotApplicable(answer["msg"])
         if answer.get("failed"):
             raise InputError(answer["msg"])
         self.one = answer["one"]
@@ -111,15 +121,14 @@ class HostModule:
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}
-        answer = self._run(
-            {"_plan": plan, "_expect": expect, "_deadline": self.policy.rollbacks.deadline_seconds}, check=False
-        )
+        seconds = math.ceil(self.policy.act_limit(self.spec.rollback, self.arguments.get("timeout_s")))
+        answer = self._run({"_plan": plan, "_expect": expect, "_deadline": seconds}, check=False)
         if answer.get("moved"):
             raise StateMoved(answer["msg"])
-        if answer.get("lost"):  # what was begun there may go on, whatever is read a moment later
-            raise OutcomeUnknown(answer["msg"])
+        if answer.get("unknown"):  # what was begun there may go on, whatever is read a moment later
+            raise OutcomeUnknown(brief(answer["msg"]))
         if answer.get("failed") or answer.get("unreachable"):
-            raise EffectFailed(str(answer.get("msg", answer)))
+            raise EffectFailed(brief(str(answer.get("msg", answer))))
         return dict(answer["observed"])
 
     def _run(self, internal: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
@@ -136,7 +145,7 @@ class HostModule:
             )
         except AnsibleError as error:  # a host that is lost must stop the others, as one that fails does
             host = real_host(self.task_vars)
-            return {"failed": True, "lost": True, "msg": f"{host} cannot be reached: {error}"}
+            return {"failed": True, "unknown": True, "msg": f"{host} cannot be reached: {error}"}
         finally:
             task.check_mode, task.environment = before
 

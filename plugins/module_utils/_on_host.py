@@ -20,6 +20,14 @@ class Moved(HostError):
     """Somebody else changed the target meanwhile; nothing was changed."""
 
 
+class NotApplicable(HostError):
+    """The action would change nothing for the better, as the host itself shows; a ladder goes on without it."""
+
+
+class Unknown(HostError):
+    """What was begun may still go on, whatever is read a moment later."""
+
+
 def run(
     module: AnsibleModule,
     plan: Callable[[], dict[str, Any]],
@@ -31,7 +39,7 @@ def run(
     `plan` gives `node`, `target`, `before`, `after` and what else a change has. `one` is asked for the values of the catalogue's
     annotations, by annotation, and gives those that lead to this target. `act` is given the plan, and gives what it observed.
     """
-    given = module.params
+    given, begun = module.params, False
     if given["_deadline"]:
         signal.alarm(given["_deadline"])  # also where the controller is gone by then
     try:
@@ -44,9 +52,13 @@ def run(
         if given["_expect"] != found:
             now = ", ".join(f"{key} {value}" for key, value in found.items() if key != "target")
             raise Moved(f"this is {found['target']}, {now}, not as the plan saw it; nothing was changed.")
+        begun = True
         observed = act(planned)
-    except Moved as error:
-        module.fail_json(moved=True, msg=str(error))
     except HostError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(
+            msg=str(error),
+            moved=isinstance(error, Moved) or not (module.check_mode or begun),  # it could be planned before
+            not_applicable=isinstance(error, NotApplicable),
+            unknown=isinstance(error, Unknown),
+        )
     module.exit_json(**planned, changed=True, observed=observed)

@@ -86,6 +86,7 @@ class Action:
     """An action by name, and the words of its page.
 
     `undo` says how it is undone, or why it cannot be. `minutes` is the option that says for how long it lasts (`ActionSpec.minutes`).
+    `compares` names annotations that lead to what else it may change on its host (`ActionSpec.compares`).
     `examples` are tasks: name, and the options beside those that every guarded module takes.
     """
 
@@ -101,6 +102,7 @@ class Action:
     minutes: str = ""
     diff: str = ""
     on_host: bool = False
+    compares: tuple[str, ...] = ()
 
     def spec(self, effect: str) -> ActionSpec:
         """What the guard must know of it; `effect` is where it stands, MODULE:OBJECT."""
@@ -111,6 +113,7 @@ class Action:
             self.platform,
             undoable=self.undoable,
             on_host=self.on_host,
+            compares=self.compares,
             effect=effect,
             annotations={name: option.annotation for name, option in options.items() if option.annotation},
             locates=tuple(name for name, option in options.items() if option.locates),

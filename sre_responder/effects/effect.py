@@ -102,13 +102,14 @@ class Effect:
 class HostProbe:
     """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`.
 
-    `needs` is the path without which the state before cannot be restored. `look` says in a few words what `responder check` found
-    there, by the options and that answer; InputError where nothing could be done.
+    `told` says that state in a few words; InputError where there is none. `needs` is the path without which the state before cannot
+    be restored. `became` is that of an Effect.
     """
 
     action: Action
     module: str
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
     understand: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
-    needs: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
-    look: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+    told: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+    needs: Callable[[Mapping[str, Any], Mapping[str, Any]], str] = lambda arguments, before: ""
+    became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state

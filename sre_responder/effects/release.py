@@ -19,6 +19,12 @@ def _current(arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[st
     return {"release": parts[releases[-1] + 1] if releases and ".." not in parts else None}
 
 
+def _told(arguments: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    if state["release"] is None:
+        raise InputError(f"{arguments['root']}/current leads to no release.", cure="Correct responder/release-root.")
+    return f"release {state['release']}"
+
+
 class _Supervisor(Options):
     server: str = option("Its address as the host reaches it, C(unix:///PATH) or C(http://HOST:PORT).")
     program: str = option("Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.")
@@ -94,17 +100,11 @@ _ACTION = Action(
 )
 
 
-def _look(arguments: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    if state["release"] is None:
-        raise InputError(f"{arguments['root']}/current leads to no release.", cure="Correct responder/release-root.")
-    return f"release {state['release']}"
-
-
 PROBE = HostProbe(
     _ACTION,
     module="ansible.builtin.stat",
     arguments=lambda arguments: {"path": os.path.join(str(arguments["root"]), "current")},
     understand=_current,
+    told=_told,
     needs=lambda arguments, before: os.path.join(str(arguments["root"]), "releases", str(before["release"])),
-    look=_look,
 )

@@ -354,6 +354,10 @@ class Policy(_Section):
         judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
         return self.model_dump(mode="json", include=judged_by)
 
+    def act_limit(self, rollback: bool, timeout_s: float | None) -> float:
+        """How long an act may take: a rollback has its own deadline, all else what its task waits for and some time beside."""
+        return self.rollbacks.deadline_seconds if rollback else (timeout_s or 0) + self.deadlines.act_seconds
+
     def leaves_out(self, action: str) -> str | None:
         """Why this policy never takes an action, whatever a runbook says; None where it may."""
         refused = action == "kubernetes_hold" and self.gitops == "refuse"

@@ -28,6 +28,8 @@ class ActionSpec:
     """The names of all its options, but for those that every guarded module has."""
     reaches: tuple[str, ...] = ()
     """Options beside them without which its platform cannot be asked, such as a login."""
+    compares: tuple[str, ...] = ()
+    """Annotations beyond those that lead to what else an action on a host may change with its target."""
     needs: tuple[str, ...] = ()
     """Options without which it cannot be taken."""
     minutes: str = ""

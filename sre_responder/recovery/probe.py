@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sre_responder.drive.ask import ask
-from sre_responder.effects import EFFECTS, PROBES, Became, Change, by_state
+from sre_responder.effects import EFFECTS, PROBES, Became, Change
 from sre_responder.home import Home
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.plan import Plan
@@ -39,8 +39,8 @@ def gone(home: Home, plan: Plan, host: str) -> str | None:
 
 def became(plan: Plan, now: dict[str, Any]) -> Became | None:
     """What became of the planned change, from the state now; None where that cannot tell."""
-    decide = EFFECTS[plan.action].became if plan.action in EFFECTS else by_state
-    return decide(change(plan), now)
+    effect = EFFECTS.get(plan.action) or PROBES[plan.action]
+    return effect.became(change(plan), now)
 
 
 def restored(plan: Plan, now: dict[str, Any]) -> bool:

@@ -50,9 +50,7 @@ def _limit(step: Step, spec: ActionSpec) -> float | None:
     """How long an act may take: a rollback has its own deadline, all else what the task waits for and some time beside."""
     if step.request.undoes is not None:
         return None
-    if spec.rollback:
-        return step.home.policy.rollbacks.deadline_seconds
-    return float(step.arguments.get("timeout_s", 0)) + step.home.policy.deadlines.act_seconds
+    return step.home.policy.act_limit(spec.rollback, step.arguments.get("timeout_s"))
 
 
 def _untouched(step: Step) -> bool:
