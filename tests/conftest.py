@@ -46,7 +46,7 @@ def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def component() -> Callable[[str, str], Path]:
     """`component(PROGRAM, PACKAGE)` is the program's path; where it is missing the test skips, under --all it fails."""
 

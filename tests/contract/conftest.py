@@ -16,7 +16,7 @@ import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +25,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from systemd_machine import Machine, impossible
+from systemd_machine import machine as systemd_on
 
 from sre_responder import undo
 from sre_responder.effects import Change
@@ -56,9 +58,9 @@ def listens(port: int) -> bool:
     return True
 
 
-@pytest.fixture
-def free_port() -> Iterator[FreePort]:
-    """`free_port()` is a port that no other test is given: it stays bound, without a listener, until the test ends."""
+@contextmanager
+def free_ports() -> Iterator[FreePort]:
+    """Gives ports that no other test is given: each stays bound, without a listener, until this ends."""
     with ExitStack() as held:
 
         def reserve() -> int:
@@ -67,6 +69,13 @@ def free_port() -> Iterator[FreePort]:
             place.bind(("127.0.0.1", 0))
             return int(place.getsockname()[1])
 
+        yield reserve
+
+
+@pytest.fixture
+def free_port() -> Iterator[FreePort]:
+    """`free_port()` is a port of this test alone."""
+    with free_ports() as reserve:
         yield reserve
 
 
@@ -342,10 +351,9 @@ resolvers r
     return run
 
 
-@pytest.fixture
-def sshd(component: Component, start: Start, free_port: FreePort, tmp_path: Path) -> dict[str, Any]:
-    """How an inventory reaches an sshd of this test: own host key, own client key, and a known_hosts that is checked."""
-    program, folder, port = component("sshd", "openssh-server"), tmp_path / "ssh", free_port()
+def ssh_server(component: Component, folder: Path, port: int) -> tuple[list[object], dict[str, Any]]:
+    """The command of an sshd, and how an inventory reaches it: own host key, own client key, and a known_hosts that is checked."""
+    program = component("sshd", "openssh-server")
     folder.mkdir()
     for key in ("host", "client"):
         keygen = component("ssh-keygen", "openssh-client")
@@ -364,14 +372,8 @@ StrictModes no
 UsePAM no
 PidFile none
 """)
-    command: list[object] = [program, "-D", "-e", "-f", file]
-    if os.geteuid() == 0 and not Path("/run/sshd").exists():
-        # root's sshd wants this folder, which its service makes at boot: make one that only this process sees
-        inside = 'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", inside, "sh", *command]
-    start(command, lambda: listens(port))
     known = f"-o UserKnownHostsFile={folder}/known_hosts -o GlobalKnownHostsFile=/dev/null"
-    return {
+    return [program, "-D", "-e", "-f", file], {
         "ansible_connection": "ssh",
         "ansible_host": "127.0.0.1",
         "ansible_port": port,
@@ -382,6 +384,32 @@ PidFile none
         "ansible_pipelining": True,
         "ansible_remote_tmp": str(folder / "tmp"),
     }
+
+
+@pytest.fixture
+def sshd(component: Component, start: Start, free_port: FreePort, tmp_path: Path) -> dict[str, Any]:
+    """How an inventory reaches an sshd of this test."""
+    port = free_port()
+    command, reached = ssh_server(component, tmp_path / "ssh", port)
+    if os.geteuid() == 0 and not Path("/run/sshd").exists():
+        # root's sshd wants this folder, which its service makes at boot: make one that only this process sees
+        inside = 'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", inside, "sh", *command]
+    start(command, lambda: listens(port))
+    return reached
+
+
+@pytest.fixture(scope="module")
+def machine(component: Component, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that systemd runs, one a module: each test has units of its own."""
+    systemd = component("systemd", "systemd")
+    if why := impossible():
+        (pytest.fail if os.environ.get("RESPONDER_TEST_ALL") else pytest.skip)(why)
+    folder = tmp_path_factory.mktemp("machine")
+    with free_ports() as reserve:
+        command, reached = ssh_server(component, folder / "ssh", reserve())
+        with systemd_on(folder, systemd, reached, command) as here:
+            yield here
 
 
 @pytest.fixture
