@@ -242,6 +242,17 @@ ACTIONS: Mapping[str, ActionSpec] = {
             secrets=frozenset({"password"}),
         ),
         ActionSpec(
+            "systemd_restart",
+            2,
+            "systemd",
+            undoable=False,
+            on_host=True,
+            effect="sre_responder.effects.systemd:PROBE",
+            annotations={"unit": "responder/systemd-unit"},
+            locates=("unit",),
+            needs=("unit",),
+        ),
+        ActionSpec(
             "kubernetes_rollback",
             3,
             "kubernetes",
