@@ -9,12 +9,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.sre.responder.plugins.module_utils import _systemd as systemd
 from ansible_collections.sre.responder.plugins.module_utils._on_host import HostError
 from ansible_collections.sre.responder.plugins.module_utils._on_host import run as answer
 from ansible_collections.sre.responder.plugins.module_utils._release import plan, same_folder, switch
-from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, again
+from ansible_collections.sre.responder.plugins.module_utils._restart import again
 
-_ROOT = "responder/release-root"
+_ROOT, _UNIT = "responder/release-root", "responder/systemd-unit"
 
 
 def run(module: AnsibleModule) -> None:
@@ -25,13 +26,18 @@ def run(module: AnsibleModule) -> None:
         if given["restart"]:
             try:
                 observed["restart"] = again(given["restart"])
-            except RestartError as error:
-                raise HostError(f"current points at {observed['release']} now, and {error}") from error
+            except HostError as error:
+                raise type(error)(f"current points at {observed['release']} now, and {error}") from error
         return observed
+
+    def one(others: dict[str, list]) -> dict[str, list]:
+        unit = ((given["restart"] or {}).get("systemd") or {}).get("unit")
+        units = systemd.same(systemd.service(unit), others.get(_UNIT, [])) if unit else []
+        return {_ROOT: same_folder(given["root"], others.get(_ROOT, [])), _UNIT: units}
 
     answer(
         module,
         lambda: plan(given["root"], given["to"], given["history"], given["restart"]),
-        lambda others: {_ROOT: same_folder(given["root"], others.get(_ROOT, []))},
+        one,
         act,
     )

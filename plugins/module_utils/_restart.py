@@ -1,7 +1,7 @@
 # Copyright: the Responder maintainers
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs a release, restarted on its host: programs of supervisord, or a hook over HTTP. Standard library only."""
+"""What runs a release, restarted on its host: programs of supervisord, a service of systemd, or a hook over HTTP. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib.request
 import xmlrpc.client
 from xml.parsers.expat import ExpatError
 
+from ansible_collections.sre.responder.plugins.module_utils import _systemd as systemd
 from ansible_collections.sre.responder.plugins.module_utils._release_history import ReleaseError
 
 RUNS = ("RUNNING", "STARTING", "BACKOFF")
@@ -37,6 +38,8 @@ def looked_at(what: dict) -> dict:
                 "restart.http.url must begin with http:// or https:// and carry no user name or password."
             )
         return {"hook": f"{what['http']['method']} {url.partition('?')[0]}"}
+    if what.get("systemd"):
+        return _service(what["systemd"]["unit"])
     return {_full(info): info["statename"] for info in _members(what["supervisor"], _LOOK_SECONDS)}
 
 
@@ -44,6 +47,10 @@ def again(what: dict) -> str:
     """Restart it and say what was done; RestartError where it does not run then."""
     if what["http"]:
         return _called(what["http"]["url"], what["http"]["method"], what["seconds"])
+    if what.get("systemd"):
+        unit = systemd.service(what["systemd"]["unit"])["Id"]
+        systemd.restart(unit, what["seconds"])
+        return f"restarted {unit}"
     given, seconds = what["supervisor"], what["seconds"]
     chosen, server = _members(given, _LOOK_SECONDS), _server(given["server"], seconds)
     for info in chosen:
@@ -62,9 +69,32 @@ def undo(what: dict) -> list:
     if what["http"]:
         call = {"url": what["http"]["url"], "method": what["http"]["method"], "status_code": list(range(200, 300))}
         return [{"name": "Have what runs the release read current anew", "ansible.builtin.uri": call}]
+    if what.get("systemd"):
+        unit = systemd.service(what["systemd"]["unit"])["Id"]
+        return [{"name": f"Restart {unit}", "ansible.builtin.systemd_service": {"name": unit, "state": "restarted"}}]
     server, program = what["supervisor"]["server"], what["supervisor"]["program"]
     words = ["supervisorctl", "-s", server, "restart", program]
     return [{"name": f"Restart {program}", "ansible.builtin.command": {"argv": words}, "changed_when": True}]
+
+
+def _service(name: str) -> dict:
+    """A service of systemd and what is restarted with it; one that a bad release made systemd give up may be started soon again."""
+    found = systemd.service(name)
+    unit = found["Id"]
+    systemd.may_restart(unit)
+    if systemd.limited(found):
+        raise RestartError(
+            f"systemd has started {unit} as often as it may ({systemd.limit(found)}) and would refuse to start it now. "
+            f"Wait for that time, or: systemctl reset-failed {unit}"
+        )
+    if (working := systemd.working(found)) and not systemd.starts_itself(found):
+        raise RestartError(f"{working}. Wait until that has ended.")
+    restarted, stopped = systemd.with_it(found)
+    return {
+        unit: systemd.state(found),
+        **dict.fromkeys(restarted, "restarted with it"),
+        **dict.fromkeys(stopped, "stopped"),
+    }
 
 
 def _called(url: str, method: str, seconds: int) -> str:

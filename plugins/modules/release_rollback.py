@@ -55,7 +55,6 @@ options:
     description:
       - What runs the release and reads C(current) only when it starts. It is restarted on the host once C(current) was switched, and again by
         the undo. It must be there before anything is changed. A switch whose restart fails leaves the target frozen, with what was changed.
-      - A program that systemd runs is restarted by a task of its own.
     type: dict
     suboptions:
       supervisor:
@@ -71,6 +70,16 @@ options:
           program:
             description:
               - Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.
+            type: str
+            required: true
+      systemd:
+        description:
+          - A service of systemd on the host. It may be in a loop of starts, as a bad release leaves it, but not at its limit of starts.
+        type: dict
+        suboptions:
+          unit:
+            description:
+              - Name of the service, with C(.service) or without.
             type: str
             required: true
       http:
@@ -223,6 +232,7 @@ ARGUMENT_SPEC = {
                 "type": "dict",
                 "options": {"server": {"type": "str", "required": True}, "program": {"type": "str", "required": True}},
             },
+            "systemd": {"type": "dict", "options": {"unit": {"type": "str", "required": True}}},
             "http": {
                 "type": "dict",
                 "options": {
@@ -232,8 +242,8 @@ ARGUMENT_SPEC = {
             },
             "seconds": {"type": "int", "default": 30},
         },
-        "mutually_exclusive": [("supervisor", "http")],
-        "required_one_of": [("supervisor", "http")],
+        "mutually_exclusive": [("supervisor", "systemd", "http")],
+        "required_one_of": [("supervisor", "systemd", "http")],
     },
     "_plan": {"type": "str"},
     "_expect": {"type": "dict"},

@@ -144,9 +144,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sre.responder.plugins.module_utils._systemd_restart import run
 
 ARGUMENT_SPEC = {
-    "incident": {"type": "str", "required": True},
-    "service": {"type": "str", "required": True},
-    "environment": {"type": "str", "required": True},
+    "incident": {"type": "str"},
+    "service": {"type": "str"},
+    "environment": {"type": "str"},
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},

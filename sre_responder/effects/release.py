@@ -30,15 +30,23 @@ class _Supervisor(Options):
     program: str = option("Name of the program, or C(GROUP:*) for all of a group but those that a person stopped.")
 
 
+class _Systemd(Options):
+    unit: str = option("Name of the service, with C(.service) or without.")
+
+
 class _Hook(Options):
     url: str = option("The address as the host reaches it, without user name and password.")
     method: Literal["GET", "POST", "PUT"] = option("How it is called.", default="POST")
 
 
 class _Restart(Options):
-    one_of: ClassVar = ("supervisor", "http")
+    one_of: ClassVar = ("supervisor", "systemd", "http")
     supervisor: _Supervisor | None = option(
         "Programs of supervisord. Where it asks for a login, restart them by M(sre.responder.supervisor_restart) instead.",
+        default=None,
+    )
+    systemd: _Systemd | None = option(
+        "A service of systemd on the host. It may be in a loop of starts, as a bad release leaves it, but not at its limit of starts.",
         default=None,
     )
     http: _Hook | None = option(
@@ -70,7 +78,6 @@ class _Options(Options):
         "What runs the release and reads C(current) only when it starts. It is restarted on the host once C(current) was switched, "
         "and again by the undo. It must be there before anything is changed. A switch whose restart fails leaves the target frozen, "
         "with what was changed.",
-        "A program that systemd runs is restarted by a task of its own.",
         default=None,
     )
 
@@ -80,6 +87,7 @@ _ACTION = Action(
     rung=3,
     platform="release folders",
     on_host=True,
+    compares=("responder/systemd-unit",),
     options=_Options,
     summary="Return to an earlier release folder",
     description=(

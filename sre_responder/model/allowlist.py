@@ -250,6 +250,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             effect="sre_responder.effects.systemd:PROBE",
             annotations={"unit": "responder/systemd-unit"},
             locates=("unit",),
+            options=("unit", "timeout_s"),
             needs=("unit",),
         ),
         ActionSpec(
@@ -291,6 +292,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
             annotations={"root": "responder/release-root"},
             locates=("root",),
             options=("root", "to", "history", "restart"),
+            compares=("responder/systemd-unit",),
             needs=("root",),
         ),
         ActionSpec(

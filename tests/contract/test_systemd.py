@@ -378,7 +378,10 @@ def test_what_became_of_a_restart_is_told_by_the_process(now: dict[str, Any], ex
     assert PROBE.became(Change("x", before, {}), {**before, **now}) == expected
 
 
-@pytest.mark.parametrize(("action", "told"), [("systemd_restart", "vault.service"), ("systemd_restart", "desk")])
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [("systemd_restart", "vault.service"), ("systemd_restart", "desk"), ("release_rollback", "bank")],
+)
 def test_unit_of_production_is_not_restarted_under_a_milder_name(
     machine: Machine, world: World, action: str, told: str
 ) -> None:
@@ -389,6 +392,7 @@ def test_unit_of_production_is_not_restarted_under_a_milder_name(
     before = state(machine, unit)
     ways: dict[str, dict[str, Any]] = {
         "systemd_restart": {"unit": "bank"},
+        "release_rollback": {"restart": {"systemd": {"unit": "vault"}}},
     }
     over_ssh(world, machine, action, "http://127.0.0.1:1/", **ways[action])
     annotate(world, {"responder/hosts": "inner"}, {UNIT: told, "responder/hosts": "inner"})
@@ -428,3 +432,77 @@ def test_restart_that_fails_freezes_its_target_and_settle_says_what_became_of_it
     assert done.returncode == 5 and "breaks.service did not come back" in said and "exit status 3" in said, said
     settled = world.responder("settle", "inner:systemd:breaks.service")
     assert settled.returncode == 0 and "begun and cut short" in settled.stdout + settled.stderr, settled.stderr
+
+
+@pytest.fixture
+def serving(machine: Machine, world: World, origin: Callable[..., Any]) -> str:
+    """A service that resolves `current` when it starts, as most do; its probe says it is well once it runs release 1."""
+    file = world.root / "serves"
+    words = f"/bin/sh -c 'readlink {world.root}/app/current > {file}; exec sleep 600'"
+    machine.service("serving.service", words)
+    machine.systemctl("restart", "serving.service")  # an earlier test's may run
+    until(lambda: serves(world), "the service has read current")
+    return f"http://127.0.0.1:{origin(lambda: json.dumps({'ok': serves(world) == '1'})).port}/"
+
+
+def serves(world: World) -> str:
+    file = world.root / "serves"
+    return file.read_text().strip().rpartition("/")[2] if file.exists() else ""
+
+
+def test_release_and_its_service_return_together_and_so_does_their_undo(
+    machine: Machine, world: World, serving: str
+) -> None:
+    over_ssh(world, machine, "release_rollback", serving, restart={"systemd": {"unit": "serving"}})
+    before = state(machine, "serving.service")
+    assert serves(world) == "2"
+    done = world.drive()
+    assert (done.returncode, world.release, serves(world)) == (0, "1", "1"), done.stdout + done.stderr
+    between = state(machine, "serving.service")
+    assert between[2] != before[2]
+    undone = world.responder("undo", "1")
+    assert (undone.returncode, world.release) == (0, "2"), undone.stderr
+    until(lambda: serves(world) == "2", "it has read current again")
+    assert state(machine, "serving.service")[2] != between[2]
+
+
+@pytest.mark.parametrize(
+    ("unit", "why"), [("servin", "Did you mean serving.service"), ("sysinit.target", "is a target")]
+)
+def test_release_whose_service_is_not_there_is_not_switched(
+    machine: Machine, world: World, serving: str, unit: str, why: str
+) -> None:
+    over_ssh(world, machine, "release_rollback", serving, restart={"systemd": {"unit": unit}})
+    done = world.drive()
+    assert (done.returncode, world.release, world.started()) == (3, "2", 0), done.stdout
+    assert why in world.refusals()
+
+
+def test_switch_whose_service_does_not_start_is_frozen_with_what_was_changed(
+    machine: Machine, world: World, ill: str
+) -> None:
+    words = f"/bin/sh -c '[ $$(basename $$(readlink {world.root}/app/current)) = 2 ] || exit 3; exec sleep 600'"
+    machine.service("picky.service", words)
+    over_ssh(world, machine, "release_rollback", ill, restart={"systemd": {"unit": "picky"}})
+    done = world.drive()
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (done.returncode, world.release) == (5, "1"), said
+    assert "current points at 1 now, and picky.service did not come back" in said
+
+
+def test_release_may_be_left_where_its_service_starts_in_a_loop_and_not_at_its_start_limit(machine: Machine) -> None:
+    root = machine.folder / "looping"
+    for release in ("1", "2"):
+        (root / "releases" / release).mkdir(parents=True)
+    (root / "current").symlink_to("releases/2")
+    loops = machine.service("loops.service", "/bin/false", Restart="always", RestartSec="60s")
+    limit = "StartLimitIntervalSec=60\nStartLimitBurst=2"
+    ended = machine.service("ended.service", "/bin/false", limit, Restart="always", RestartSec="50ms")
+    until(lambda: machine.show(ended, "ActiveState") == "failed", "systemd has given up")
+    allowed, refused = (
+        machine.module("release_rollback", check=True, root=str(root), restart={"systemd": {"unit": unit}})
+        for unit in (loops, ended)
+    )
+    assert allowed["evidence"]["restarts"] == {loops: "activating (auto-restart)"}, allowed
+    assert allowed["undo"][1]["ansible.builtin.systemd_service"] == {"name": loops, "state": "restarted"}
+    assert refused["failed"] and "systemctl reset-failed ended.service" in refused["msg"], refused
