@@ -298,6 +298,16 @@ def test_a_server_that_takes_no_writes_is_refused_when_it_is_planned(filled: Ser
     assert filled.keys() == {*OURS, *OTHERS}
 
 
+def test_a_server_without_the_command_is_refused_when_it_is_planned_and_no_name_of_a_key_is_shown(
+    server: Callable[..., Server],
+) -> None:
+    made = server("--rename-command", "UNLINK", "")
+    made.fill(b"page:ann@example.org")
+    with pytest.raises(InputError, match="unknown command 'UNLINK'") as refused:
+        CLEAR.plan(words(made))
+    assert "ann@" not in str(refused.value)
+
+
 # Sentinels
 
 

@@ -186,7 +186,7 @@ def _translated(secrets: list[str]) -> Iterator[None]:
         yield
     except (said.RedisError, OSError, ValueError, RecursionError) as error:
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
-        text = str(cause)
+        text = str(cause).partition(", with args beginning")[0]  # names of keys, or a login
         for secret in secrets:
             text = text.replace(secret, "***").replace(ascii(secret.encode())[2:-1], "***")
         text = shown(text, 300).rstrip(".")
@@ -273,7 +273,10 @@ def primary(arguments: Arguments, seconds: float) -> Iterator[Primary]:
             _require_primary(info, where)
             yield Primary(ask, info, where, here.database)
     except Lost as error:
-        raise InputError(f"Redis at {where} cannot be asked: {error}.", cure="Check url, and that it runs.") from error
+        raise InputError(
+            f"Redis at {where} cannot be asked: {error}.",
+            cure="Check url, that it runs, and that it lets this machine in.",
+        ) from error
     except Refusal as error:
         raise InputError(f"Redis at {where} refuses: {error}.", cure=_cure(error, arguments)) from error
 
