@@ -595,9 +595,12 @@ def test_undo_without_credentials_is_a_line_and_no_traceback(dns: Dns, undo_by_h
 def test_undone_is_what_has_its_weights_again_whatever_else_was_changed_since(dns: Dns) -> None:
     change = FAILOVER.plan(dns.words)
     FAILOVER.act(dns.words, change)
-    assert not FAILOVER.restored(change, FAILOVER.read(dns.words))
+    dns.put(weighted("blue", 0, "198.51.100.7"))
+    now = FAILOVER.read(dns.words)
+    assert FAILOVER.became(change, now) == "done" and not FAILOVER.restored(change, now)
     dns.put(weighted("blue", 100, "198.51.100.7"), {**change.before["A green"]})
-    assert FAILOVER.restored(change, FAILOVER.read(dns.words))
+    now = FAILOVER.read(dns.words)
+    assert FAILOVER.restored(change, now) and FAILOVER.became(change, now) == "not_done"
 
 
 def test_a_run_moves_the_traffic_undo_moves_it_back_and_neither_records_a_secret(

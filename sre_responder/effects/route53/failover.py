@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sre_responder.effects.action import Action, Options, option
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.route53 import health
 from sre_responder.effects.route53.api import (
     RejectedBatch,
@@ -254,9 +254,20 @@ def _read(arguments: Arguments) -> dict[str, Any]:
     return _found(client_of(arguments), arguments)[2]
 
 
-def _restored(old: Change, now: Mapping[str, Any]) -> bool:
+def _share(records: Mapping[str, Record]) -> dict[str, int]:
+    return {key: record["Weight"] for key, record in records.items()}
+
+
+def _became(old: Change, now: Mapping[str, Record]) -> Became | None:
+    """Told by the weights, which are all that it changes."""
+    weights = _share(now)
+    return "done" if weights == _share(old.after) else "not_done" if weights == _share(old.before) else None
+
+
+def _restored(old: Change, now: Mapping[str, Record]) -> bool:
     """The undo sets weights back, and leaves what else was changed since."""
-    return all(key in now and now[key]["Weight"] == record["Weight"] for key, record in old.before.items())
+    weights = _share(now)
+    return all(weights.get(key) == weight for key, weight in _share(old.before).items())
 
 
 def _same(old: Change, own: Arguments, other: Arguments) -> bool:
@@ -362,4 +373,4 @@ _ACTION = Action(
     ),
     examples=(("Move checkout to the west", {"zone": "example.com", "record": "checkout.example.com", "to": "west"}),),
 )
-FAILOVER = Effect(_ACTION, _plan, _act, _read, _same, restored=_restored, look=_look)
+FAILOVER = Effect(_ACTION, _plan, _act, _read, _same, _became, _restored, look=_look)
