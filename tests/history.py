@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import yaml
-from sqlalchemy import event, insert
+from sqlalchemy import insert
+from support import ledgers
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
@@ -109,8 +108,7 @@ class History:
         (folder / "home" / "allowed_signers").touch()
         self.policy(**policy)
         self.ledger = Ledger(self.home.ledger_url, clock=lambda: self.clock, boot=lambda: ("boot", self.minute * 60))
-        (folder / "state" / "ledger.db").write_bytes(_empty_ledger())
-        event.listen(self.ledger.engine, "connect", _without_waiting_for_the_disk)
+        ledgers.make(self.ledger)
 
     # What happens
 
@@ -365,17 +363,3 @@ def lock(
 ) -> str:
     """The name under which an action on its target is locked out."""
     return lockout(symptom(environment, service, failure), action, f"{host}:{target_of(action, service, environment)}")
-
-
-def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
-    """No crash is told here; waiting for the disk is most of the time."""
-    connection.execute("PRAGMA synchronous=OFF")
-
-
-@cache
-def _empty_ledger() -> bytes:
-    """A new ledger, made once."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "ledger.db"
-        Ledger(f"sqlite:///{path}").upgrade()
-        return path.read_bytes()

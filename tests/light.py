@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
+from support import ledgers
 
 from sre_responder.effects import Change
 from sre_responder.engine.step import Step, perform
@@ -47,8 +48,7 @@ def home_with(root: Path, ledger_url: str, play: str = PLAY) -> Home:
     (folder / "runbooks" / "purge" / "runbook.yml").write_text(play)
     runbook.register(folder, [folder / "runbooks" / "purge"])
     here = find({"HOME": str(root), "RESPONDER_HOME": str(folder), "RESPONDER_LEDGER": ledger_url})
-    ledger = Ledger(ledger_url)
-    ledger.upgrade()
+    ledger = ledgers.make(Ledger(ledger_url))
     with ledger.transaction() as transaction:
         now = ledger.now(transaction)
         incidents.open_(

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from history import History
 from hypothesis import settings
+from support import disk, ledgers, size
 
 from sre_responder.ledger import Ledger
 
-settings.register_profile("unit", deadline=None)  # a busy machine is no failure
+settings.register_profile("unit", deadline=None, max_examples=size.of(25, 100))  # a busy machine is no failure
 settings.load_profile("unit")
+
+disk.ledgers_wait_for_no_disk()
 
 
 @pytest.fixture
@@ -68,6 +71,5 @@ def now() -> list[float]:
 
 @pytest.fixture
 def ledger(tmp_path: Path, now: list[float]) -> Ledger:
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}", clock=lambda: now[0], boot=lambda: ("boot", now[0]))
-    made.upgrade()
-    return made
+    url = f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}"
+    return ledgers.make(Ledger(url, clock=lambda: now[0], boot=lambda: ("boot", now[0])))

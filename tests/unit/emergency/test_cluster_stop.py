@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support import ledgers
 
 from sre_responder.effects.kubernetes import brake
 from sre_responder.effects.kubernetes.brake import State
@@ -92,8 +93,7 @@ def test_a_cluster_is_released_of_the_stops_of_this_ledger_only(monkeypatch: pyt
 
 
 def test_what_became_of_it_in_the_clusters_is_on_the_record(ledger_url: str) -> None:
-    ledger = Ledger(ledger_url)
-    ledger.upgrade()
+    ledger = ledgers.make(Ledger(ledger_url))
     cluster_stop.record(ledger, "ann", "STOP-1", {"done": [], "left": []})
     cluster_stop.record(
         ledger, "ann", "STOP-2", {"done": ["cluster east: denies"], "left": ["cluster west: not proven: no"]}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support import size
 
 from sre_responder.evidence.http import Sample
 from sre_responder.evidence.verdict import Verdict, healthy_now, watch
@@ -138,7 +139,7 @@ def test_a_service_that_fails_half_the_time_is_not_healed_however_long_it_is_wat
     def passes(judge: Callable[[Service], Verdict]) -> bool:
         return judge(Service(0.5, chance)).state in ("improved", "healthy")
 
-    rounds = 200
+    rounds = size.of(20, 200)
     assert not any(passes(lambda it: watch(criterion, it.take, it, it.sleep)) for _ in range(rounds))
     assert not any(passes(lambda it: healthy_now(criterion, it.take, it, it.sleep)) for _ in range(rounds))
 

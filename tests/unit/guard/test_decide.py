@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from sqlalchemy import update
+from support import ledgers
 
 from sre_responder.guard.decide import OtherHostAtWork, decide
 from sre_responder.home import Home, find, runbook
@@ -51,7 +52,7 @@ def home(tmp_path: Path, ledger_url: str) -> Home:
 
 def prepare(ledger: Ledger) -> None:
     """An open incident whose scope was identified."""
-    ledger.upgrade()
+    ledgers.make(ledger)
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         incidents.open_(
@@ -160,13 +161,16 @@ def test_after_a_refusal_every_step_of_the_run_is_refused(home: Home) -> None:
 
 
 def _race(home: Home, number: int, gate: Any, won: Any) -> None:
-    gate.wait(60)
+    gate.wait(300)
     won.put("allowed" if (decision := ask(home, number)).allowed else refused_by(decision)[0])
 
 
 @pytest.fixture
 def racers() -> Iterator[Any]:
-    yield multiprocessing.get_context("spawn")
+    """Processes of their own, which share nothing; what they import was imported before they begin."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "sre_responder.guard.decide", "support.ledgers"])
+    yield context
 
 
 def test_of_processes_that_race_for_two_actions_two_win(home: Home, racers: Any) -> None:
@@ -176,7 +180,7 @@ def test_of_processes_that_race_for_two_actions_two_win(home: Home, racers: Any)
     processes = [racers.Process(target=_race, args=(home, number, gate, won)) for number in range(6)]
     for process in processes:
         process.start()
-    results = Counter(won.get(timeout=60) for _ in processes)
+    results = Counter(won.get(timeout=300) for _ in processes)
     for process in processes:
         process.join(30)
     won.close()

@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import select
+from support import size
 
 from sre_responder.guard.breakers import locked_out
 from sre_responder.ledger.schema import chain
@@ -172,5 +173,7 @@ class Histories(RuleBasedStateMachine):
 
 # A history of twenty steps can be read as it is; to shorten it would take minutes.
 found_as_it_is = (Phase.explicit, Phase.reuse, Phase.generate)
-Histories.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, phases=found_as_it_is)
+Histories.TestCase.settings = settings(
+    max_examples=size.of(5, 15), stateful_step_count=20, deadline=None, phases=found_as_it_is
+)  # fmt: skip
 test_guard_and_model_agree_on_every_history = Histories.TestCase

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from support import ledgers
 
 from sre_responder.errors import InputError
 from sre_responder.home import Home
@@ -140,9 +141,7 @@ def test_an_expression_that_is_not_jmespath_is_refused_with_the_policy() -> None
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    made.upgrade()
-    return made
+    return ledgers.make(Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
 
 
 def opened(ledger: Ledger, severity: str = "SEV3", title: str = "t", **more: Any) -> tuple[str, bool]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from sqlalchemy import text
+from support import ledgers
 
 from sre_responder.errors import InputError, LedgerUnavailable, Refused
 from sre_responder.home import Home
@@ -26,8 +27,7 @@ TRIGGERS = {
 @pytest.fixture
 def ledger(ledger_url: str) -> Ledger:
     """Ten entries, one a day; INC-1 was closed on the sixth, INC-2 opened on the seventh stays open."""
-    made = Ledger(ledger_url)
-    made.upgrade()
+    made = ledgers.make(Ledger(ledger_url))
     with made.transaction() as connection:
         _open(connection, 1, "INC-00001")
         for day in range(2, 6):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
+from support import ledgers
 
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import Ledger, attempts, audit, incidents, plans, runs
@@ -17,8 +18,7 @@ from sre_responder.model.plan import Plan
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Ledger:
-    made = Ledger(ledger_url)
-    made.upgrade()
+    made = ledgers.make(Ledger(ledger_url))
     with made.transaction() as connection:
         for number in range(5):
             audit.append(

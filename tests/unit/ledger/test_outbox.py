@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import size
 
 from sre_responder.ledger import Ledger, audit, outbox
 from sre_responder.notify.channel import Channel
@@ -246,7 +247,7 @@ def test_a_page_that_could_not_be_sent_does_not_open_again_what_is_closed(ledger
     assert post.taken == [("refused", "one"), ("closed", "pagerduty"), ("closed", "one")]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=size.of(8, 25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.fixed_dictionaries({"one": st.booleans(), "two": st.booleans(), "dies": st.booleans()}), max_size=6))
 def test_every_message_reaches_every_channel_at_least_once_once_they_live(
     ledger: Ledger, now: list[float], passes: list[dict[str, Any]]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from support import ledgers
 
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, Refused
@@ -16,8 +17,7 @@ from sre_responder.record import copying
 
 @pytest.fixture
 def full(ledger_url: str) -> Ledger:
-    ledger = Ledger(ledger_url)
-    ledger.upgrade()
+    ledger = ledgers.make(Ledger(ledger_url))
     with ledger.transaction() as connection:
         for number in range(3):
             incidents.open_(
