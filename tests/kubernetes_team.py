@@ -19,6 +19,7 @@ import pytest
 import yaml
 from control_plane import Cluster
 from kubernetes_shop import Shop
+from support import forks
 
 from sre_responder.home import find, runbook
 from sre_responder.ledger import Ledger
@@ -80,10 +81,8 @@ class Team:
         assert done.returncode == 0, done.stderr
 
     def responder(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "responder"), *words], env=self.environ, text=True, cwd=self.root,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
+        command = [str(Path(sys.executable).parent / "responder"), *words]
+        return forks.run(command, self.environ, self.root, timeout=120)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -114,9 +113,9 @@ def team(own_cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Team]
     policy = {"profile": "team", "stop": {"file": str(tmp_path / "stop" / "EMERGENCY_STOP")}}
     (home / "policy.yml").write_text(yaml.safe_dump(policy))
     environ = {
-        "HOME": str(tmp_path), "LANG": "C.UTF-8", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **forks.ORDINARY, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RESPONDER_HOME": str(home), "RESPONDER_LEDGER": f"sqlite:///{tmp_path / 'state' / 'ledger.db'}",
-        "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200",
+        "COLUMNS": "200",
     }  # fmt: skip
     with traffic(shop) as url:
         annotations = {

@@ -15,7 +15,7 @@ OBEDIENT = "-dac_override,-dac_read_search"
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[bypass.world.World]:
-    with bypass.world.world(tmp_path) as here:
+    with bypass.world.world(tmp_path, forked=True) as here:
         yield here
 
 

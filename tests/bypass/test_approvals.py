@@ -82,7 +82,7 @@ class Staffed:
 
 @contextmanager
 def staffed(root: Path, names: Mapping[str, str], **policy: Any) -> Iterator[Staffed]:
-    with world(root, **policy) as here:
+    with world(root, forked=True, **policy) as here:
         (root / "keys").mkdir()
         for name in (*ROLES, "outside"):
             key = str(root / "keys" / name)

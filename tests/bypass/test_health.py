@@ -21,7 +21,7 @@ TRIVIAL = {"expect": "`true`", "minimum_samples": 1, "hold_s": 0, "interval_s": 
 @pytest.fixture
 def ill(tmp_path: Path) -> Iterator[World]:
     """A service that stays ill, and a policy by which one healthy measurement is a healthy period."""
-    with world(tmp_path, loop={"healthy_seconds": 0}) as here:
+    with world(tmp_path, forked=True, loop={"healthy_seconds": 0}) as here:
         yield here
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kubernetes_shop import Shop
 from kubernetes_team import Team
+from support import forks
 
 from sre_responder.home.runbook import SHIPPED
 from sre_responder.ledger import Ledger, audit
@@ -58,10 +59,8 @@ def run(team: Team, document: list[dict[str, Any]], *words: str) -> subprocess.C
 
 def _play(team: Team, path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     names = json.dumps({"incident": team.incident(), "service": "shop", "target": "staging"})
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-e", names, *words, str(path)], env=team.environ,
-        cwd=team.root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-e", names, *words, str(path)]
+    return forks.run(command, team.environ, team.root, timeout=120)
 
 
 def refusals(team: Team) -> str:

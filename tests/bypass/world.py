@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support import forks, ledgers
 
 from sre_responder.home import Home, find, policy, runbook
 from sre_responder.ledger import Ledger, audit, incidents
@@ -32,6 +33,8 @@ class World:
     home: Home
     ledger: Ledger
     environ: dict[str, str]
+    forked: bool = False
+    """Whether commands are forked where their surroundings are not what is tried; else each is started, as a user does."""
 
     @property
     def release(self) -> str:
@@ -82,9 +85,11 @@ class World:
         return self.responder(*DRIVEN, **environ)
 
     def _run(self, command: Sequence[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        if self.forked and not environ and Path(command[0]).parent == Path(sys.executable).parent:
+            return forks.run(command, self.environ, self.root, timeout=300)
         return subprocess.run(
             command, env={**self.environ, **environ}, cwd=self.root, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
     def entries(self, type: str) -> list[audit.Entry]:
@@ -140,7 +145,7 @@ class _Service(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def world(root: Path, **changes: Any) -> Iterator[World]:
+def world(root: Path, *, forked: bool = False, **changes: Any) -> Iterator[World]:
     """A world in a folder; `changes` go into its policy."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Service, root / "app"))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -169,18 +174,16 @@ def world(root: Path, **changes: Any) -> Iterator[World]:
         }
         (folder / "catalogue.yml").write_text(yaml.safe_dump(service))
         environ = {
+            **forks.ORDINARY,
             "HOME": str(root),
-            "LANG": "C.UTF-8",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "RESPONDER_HOME": str(folder),
             "RESPONDER_LEDGER": f"sqlite:///{root / 'state' / 'ledger.db'}",
             "ANSIBLE_LOCALHOST_WARNING": "false",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         assert policy.load(folder / "policy.yml").profile == "production"
         home = find(environ)
-        ledger = Ledger(home.ledger_url)
-        ledger.upgrade()
+        ledger = ledgers.make(Ledger(home.ledger_url))
         with ledger.transaction() as connection:
             incidents.open_(
                 connection,
@@ -192,7 +195,7 @@ def world(root: Path, **changes: Any) -> Iterator[World]:
                 title="bad",
                 actor="test",
             )
-        here = World(root, home, ledger, environ)
+        here = World(root, home, ledger, environ, forked)
         here.write()
         yield here
     finally:

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from support import forks
 from systemd_machine import Machine, impossible
 from systemd_machine import machine as systemd_on
 
@@ -421,13 +422,11 @@ def undo_by_hand(tmp_path: Path) -> Callable[[str, Change], subprocess.Completed
             incident="INC-1234", runbook="none", runbook_digest="none", action=action, arguments={}, service="checkout", environment="staging",
             **vars(change),
         )  # fmt: skip
-        program = Path(sys.executable).parent / "ansible-playbook"
-        return subprocess.run(
-            [program, undo.write(tmp_path / "undo", plan, undo.playbook(plan, "localhost"))],
-            env={
-                "HOME": str(tmp_path), "LANG": "C.UTF-8", "PATH": os.environ["PATH"], "ANSIBLE_LOCALHOST_WARNING": "false",
-            },
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False,
+        playbook = undo.write(tmp_path / "undo", plan, undo.playbook(plan, "localhost"))
+        return forks.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook)],
+            {**forks.ORDINARY, "HOME": str(tmp_path), "PATH": os.environ["PATH"], "ANSIBLE_LOCALHOST_WARNING": "false"},
+            tmp_path, timeout=60,
         )  # fmt: skip
 
     return run

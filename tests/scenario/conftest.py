@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import forks
 
 from sre_responder.lab import sandbox
 from sre_responder.lab.lab import Lab
@@ -27,15 +28,7 @@ class Shop:
     environ: dict[str, str]
 
     def responder(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(RESPONDER), *arguments],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=90,
-            check=False,
-        )
+        return forks.run([str(RESPONDER), *arguments], self.environ, self.lab.folder, timeout=90)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -56,7 +49,8 @@ class Shop:
 def shop() -> Iterator[Shop]:
     folder = Path(tempfile.mkdtemp(prefix="sre-test-"))
     lab = sandbox.up(folder)
-    environ = {**os.environ, "RESPONDER_HOME": str(lab.home), "RESPONDER_LEDGER": lab.ledger, "COLUMNS": "200"}
+    named = {"RESPONDER_HOME": str(lab.home), "RESPONDER_LEDGER": lab.ledger}
+    environ = {**forks.ORDINARY, "HOME": str(folder), "PATH": os.environ["PATH"], "COLUMNS": "200", **named}
     try:
         yield Shop(lab, environ)
     finally:

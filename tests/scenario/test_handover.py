@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.parametrize("own_step", [True, False], ids=["the runbook hands over", "the driver hands over"])
 def test_a_ladder_that_did_not_help_calls_a_person_once(tmp_path: Path, own_step: bool) -> None:
-    with bypass.world.world(tmp_path) as world:
+    with bypass.world.world(tmp_path, forked=True) as world:
         names = {"incident": "{{ incident }}", "service": "{{ service }}", "environment": "{{ target }}"}
         hand_over = {"name": "Hand over", "sre.responder.handoff": names}
         world.write(lambda play: play["tasks"].append(hand_over) if own_step else None)

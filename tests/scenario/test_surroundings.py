@@ -24,7 +24,7 @@ SURROUNDINGS: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with bypass.world.world(tmp_path) as here:
+    with bypass.world.world(tmp_path, forked=True) as here:
         here.heals("1")
         yield here
 
