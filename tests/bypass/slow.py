@@ -72,7 +72,7 @@ def acting(world: World) -> Iterator[int]:
 
 def eventually(look: Callable[[], int | None], otherwise: str) -> int:
     """What `look` gives, once it gives something."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while (found := look()) is None:
         assert time.monotonic() < until, otherwise
         time.sleep(0.05)

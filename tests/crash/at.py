@@ -91,7 +91,7 @@ def running(world: World, environ: dict[str, str]) -> Iterator[subprocess.Popen[
 
 def eventually(look: Callable[[], Found | None], otherwise: str) -> Found:
     """What `look` gives, once it gives something."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while not (found := look()):
         assert time.monotonic() < until, otherwise
         time.sleep(0.02)

@@ -17,7 +17,7 @@ RUNGS = {"cache": 1, "process": 2, "release": 3, "region": 4}
 def test_each_fault_heals_at_its_own_rung_and_leaves_nothing(fault: str) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "responder"), "demo", "--fault", fault, "--json"],
-        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False,
+        capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [found] = json.loads(done.stdout)["faults"]
