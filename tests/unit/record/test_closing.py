@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from light import Light, home_with, take
 
-from sre_responder.effects import EFFECTS, Effect
+from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, audit, incidents
@@ -33,7 +33,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Any:
             return answer
 
         changed = replace(EFFECTS["http_cache_purge"], disagreement=disagreement)
-        monkeypatch.setitem(cast(dict[str, Effect], EFFECTS), "http_cache_purge", changed)
+        monkeypatch.setattr("sre_responder.record.closing.EFFECTS", {"http_cache_purge": changed})
 
     return say
 
