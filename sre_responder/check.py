@@ -256,7 +256,10 @@ def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:
     asking: dict[str, dict[str, Look]] = {url: {} for url in filter(None, [way.get("responder/probe-url")])}
     where = {option: way[key] for option, key in KUBERNETES.items() if key in way}
     for book in books:
-        for look in book.metadata.success.looks:
+        looks = book.metadata.success.looks
+        if "namespace" not in where and any(one.source == "kubernetes" and one.required for one in looks):
+            continue  # it is for services on Kubernetes
+        for look in looks:
             if look.url and not _meant_for(way, book):
                 continue
             if look.source == "http" and (url := look.url or way.get("responder/probe-url")):

@@ -152,6 +152,20 @@ def test_a_runbook_for_other_services_does_not_make_a_good_probe_unknown(
     assert "not a probe for other-" in answer["reason"]
 
 
+def test_a_runbook_that_also_measures_a_workload_asks_nothing_of_a_service_without_one(
+    annotate: Annotate, serve: Serve, home: Home
+) -> None:
+    looks = "must: [{expect: rate > `1`}, {source: kubernetes}]"
+    book = home.folder / "runbooks" / "other"
+    book.mkdir()
+    text = PLAY.replace('url: "http://127.0.0.1:1/"', looks).replace("id: ", "id: other-")
+    (book / "runbook.yml").write_text(text)
+    register(home.folder, [book])
+    annotate(probe_url=serve([b'{"ok": true}']))
+    [answer] = answers("checkout")
+    assert answer["state"] == "reached" and "other-" not in answer["reason"]
+
+
 def test_a_probe_is_asked_once_for_all_runbooks_that_ask_it(annotate: Annotate, serve: Serve, home: Home) -> None:
     seen: list[bytes] = []
     annotate(probe_url=serve([b'{"ok": true}'], seen=seen))
