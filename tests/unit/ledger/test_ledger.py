@@ -168,6 +168,21 @@ def test_no_query_of_a_decision_scans_what_grows_with_history(
                     assert not (words[0] == "SCAN" and words[1] in grows and "USING" not in words), (row[3], statement)
 
 
+def test_a_service_was_last_healthy_when_the_latest_of_its_own_symptoms_was(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        assert incidents.healthy_at(connection, "staging", "web") == 0
+        for at, symptom in (
+            (100, "staging:web:errors"),
+            (300, "staging:web:crash"),
+            (500, "staging:web-2:errors"),
+            (700, "production:web:errors"),
+        ):
+            incidents.observe(connection, at, symptom, True, 60)
+            incidents.observe(connection, at + 60, symptom, True, 60)
+        incidents.observe(connection, 900, "staging:web:crash", False, 60)
+        assert incidents.healthy_at(connection, "staging", "web") == 360
+
+
 def test_counts_start_anew_only_after_a_measured_healthy_period(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         incidents.observe(connection, 100, "s", True, 60)
