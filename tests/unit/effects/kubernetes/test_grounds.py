@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sre_responder.effects.kubernetes.api import Document, Resource
-from sre_responder.effects.kubernetes.grounds import no_ground_for_restart, no_ground_for_return
+from sre_responder.effects.kubernetes.grounds import came_up, no_ground_for_restart, no_ground_for_return
 from sre_responder.effects.kubernetes.revisions import Revision, current, history
 from sre_responder.effects.kubernetes.workload import Workload
 from sre_responder.errors import EffectFailed, InputError
@@ -277,3 +277,24 @@ def test_pods_that_could_not_start_anew_are_not_restarted(status: Document) -> N
     cluster = Cluster(template("web:2"), complete=True)
     cluster.pod(**status)
     assert "and so would be the pods of a restart" in (no_ground_for_restart(cluster, cluster.workload) or "")  # type: ignore[arg-type]
+
+
+def progressing(reason: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Progressing", "status": "True", "reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [
+        ("Deployment", progressing("NewReplicaSetAvailable"), True),
+        ("Deployment", progressing("ReplicaSetUpdated"), False),
+        ("Deployment", progressing("ProgressDeadlineExceeded"), False),
+        ("Deployment", {}, False),
+        ("StatefulSet", {"currentRevision": "web-2", "updateRevision": "web-2"}, True),
+        ("StatefulSet", {"currentRevision": "web-1", "updateRevision": "web-2"}, False),
+        ("DaemonSet", {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3}, True),
+        ("DaemonSet", {"desiredNumberScheduled": 3, "updatedNumberScheduled": 1}, False),
+    ],
+)
+def test_a_template_has_come_up_once_its_rollout_was_finished(kind: str, status: Document, expected: bool) -> None:
+    assert came_up(Workload(kind, {"metadata": {}, "spec": {}, "status": status})) is expected
