@@ -10,6 +10,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
+
+# pylint: disable-next=unused-import
 from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import attempts, audit
 

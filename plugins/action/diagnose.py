@@ -12,6 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.diagnosis import diagnose as collect
 from sre_responder.diagnosis import findings
+
+# pylint: disable-next=unused-import
 from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import audit
 

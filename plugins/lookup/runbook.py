@@ -35,6 +35,7 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
+# pylint: disable-next=unused-import
 from ansible_collections.sre.responder.plugins.plugin_utils import one_version  # noqa: F401 - says how to install the library
 from sre_responder import home
 from sre_responder.errors import ResponderError

@@ -34,7 +34,7 @@ class Link(NamedTuple):
 
     def to(self, release: str) -> str:
         """The same link to another release: absolute if this one is, and into the same folder of it."""
-        above, found, _ = self.text.rpartition(f"/releases/{self.release}")
+        above, found, dummy = self.text.rpartition(f"/releases/{self.release}")
         start = f"{above}/releases" if found and os.path.isabs(self.text) else "releases"
         return os.path.join(start, release, self.inside).rstrip("/")
 
@@ -48,7 +48,7 @@ def link(root: str) -> Link:
     home, target = os.path.realpath(os.path.join(root, "releases")), os.path.realpath(path)
     if not target.startswith(home + "/"):
         raise ReleaseError(f"{path} points at {target}, outside {root}/releases.")
-    release, _, inside = target[len(home) + 1 :].partition("/")
+    release, dummy, inside = target[len(home) + 1 :].partition("/")
     return Link(release, inside, text)
 
 

@@ -62,12 +62,12 @@ def folders(releases: str) -> list[str]:
         kept = [
             (e.name, e.stat().st_mtime) for e in found if e.is_dir(follow_symlinks=False) and NAME.fullmatch(e.name)
         ]
-    names = [name for name, _ in kept]
+    names = [name for name, dummy in kept]
     if all(name.isdigit() for name in names):
         return sorted(names, key=int)
     if all(re.fullmatch(r"\d{8}[\dTZ._-]*", name) for name in names) and len({len(name) for name in names}) == 1:
         return sorted(names)
-    return [name for name, _ in sorted(kept, key=lambda one: (one[1], one[0]))]
+    return [name for name, dummy in sorted(kept, key=lambda one: (one[1], one[0]))]
 
 
 def _lines(log: str) -> list[str]:
@@ -119,4 +119,6 @@ def _json(line: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     name = row.get("release_name") if isinstance(row, dict) else None
-    return name if isinstance(name, str) else str(name) if type(name) is int else None
+    if isinstance(name, bool):  # which is an int too
+        return None
+    return name if isinstance(name, str) else str(name) if isinstance(name, int) else None

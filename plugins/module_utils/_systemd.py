@@ -27,6 +27,7 @@ _LOOK_SECONDS = 5.0
 _LATELY_SECONDS = 30
 _STAYS_SECONDS = 2.0
 """What has just been started may end at once: `active` of a service that never says when it is ready means only that it was forked."""
+_JOURNAL_SECONDS = 1.0
 _MOST_UNITS = 200
 _PROPERTIES = [
     "Id",
@@ -200,7 +201,7 @@ def same(found: dict, others: list) -> list:
     every = {*reached, *found["Names"].split()}
 
     def leads(other: str) -> bool:
-        template, _, kind = names[other].partition("@.")
+        template, dummy, kind = names[other].partition("@.")
         instances = [unit for unit in every if unit.startswith(f"{template}@") and unit.endswith(f".{kind}")]
         return ids.get(other) in reached or bool(kind and instances)
 
@@ -223,19 +224,22 @@ def restart(unit: str, seconds: float) -> dict:
     limit passes first, for systemd goes on by itself.
     """
     old = _asked([unit])[0]["InvocationID"]
+    since = int(time.time())
     _systemctl("restart", "--no-block", "--", unit)
     until = time.monotonic() + seconds
     runs: dict[str, float] = {}
     while True:
         [now] = _asked([unit])
         if _job(now) is None and (now["ActiveState"] in ("inactive", "failed") or starts_itself(now)):
-            raise HostError(f"{unit} did not come back: it is {state(now)}, {why(now)}{_journal(now)}")
+            raise HostError(f"{unit} did not come back: it is {state(now)}, {why(now)}{_journal(now, since)}")
         if _job(now) is None and now["ActiveState"] == "active":
             if now["InvocationID"] == old:
                 raise HostError(f"the restart of {unit} was cancelled: it runs as before")
             runs.setdefault(now["InvocationID"], time.monotonic())
             if len(runs) > 1:
-                raise HostError(f"{unit} did not stay: systemd has already started it again by itself{_journal(now)}")
+                raise HostError(
+                    f"{unit} did not stay: systemd has already started it again by itself{_journal(now, since)}"
+                )
             if time.monotonic() - runs[now["InvocationID"]] > _STAYS_SECONDS:
                 return now
         elif time.monotonic() > until:
@@ -255,8 +259,8 @@ def why(found: dict) -> str:
     return f"result {found['Result']}{ended}"
 
 
-def _journal(found: dict) -> str:
-    """The last lines of a service's own, where they can be read."""
+def _journal(found: dict, since: int) -> str:
+    """The last lines that a service wrote since then, where they can be read."""
     program = shutil.which("journalctl", path=_PATH)
     if program is None:
         return ""
@@ -266,14 +270,17 @@ def _journal(found: dict) -> str:
         "--no-pager",
         "--output=cat",
         "--lines=3",
-        f"_SYSTEMD_INVOCATION_ID={found['InvocationID']}",
+        f"--since=@{since}",
+        f"_SYSTEMD_UNIT={found['Id']}",  # journald does not know the invocation of a process that has ended by then
     ]
-    try:
-        done = _run(words)
-    except HostError:
-        return ""
-    lines = [line.strip()[:160] for line in done.stdout.splitlines() if line.strip()]
-    return f". It wrote last: {' | '.join(lines[-3:])}" if lines else ""
+    until = time.monotonic() + _JOURNAL_SECONDS
+    with suppress(HostError):
+        while time.monotonic() < until:  # journald writes a line a moment after its program has
+            lines = [line.strip()[:160] for line in _run(words).stdout.splitlines() if line.strip()]
+            if lines:
+                return f". It wrote last: {' | '.join(lines)}"
+            time.sleep(0.1)
+    return ""
 
 
 def _asked(units: list) -> list[dict]:

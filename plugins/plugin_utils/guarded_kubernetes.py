@@ -10,7 +10,10 @@ import contextlib
 from ansible_collections.sre.responder.plugins.action.guarded import ActionModule
 
 with contextlib.suppress(ModuleNotFoundError):  # the effect says what to install
+    # pylint: disable-next=unused-import
     import kubernetes.client
+
+    # pylint: disable-next=unused-import
     import kubernetes.config  # noqa: F401 - for who forks
 
 __all__ = ["ActionModule"]

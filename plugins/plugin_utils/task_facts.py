@@ -120,7 +120,7 @@ def weaknesses(task: Any) -> list[str]:
 def declared(task: Any, runbook: Runbook | None) -> bool:
     """Whether the play that was loaded is the one that stands in the runbook's file now, to the letter."""
     loaded = task_digest(plain(task.play.get_ds()))
-    return runbook is not None and loaded in {task_digest(play) for play, _ in plays(runbook.playbook)}
+    return runbook is not None and loaded in {task_digest(play) for play, dummy in plays(runbook.playbook)}
 
 
 def location(task: Any) -> tuple[Path, int]:

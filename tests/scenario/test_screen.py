@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bypass.world import World
+from bypass.world import world as new_world
 
 from sre_responder.guard.gates import GATES
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with new_world(tmp_path / "world") as here:
+        yield here
 
 
 def told(stdout: str) -> str:
@@ -13,7 +24,7 @@ def told(stdout: str) -> str:
     return stdout.partition("TASK [Roll back]")[2].partition("PLAY RECAP")[0]
 
 
-def test_a_refusal_prints_why_who_clears_it_and_the_command_and_the_result_has_every_gate(world: Any) -> None:
+def test_a_refusal_prints_why_who_clears_it_and_the_command_and_the_result_has_every_gate(world: World) -> None:
     with world.write().open("a") as file:
         file.write("# changed since it was registered\n")
     done = world.play()
@@ -30,7 +41,7 @@ def test_a_refusal_prints_why_who_clears_it_and_the_command_and_the_result_has_e
     assert result["msg"].startswith("release_rollback refused")
 
 
-def test_a_step_that_is_left_out_says_why(world: Any) -> None:
+def test_a_step_that_is_left_out_says_why(world: World) -> None:
     options = {"applies": False, "because": "nothing was released today"}
     world.write(lambda play: play["tasks"][1]["sre.responder.release_rollback"].update(options))
     printed = told(world.play().stdout)
