@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from support.postgresql import Server, programs, server
 
-# Fixtures: pytest finds them by their names here, which nothing else in this file uses.
-from control_plane import cluster, namespace, own_cluster  # noqa: F401
-from kubernetes_shop import custom  # noqa: F401
-from kubernetes_site import site  # noqa: F401
-from kubernetes_team import team  # noqa: F401
-from postgresql import Server, programs, server
+pytest_plugins = [
+    "support.control_plane",
+    "support.kubernetes_shop",
+    "support.kubernetes_site",
+    "support.kubernetes_team",
+]
 
 for one, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if (

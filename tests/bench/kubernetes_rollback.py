@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 from bypass.world import Play, World, world
-from control_plane import Cluster, programs, running, wait_until
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, programs, running, wait_until
+from support.kubernetes_shop import Shop
 
 from bench.community import collections
 from bench.driver import UNLIMITED, durations

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from control_plane import Cluster, programs, running, wait_until
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, programs, running, wait_until
+from support.kubernetes_shop import Shop
 
 from bench.figures import Figure, ratio
 

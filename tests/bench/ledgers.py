@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from postgresql import programs, server
+from support.postgresql import programs, server
 
 NewLedger = Callable[[str], str]
 """The URL of a new database of that name."""

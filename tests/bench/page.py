@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from postgresql import programs
+from support.postgresql import programs
 
 from bench.figures import table
 

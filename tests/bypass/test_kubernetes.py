@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_shop import Shop
-from kubernetes_team import Team
 from support import forks
+from support.kubernetes_shop import Shop
+from support.kubernetes_team import Team
 
 from sre_responder.home.runbook import SHIPPED
 from sre_responder.ledger import Ledger, audit

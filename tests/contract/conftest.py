@@ -26,8 +26,8 @@ import httpx
 import psutil
 import pytest
 from support import forks
-from systemd_machine import Machine, impossible
-from systemd_machine import machine as systemd_on
+from support.systemd_machine import Machine, impossible
+from support.systemd_machine import machine as systemd_on
 
 from sre_responder import undo
 from sre_responder.effects import Change

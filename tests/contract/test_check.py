@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from control_plane import Cluster
-from kubernetes_shop import Shop
+from support.control_plane import Cluster
+from support.kubernetes_shop import Shop
 
 from sre_responder.check import Answer, check
 from sre_responder.home import Home

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, Refused, takes_pods, wait_until
+from support.control_plane import Cluster, Refused, takes_pods, wait_until
 
 pytestmark = pytest.mark.contract
 

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 import yaml
 from bypass.world import World, world
-from control_plane import Cluster, wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes import api

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, node, wait_until
-from kubernetes_shop import Shop, definition
-from kubernetes_site import Site
+from support.control_plane import Cluster, node, wait_until
+from support.kubernetes_shop import Shop, definition
+from support.kubernetes_site import Site
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes.manifests import manifests

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
-from kubernetes_site import Site
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop
+from support.kubernetes_site import Site
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, Refused, StateMoved

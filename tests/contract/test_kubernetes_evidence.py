@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS
 from sre_responder.effects.kubernetes.diagnosis import diagnose

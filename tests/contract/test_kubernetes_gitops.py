@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from control_plane import Cluster
-from kubernetes_shop import Shop, holder
+from support.control_plane import Cluster
+from support.kubernetes_shop import Shop, holder
 
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop, holder
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop, holder
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes import owners

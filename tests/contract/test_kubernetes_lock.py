@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 import pytest
-from control_plane import Cluster
-from kubernetes_shop import Shop
+from support.control_plane import Cluster
+from support.kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes import lock

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster
-from kubernetes_shop import Shop, holder
+from support.control_plane import Cluster
+from support.kubernetes_shop import Shop, holder
 
 from sre_responder.effects.kubernetes import gitops, owners
 from sre_responder.effects.kubernetes.api import connect

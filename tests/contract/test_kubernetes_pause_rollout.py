@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, StateMoved

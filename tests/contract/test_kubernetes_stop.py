@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import yaml
 from bypass.world import World, world
-from control_plane import Cluster, wait_until
-from kubernetes_shop import Shop
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_shop import Shop
 from typer.testing import CliRunner
 
 from sre_responder import cli, errors

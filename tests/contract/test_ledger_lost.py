@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from light import Light, home_with, take
-from postgresql import Server, programs, server
 from sqlalchemy import text
+from support.light import Light, home_with, take
+from support.postgresql import Server, programs, server
 
 from sre_responder.engine.step import confirm
 from sre_responder.errors import LedgerUnavailable, OutcomeUnknown, Refused

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from answering import answering
 from bypass.world import World
 from bypass.world import world as new_world
+from support.answering import answering
 
 from sre_responder.effects import EFFECTS
 

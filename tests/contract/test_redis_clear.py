@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 import redis
 import yaml
-from answering import answering
 from bypass.world import Play, World
 from bypass.world import world as new_world
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support.answering import answering
 
 from sre_responder.effects import EFFECTS
 from sre_responder.effects.redis.server import RIGHTS, Primary

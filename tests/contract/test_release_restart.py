@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bypass import world as guarded
 from bypass.world import World
-from dripping import dripping
+from support.dripping import dripping
 
 pytestmark = pytest.mark.contract
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
-from postgresql import Server
 from sqlalchemy.engine import make_url
+from support.postgresql import Server
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
 BIN = Path(sys.executable).parent

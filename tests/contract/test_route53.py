@@ -17,8 +17,8 @@ import boto3
 import httpx
 import pytest
 from bypass.world import world as new_world
-from checking_route53 import Checking, error, serve
-from control_plane import wait_until
+from support.checking_route53 import Checking, error, serve
+from support.control_plane import wait_until
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.route53.api import _client

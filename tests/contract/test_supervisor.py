@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from control_plane import wait_until
+from support.control_plane import wait_until
 
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved

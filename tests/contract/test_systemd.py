@@ -12,7 +12,7 @@ import pytest
 import yaml
 from bypass import world as guarded
 from bypass.world import Play, World
-from systemd_machine import Machine, until
+from support.systemd_machine import Machine, until
 
 from sre_responder.drive.ask import ask
 from sre_responder.effects import PROBES, Change

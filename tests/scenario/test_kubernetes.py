@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from control_plane import Cluster, wait_until
-from kubernetes_site import Site
-from kubernetes_team import Team, Traffic
+from support.control_plane import Cluster, wait_until
+from support.kubernetes_site import Site
+from support.kubernetes_team import Team, Traffic
 
 from sre_responder.home.runbook import SHIPPED
 from sre_responder.ledger import Ledger, audit

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import wait_until
-from kubernetes_shop import Shop, holder
-from kubernetes_team import Team
 from sqlalchemy import update
+from support.control_plane import wait_until
+from support.kubernetes_shop import Shop, holder
+from support.kubernetes_team import Team
 
 from sre_responder.ledger import Ledger, schema
 

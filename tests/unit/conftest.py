@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from history import History
 from hypothesis import settings
 from support import disk, ledgers, size
+from support.history import History
 
 from sre_responder.ledger import Ledger
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from light import PLAY, home_with
+from support.light import PLAY, home_with
 from typer.testing import CliRunner, Result
 
 from sre_responder import check, cli

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from control_plane import Cluster
+from support.control_plane import Cluster
 
 from bench.scenarios.given import Disruption, Injection
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from control_plane import programs, running
+from support.control_plane import programs, running
 
 from bench.scenarios.given import OWN, read
 from bench.scenarios.trial import Result, tried

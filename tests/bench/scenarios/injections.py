@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from control_plane import Cluster, node, takes_pods, wait_until
+from support.control_plane import Cluster, node, takes_pods, wait_until
 
 from bench.scenarios.application import REGISTRY, WORKLOADS, Service, settings
 from bench.scenarios.given import Injection

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane import Cluster
+from support.control_plane import Cluster
 
 Document = dict[str, Any]
 Snapshot = Mapping[str, Document]

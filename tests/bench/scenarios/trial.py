@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from control_plane import Cluster, Refused, wait_until
+from support.control_plane import Cluster, Refused, wait_until
 
 from bench.scenarios import snapshot
 from bench.scenarios.application import Service, build, services

@@ -11,7 +11,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from control_plane import Cluster
+from support.control_plane import Cluster
 
 from bench.scenarios.application import GOOD, Service
 from sre_responder.effects.kubernetes.workload import selects

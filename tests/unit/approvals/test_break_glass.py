@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from history import DAY, History
+from support.history import DAY, History
 
 from sre_responder.approvals import approval, break_glass
 from sre_responder.approvals.break_glass import BEGIN, END, Debt

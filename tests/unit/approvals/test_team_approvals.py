@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from history import DAY, History
+from support.history import DAY, History
 
 from sre_responder.approvals import approval
 from sre_responder.approvals.approval import NAMESPACE

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from light import home_with
+from support.light import home_with
 from typer.testing import CliRunner
 
 from sre_responder import cli

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from light import home_with
+from support.light import home_with
 from typer.testing import CliRunner
 
 from sre_responder import cli

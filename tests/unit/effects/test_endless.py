@@ -8,7 +8,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from dripping import dripping
+from support.dripping import dripping
 
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
 from sre_responder.effects.http_cache import PURGE

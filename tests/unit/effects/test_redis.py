@@ -6,8 +6,8 @@ import socket
 import sys
 
 import pytest
-from answering import answering
-from dripping import dripping
+from support.answering import answering
+from support.dripping import dripping
 
 from sre_responder.effects import EFFECTS
 from sre_responder.effects.redis.pattern import overlap

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from answering import answering
+from support.answering import answering
 
 from ansible_collections.sre.responder.plugins.module_utils._restart import RestartError, looked_at
 from sre_responder.effects.http_cache import PURGE

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from history import SERVICES, Ask, History, Outcome
 from sqlalchemy import select
+from support.history import SERVICES, Ask, History, Outcome
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from light import PLAY, home_with
+from support.light import PLAY, home_with
 
 from sre_responder.engine.run import climb
 from sre_responder.errors import Refused

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from light import PLAY, Light, home_with, take
 from sqlalchemy import select
+from support.light import PLAY, Light, home_with, take
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history import EPOCH, History, lock
+from support.history import EPOCH, History, lock
 
 from sre_responder.errors import Refused
 from sre_responder.guard.breakers import locked_out

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history import DAY, LADDER, Gates, History, Outcome, lock
+from support.history import DAY, LADDER, Gates, History, Outcome, lock
 
 from sre_responder.engine.health import Health
 

@@ -8,12 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from history import BOOKS, History, Outcome, lock
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import select
 from support import size
+from support.history import BOOKS, History, Outcome, lock
 
 from sre_responder.guard.breakers import locked_out
 from sre_responder.ledger.schema import chain

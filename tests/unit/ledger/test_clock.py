@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from history import SERVICES, History
 from hypothesis import given
 from hypothesis import strategies as st
+from support.history import SERVICES, History
 
 from sre_responder.emergency import cascade
 from sre_responder.ledger import audit, clock, temporary

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from postgresql import Server
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from support.postgresql import Server
 
 from sre_responder.errors import InputError, LedgerUnavailable
 from sre_responder.ledger import Ledger, audit, incidents, rights

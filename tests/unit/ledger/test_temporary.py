@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from history import History
+from support.history import History
 
 from sre_responder.ledger import temporary
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from light import Light, home_with, take
+from support.light import Light, home_with, take
 
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused

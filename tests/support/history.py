@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import yaml
 from sqlalchemy import insert
-from support import ledgers
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
@@ -27,6 +26,7 @@ from sre_responder.model.actions import ACTIONS, UNDO
 from sre_responder.model.gate import Gate
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
+from support import ledgers
 
 EPOCH = 1_800_000_000.0
 DAY = 24 * 60.0

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 import yaml
-from support import ledgers
 
 from sre_responder.effects import Change
 from sre_responder.engine.step import Step, perform
 from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, incidents, runs
 from sre_responder.model.request import Request
+from support import ledgers
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 PLAY = """\

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, wait_until
 
 from sre_responder.effects.kubernetes.api import KINDS
+from support.control_plane import Cluster, wait_until
 
 Document = dict[str, Any]
 

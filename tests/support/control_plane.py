@@ -23,7 +23,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-HERE = Path(__file__).parent / "cluster"
+HERE = Path(__file__).parents[1] / "cluster"
 STAGES = ("pod/fast/pod-*.yaml", "node/fast/node-*.yaml", "node/heartbeat-with-lease/node-*.yaml")
 """What kwok ships for good pods and nodes."""
 START_SECONDS, STOP_SECONDS, KUBECTL_SECONDS = 60, 5, 120

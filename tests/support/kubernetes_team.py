@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster
-from kubernetes_shop import Shop
-from support import forks
 
 from sre_responder.home import find, runbook
 from sre_responder.ledger import Ledger
+from support import forks
+from support.control_plane import Cluster
+from support.kubernetes_shop import Shop
 
 
 class Traffic(BaseHTTPRequestHandler):

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import Cluster, node, takes_pods, wait_until
-from kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes.workload import lost
+from support.control_plane import Cluster, node, takes_pods, wait_until
+from support.kubernetes_shop import Shop
 
 DRAIN = EFFECTS["kubernetes_drain"]
 Document = dict[str, Any]
