@@ -11,7 +11,7 @@ from sre_responder.effects.action import Action, Options, option
 from sre_responder.effects.effect import Became, Change, Effect
 from sre_responder.effects.redis.pattern import checked, overlap
 from sre_responder.effects.redis.server import Arguments, Place, Primary, Refusal, may_be, place, primary
-from sre_responder.errors import EffectFailed, InputError, NotApplicable, OutcomeUnknown, StateMoved
+from sre_responder.errors import EffectFailed, InputError, NotApplicable, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.model.names import shown
 
 _GRACE_SECONDS = 3.0
@@ -77,8 +77,12 @@ def _act(arguments: Arguments, change: Change) -> dict[str, Any]:
     pattern, limit, seconds = _pattern(arguments), _limit(arguments), _seconds(arguments)
     until, deleted, begun = time.monotonic() + seconds, 0, False
 
-    def stopped(reason: str) -> str:
+    def told(reason: str) -> str:
         return f"Redis at {server.where} {reason}; {deleted} keys that match '{_shown(arguments)}' were deleted before."
+
+    def stopped(reason: str, cure: str = "") -> ResponderError:
+        """Nothing that can be read later tells a database of which some was deleted from one of which nothing was."""
+        return (OutcomeUnknown if deleted else EffectFailed)(told(reason), cure=cure)
 
     try:
         with primary(arguments, seconds + _GRACE_SECONDS) as server:
@@ -89,27 +93,27 @@ def _act(arguments: Arguments, change: Change) -> dict[str, Any]:
                 )
             for keys in server.pages(pattern):
                 if deleted + len(keys) > limit:
-                    raise EffectFailed(
-                        stopped(f"has more than {limit} keys that match by now"),
-                        cure="Find out what writes them; then write a narrower pattern, or a higher limit.",
+                    raise stopped(
+                        f"has more than {limit} keys that match by now",
+                        "Find out what writes them; then write a narrower pattern, or a higher limit.",
                     )
                 if time.monotonic() > until:
-                    raise EffectFailed(stopped(f"was not cleared within {seconds:g} s"), cure="Run it again.")
+                    raise stopped(f"was not cleared within {seconds:g} s", "Run it again.")
                 if keys:
                     begun = True
                     deleted += _unlinked(server, keys, stopped)
             return {**_state(server, pattern), "deleted": deleted}
     except InputError as error:
         if begun:
-            raise OutcomeUnknown(f"{stopped('did not answer any more')} {error.message}", cure=error.cure) from error
+            raise OutcomeUnknown(f"{told('did not answer any more')} {error.message}", cure=error.cure) from error
         raise StateMoved(f"nothing was deleted: {error.message}", cure=error.cure) from error
 
 
-def _unlinked(server: Primary, keys: list[bytes], stopped: Callable[[str], str]) -> int:
+def _unlinked(server: Primary, keys: list[bytes], stopped: Callable[[str], ResponderError]) -> int:
     try:
         return server.unlink(keys)
     except Refusal as error:
-        raise EffectFailed(stopped(f"refuses: {error}")) from error
+        raise stopped(f"refuses: {error}") from error
 
 
 def _state(server: Primary, pattern: bytes) -> dict[str, Any]:
