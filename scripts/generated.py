@@ -15,6 +15,7 @@ import yaml
 import sre_responder.effects
 from sre_responder.effects.action import Action, Described, Options, described
 from sre_responder.effects.effect import Effect, HostProbe
+from sre_responder.home.annotations import connection
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import READ_ONLY
 
@@ -269,6 +270,14 @@ They fill an option that a task leaves out; `ENVIRONMENT.KEY` holds for one envi
 | annotation | fills |
 |---|---|
 {_annotations(actions)}
+
+## Options that a connection may fill
+
+`connections.yml` names them by platform ([operate.md](operate.md#connections)); secrets, in italics, by reference only.
+
+| platform | annotation that names the connection | options |
+|---|---|---|
+{_connections(actions)}
 """
 
 
@@ -286,6 +295,17 @@ def _annotations(actions: list[Action]) -> str:
     return "\n".join(
         f"| `{annotation}` | {'; '.join(f'`{name}` of ' + _named(by) for name, by in sorted(options.items()))} |"
         for annotation, options in sorted(filled.items())
+    )
+
+
+def _connections(actions: list[Action]) -> str:
+    found: dict[str, dict[str, Described]] = {}
+    for action in actions:
+        found.setdefault(action.platform, {}).update(described(action.options))
+    return "\n".join(
+        f"| {platform} | `{connection(platform)}` | "
+        f"{', '.join(f'*{name}*' if option.secret else f'`{name}`' for name, option in sorted(options.items()))} |"
+        for platform, options in sorted(found.items())
     )
 
 
