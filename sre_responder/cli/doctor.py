@@ -68,6 +68,11 @@ def _policy(home: Home) -> None:
     _ = home.policy
 
 
+def _connections(home: Home) -> None:
+    """What is written; whether its secrets can be read is asked by `responder connections test`, with the runs' own environment."""
+    _ = home.connections
+
+
 def _ledger(home: Home) -> None:
     kept = Ledger(home.ledger_url)
     with kept.transaction(reading=True) as connection:  # it exists, can be read and has this library's revision
@@ -259,6 +264,7 @@ def _ignored(home: Home) -> list[str]:
 
 CHECKS: dict[str, Callable[[Home], None]] = {
     "policy": _policy,
+    "connections": _connections,
     "catalogue": _catalogue,
     "environments": _environments,
     "dependencies": _cycles,
