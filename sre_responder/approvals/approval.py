@@ -24,7 +24,7 @@ NAMESPACE = "sre-responder"
 _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
 
 
-def state(
+def state(  # noqa: PLR0913
     kind: Kind,
     subject: str,
     person: Person,

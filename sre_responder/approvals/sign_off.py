@@ -29,7 +29,7 @@ PAST: dict[Kind, str] = {
 }
 
 
-def decide(
+def decide(  # noqa: PLR0913
     home: Home,
     ledger: Ledger,
     prefix: str,
@@ -157,7 +157,7 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
     return done
 
 
-def sign_and_keep(
+def sign_and_keep(  # noqa: PLR0913
     home: Home,
     ledger: Ledger,
     kind: Kind,

@@ -74,7 +74,7 @@ class Prepared:
     arguments: str = ""
 
 
-def prepare(
+def prepare(  # noqa: PLR0913
     run: str,
     runbook: Path,
     folder: Path,

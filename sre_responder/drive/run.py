@@ -71,7 +71,7 @@ def run(
         return _run(prepared, watch, on_event, deadline_s)
 
 
-def _run(
+def _run(  # noqa: C901
     prepared: Prepared,
     watch: Callable[[], str | None],
     on_event: Callable[[dict[str, Any]], None],

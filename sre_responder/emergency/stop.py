@@ -86,7 +86,7 @@ def _read(path: Path) -> Source:
     return Source("raised", shown(text, REASON_LIMIT) or "no reason given")
 
 
-def raise_(
+def raise_(  # noqa: PLR0913
     connection: Connection,
     now: float,
     holder: str,

@@ -30,7 +30,7 @@ from sre_responder.notify.deliver import deliver
 from sre_responder.system import signals
 
 
-def climb(
+def climb(  # noqa: PLR0913
     home: Home,
     ledger: Ledger,
     runbook: Runbook,

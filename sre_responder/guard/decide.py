@@ -75,7 +75,7 @@ def preview(
     return Decision(not any(gate.blocks for gate in gates), gates, plan)
 
 
-def decide(
+def decide(  # noqa: PLR0913
     home: Home,
     ledger: Ledger,
     request: Request,

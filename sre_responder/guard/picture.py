@@ -49,7 +49,7 @@ def reset_at(
     return {name: signed[0].signed_at for name, signed in found.items() if signed}
 
 
-def look(
+def look(  # noqa: PLR0913
     connection: Connection,
     now: float,
     home: Home,

@@ -47,14 +47,14 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
-def digest(
+def digest(  # noqa: PLR0913
     id: int, at: str, incident: str | None, type: str, actor: str, summary: str, data: str, prev_hash: str
 ) -> str:
     """The hash of one entry: over all its fields and the hash before it."""
     return hashlib.sha256(canonical([id, at, incident, type, actor, summary, data, prev_hash]).encode()).hexdigest()
 
 
-def append(
+def append(  # noqa: PLR0913
     connection: Connection,
     now: float,
     type: str,
@@ -80,7 +80,7 @@ def append(
     return _put(connection, now, head, seen, type, actor, summary, incident=incident, notify=notify, data=data)
 
 
-def _put(
+def _put(  # noqa: PLR0913
     connection: Connection,
     now: float,
     head: Row[Any],

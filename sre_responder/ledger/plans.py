@@ -22,7 +22,7 @@ _STANDING = 100
 Verify = Callable[[Statement, str], Person]
 
 
-def save(
+def save(  # noqa: PLR0913
     connection: Connection,
     now: float,
     plan: Plan,

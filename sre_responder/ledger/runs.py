@@ -43,7 +43,7 @@ def gone(connection: Connection, row: Row[Any]) -> bool:
     )
 
 
-def begin(
+def begin(  # noqa: PLR0913
     connection: Connection,
     now: float,
     id: str,

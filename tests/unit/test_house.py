@@ -204,6 +204,18 @@ def test_what_runs_on_a_host_needs_the_standard_library_only(folder: str) -> Non
     assert foreign == set()
 
 
+def test_functions_that_are_too_long_or_take_too_much_only_get_fewer() -> None:
+    """Ruff refuses new ones, and an exception that is needed no more; lower the number with each that goes."""
+    excepted = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for folder in ("sre_responder", "plugins", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r"# noqa: .*\b(C901|PLR0913)\b", line)
+    ]
+    assert len(excepted) <= 24, excepted
+
+
 def test_plugins_state_their_licence() -> None:
     silent = [
         str(path.relative_to(ROOT))
