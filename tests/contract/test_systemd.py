@@ -136,6 +136,7 @@ def test_masked_unit_is_refused_with_the_command_that_unmasks_it(machine: Machin
 def test_unit_that_systemd_starts_again_and_again_is_no_case_for_a_restart(machine: Machine) -> None:
     loop = {"Restart": "always", "RestartSec": "200ms"}
     unit = machine.service("loop.service", "/bin/sh -c 'sleep 0.3; exit 7'", "StartLimitIntervalSec=0", **loop)
+    until(lambda: machine.show(unit, "NRestarts") != "0", "systemd has started it again")
     answer = plan(machine, unit)
     machine.systemctl("stop", unit)
     assert answer["not_applicable"] and "again and again by itself" in answer["msg"], answer

@@ -31,7 +31,7 @@ def wait_for(shop: Any, type: str, action: str = "") -> dict[str, Any]:
                 found: dict[str, Any] = json.loads(data)
                 if action in ("", found.get("action")):
                     return found
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise AssertionError(f"no {type} {action} on the record")
 
 
@@ -57,11 +57,14 @@ def test_stop_ends_a_run_with_proof_and_blocks_until_it_is_lifted(shop: Any) -> 
 
 def test_a_run_that_was_killed_in_its_effect_freezes_its_target_until_settled_and_goes_on(shop: Any) -> None:
     sandbox.break_(shop.lab, "process")
+    supervisord = psutil.Process(int((shop.lab.folder / "run" / "supervisord.pid").read_text()))
     run = shop.start(*shop.climb())
     wait_for(shop, "action.started", "supervisor_restart")
+    supervisord.suspend()  # the effect waits for its answer
     for process in [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]:
         os.kill(process.pid, signal.SIGKILL)
     run.communicate()
+    supervisord.resume()
     frozen = json.loads(shop.responder("status", "--json").stdout)["frozen"]
     assert len(frozen) == 1 and "supervisor" in frozen[0]["what"]
     target = frozen[0]["command"].removeprefix("responder settle '").removesuffix("'")

@@ -14,7 +14,9 @@ from sre_responder.ledger import Ledger
 
 def make(ledger: Ledger) -> Ledger:
     """Make it, where there is none yet, as its `upgrade` would; for `upgrade` itself, and for a role of few rights, use that."""
-    if ledger.path is not None:
+    if ledger.path is None and make_url(ledger.url).database == "postgres":
+        ledger.upgrade()  # the one database of a server from which none can be dropped
+    elif ledger.path is not None:
         ledger.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         ledger.path.write_bytes(_file())
     else:
