@@ -24,6 +24,7 @@ from sre_responder.model.names import ENVIRONMENTS, shown
 from sre_responder.system.secret import Secret
 
 FILE = "connections.yml"
+_NAMES_ONE = "-connection"
 _REFERENCE = "{env: NAME}, {file: PATH}, {vault: FILE, key: KEY} or {command: [PROGRAM, ...]}"
 
 
@@ -61,6 +62,8 @@ class Connections:
     def expanded(self, annotations: Mapping[str, str]) -> dict[str, str]:
         """A service's annotations with those that its connections stand for. InputError for a connection that is not there."""
         found = dict(annotations)
+        if not any(key.endswith(_NAMES_ONE) for key in annotations):  # most do not, and there may be thousands
+            return found
         for start in ("", *(f"{environment}." for environment in ENVIRONMENTS)):
             for platform, keys in _PLATFORMS.items():
                 if named := annotations.get(f"{start}{annotation(platform)}"):
