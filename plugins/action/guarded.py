@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -153,7 +154,9 @@ class HostModule:
 class ControllerEffect:
     """An effect whose code runs here, against an API."""
 
-    def __init__(self, action: str, arguments: Mapping[str, Any], incident: str, healthy_at: float) -> None:
+    def __init__(
+        self, action: str, arguments: Mapping[str, Any], incident: str, healthy_at: Callable[[], float]
+    ) -> None:
         self.action, self.arguments, self.incident, self.healthy_at = action, arguments, incident, healthy_at
 
     def plan(self) -> Change:
@@ -167,7 +170,7 @@ class ControllerEffect:
 
 
 def _healthy_at(ledger: Ledger, request: Request) -> float:
-    """When the service was last seen to stay healthy, whatever for; 0 where nobody has seen that."""
+    """Asked only by effects for which it matters: when the service was last seen to stay healthy, whatever for; 0 where nobody has seen that."""
     with ledger.transaction(reading=True) as connection:
         return incidents.healthy_at(connection, request.environment, request.service)
 
@@ -207,7 +210,7 @@ class ActionModule(ActionBase):
         effect: Any = (
             HostModule(self, {**named, **arguments}, facts, place)
             if spec and spec.on_host
-            else ControllerEffect(self.short, arguments, request.incident, _healthy_at(ledger, request))
+            else ControllerEffect(self.short, arguments, request.incident, partial(_healthy_at, ledger, request))
         )
         step = Step(
             place, ledger, request, arguments, runbook, effect, check=checking(self._task), **call,

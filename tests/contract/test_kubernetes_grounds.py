@@ -123,9 +123,9 @@ def test_a_restart_is_no_change_of_the_template(served: Shop) -> None:
 
 
 def test_a_template_that_was_there_when_the_service_was_last_healthy_is_left(served: Shop) -> None:
-    assert planned(served, _healthy_at=1.0).target
+    assert planned(served, _healthy_at=lambda: 1.0).target
     with pytest.raises(NotApplicable, match="nothing about its template changed since the service was last healthy at"):
-        planned(served, _healthy_at=time.time())
+        planned(served, _healthy_at=time.time)
 
 
 def test_a_workload_that_is_scaled_to_zero_is_told_as_that(served: Shop) -> None:

@@ -52,11 +52,11 @@ TURNS_ON: Mapping[str, tuple[Callable[[Document], Any], str]] = {
 
 
 def no_ground_for_return(
-    api: Api, workload: Workload, known: Sequence[Revision], then: Revision, healthy_at: float
+    api: Api, workload: Workload, known: Sequence[Revision], then: Revision, healthy_at: Callable[[], float]
 ) -> str | None:
     """Why a return to the revision `then` is no remediation for what the cluster shows; None where it may be one.
 
-    `healthy_at`: when the service was last known to be healthy; 0 where nobody knows.
+    `healthy_at` tells when the service was last known to be healthy; 0 where nobody knows.
     """
     if not workload.replicas:
         return "it is scaled to zero, and stays so whatever its template"
@@ -74,7 +74,7 @@ def no_ground_for_return(
     well = f"its {workload.available} pods run and are ready"
     if found := suspects(api, workload, made):
         return _elsewhere(f"{well}, and", found)
-    if (changed := time_of(made)) and (why := _unchanged(changed.timestamp(), healthy_at)):
+    if (changed := time_of(made)) and (why := _unchanged(changed.timestamp(), healthy_at())):
         return f"{well}, and nothing about its template changed since {why}; it was made at {made}"
     return None
 

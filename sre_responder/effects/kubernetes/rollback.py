@@ -86,6 +86,11 @@ def _names(pods: list[Document]) -> list[str]:
     return sorted(pod["metadata"]["name"] for pod in pods)
 
 
+def _unknown() -> float:
+    """When a service was last healthy, where nobody can be asked."""
+    return 0.0
+
+
 def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
@@ -101,7 +106,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             cure="Wait until it has rolled out what it was given.",
         )
     then = choose(workload, known, now, str(arguments["to"]))
-    if why := no_ground_for_return(api, workload, known, then, float(arguments.get("_healthy_at") or 0)):
+    if why := no_ground_for_return(api, workload, known, then, arguments.get("_healthy_at", _unknown)):
         raise NotApplicable(f"to return {workload.resource} to revision {then.number} would not help: {why}.")
     if kept := _kept(api, workload, now):
         raise InputError(

@@ -108,7 +108,7 @@ class Cluster:
         known = history(self, self.workload)  # type: ignore[arg-type]
         then: Revision = known[0]
         assert current(self.workload, known) is known[-1]
-        return no_ground_for_return(self, self.workload, known, then, healthy_at)  # type: ignore[arg-type]
+        return no_ground_for_return(self, self.workload, known, then, lambda: healthy_at)  # type: ignore[arg-type]
 
 
 CRASHES = {"containerStatuses": [{"name": "web", "ready": False, "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}  # fmt: skip
