@@ -44,6 +44,8 @@ class Question:
     uses: tuple[str, ...]
     look: Callable[[], str]
     on_host: bool = False
+    kind: str = ""
+    """A platform, `probe` or `log`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Answer:
     state: State
     reason: str
     cure: str = ""
+    kind: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,7 +114,9 @@ def _answer(question: Question) -> Answer:
 
 
 def _said(question: Question, state: State, reason: str, cure: str = "") -> Answer:
-    return Answer(question.service, question.environment, question.subject, question.uses, state, reason, cure)
+    return Answer(
+        question.service, question.environment, question.subject, question.uses, state, reason, cure, question.kind
+    )
 
 
 class _Unknown(Exception):
@@ -129,7 +134,7 @@ def questions(home: Home, service: Service, environment: str) -> list[Question]:
     for uses, subject, key, look, on_host in (*_platforms(home, way, books), *_probes(way, books), *_files(way)):
         known = found[key].uses if key in found else ()
         every = tuple(dict.fromkeys((*known, *uses)))
-        found[key] = Question(service.name, environment, subject, every, look, on_host)
+        found[key] = Question(service.name, environment, subject, every, look, on_host, kind=key[0])
 
     def nothing() -> str:
         raise _Unknown(

@@ -11,7 +11,7 @@ from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.running import seconds
 from sre_responder.errors import InputError
 
-_MARKS = {"reached": "ok", "not reached": "--", "unknown": "??"}
+MARKS = {"reached": "ok", "not reached": "--", "unknown": "??"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def check(  # noqa: C901
             if (one.service, one.environment) == (service.name, where):
                 uses = f" (used by {', '.join(one.uses)})" if one.uses else ""
                 console.print(
-                    f"  {_MARKS[one.state]}  {one.subject}{uses}: {one.reason} {one.cure}".rstrip(), markup=False
+                    f"  {MARKS[one.state]}  {one.subject}{uses}: {one.reason} {one.cure}".rstrip(), markup=False
                 )
     reached = sum(one.state == "reached" for one in answers)
     say(f"{reached} of {len(answers)} reached.")

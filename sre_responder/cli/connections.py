@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sre_responder import home as homes
+from sre_responder.cli.check import MARKS
 from sre_responder.cli.output import Json, console, print_json
 from sre_responder.errors import InputError
 from sre_responder.home import Home
@@ -67,7 +68,7 @@ def test(
         rows += [{"connection": one, "state": "not reached", "reason": why} for why in wrong]
         users = list(_users(home, one))
         answers = [] if wrong else check(home, users)
-        asked = [answer for answer in answers if answer.subject.startswith(f"{platform} ")]
+        asked = [answer for answer in answers if answer.kind == platform]
         rows += [
             {
                 "connection": one,
@@ -82,8 +83,7 @@ def test(
     if json:
         print_json({"connections": rows, "exit_code": int(failed)})
     for row in rows if not json else ():
-        mark = {"reached": "ok", "not reached": "--", "unknown": "??"}[row["state"]]
-        console.print(f"{mark}  {row['connection']}: {row['reason']}", markup=False)
+        console.print(f"{MARKS[row['state']]}  {row['connection']}: {row['reason']}", markup=False)
     raise typer.Exit(int(failed))
 
 
