@@ -291,12 +291,8 @@ class ActionModule(ActionBase):
                 f"{self.short} has no option {', '.join(sorted(names.shown(name) for name in unknown))}.",
                 cure=f"Its options: {', '.join(sorted((*options, *GUARDED_OPTIONS)))}.",
             )
-        annotations = place.catalogue.service(service).reached(environment)
         filled = {name: value for name, value in given.items() if name in options and value is not None}
-        for name, annotation in spec.annotations.items():
-            if name not in filled and annotation in annotations:
-                filled[name] = annotations[annotation]
-        filled = {**place.connections.login(spec, annotations), **filled}
+        filled = {**place.given(spec, place.catalogue.service(service).reached(environment)), **filled}
         for name in spec.needs:
             if not str(filled.get(name, "")).strip():
                 annotation = spec.annotations.get(name)

@@ -38,8 +38,7 @@ def preflight(call: Call) -> dict[str, Any]:
         raise InputError(f"action '{action[:64]}' is not on the allowlist.", cure=f"Use one of {', '.join(ACTIONS)}.")
     spec, runbook = ACTIONS[action], call.runbook
     annotations = call.home.catalogue.service(call.service).reached(call.environment)
-    filled = {name: annotations[key] for name, key in spec.annotations.items() if key in annotations}
-    arguments = {**call.home.connections.login(spec, annotations), **filled, **(call.arguments.get("arguments") or {})}
+    arguments = {**call.home.given(spec, annotations), **(call.arguments.get("arguments") or {})}
     step = next((task.digest for task in runbook.steps if task.action == action), "") if runbook else ""
     request = Request(
         action=action, incident=call.incident, service=call.service, environment=call.environment, confirm_production=True,

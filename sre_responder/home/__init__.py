@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sre_responder.errors import InputError
 from sre_responder.home import catalogue, connections, people, policy, runbook
+from sre_responder.model.action_spec import ActionSpec
 
 SYSTEM = Path("/etc/sre-responder")
 
@@ -45,6 +47,11 @@ class Home:
     @cached_property
     def connections(self) -> connections.Connections:
         return connections.load(self.folder / connections.FILE)
+
+    def given(self, spec: ActionSpec, way: Mapping[str, str]) -> dict[str, Any]:
+        """What annotations and connection of a service give an action where its task leaves it out. InputError where a secret cannot be read."""
+        annotated = {option: way[key] for option, key in spec.annotations.items() if key in way}
+        return {**self.connections.login(spec, way), **annotated}
 
     @cached_property
     def people(self) -> people.People:

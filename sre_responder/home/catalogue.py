@@ -140,7 +140,8 @@ class Catalogue:
         )
         for name, service in self.services.items():
             try:
-                services[name] = replace(service, annotations=expanded(service.annotations))
+                if (annotations := expanded(service.annotations)) is not service.annotations:
+                    services[name] = replace(service, annotations=annotations)
             except InputError as error:
                 del services[name]
                 unusable[name] = error.message

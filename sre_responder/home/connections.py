@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,16 @@ _NAMES_ONE = "-connection"
 _REFERENCE = "{env: NAME}, {file: PATH}, {vault: FILE, key: KEY} or {command: [PROGRAM, ...]}"
 
 
-class Connection(BaseModel):
-    """One platform, and the options of its actions that this connection fills."""
+@dataclass(frozen=True)
+class Connection:
+    """One platform, and the options of its actions that this connection fills; a secret is a reference."""
+
+    platform: str
+    options: Mapping[str, str | int | float | bool | Secret]
+
+
+class _Written(BaseModel):
+    """A connection as it is written."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     platform: str
@@ -39,7 +48,7 @@ class Connection(BaseModel):
         return self.__pydantic_extra__ or {}
 
 
-class _File(RootModel[dict[str, Connection]]):
+class _File(RootModel[dict[str, _Written]]):
     """Every connection by its name."""
 
 
@@ -56,14 +65,17 @@ class Connections:
     def variables(self) -> frozenset[str]:
         """Environment variables in which secrets are kept: a run needs them."""
         return frozenset(
-            secret.env for one in self.named.values() for secret in _secrets(one).values() if secret.env is not None
+            value.env
+            for one in self.named.values()
+            for value in one.options.values()
+            if isinstance(value, Secret) and value.env is not None
         )
 
-    def expanded(self, annotations: Mapping[str, str]) -> dict[str, str]:
+    def expanded(self, annotations: Mapping[str, str]) -> Mapping[str, str]:
         """A service's annotations with those that its connections stand for. InputError for a connection that is not there."""
-        found = dict(annotations)
         if not any(key.endswith(_NAMES_ONE) for key in annotations):  # most do not, and there may be thousands
-            return found
+            return annotations
+        found = dict(annotations)
         for start in ("", *(f"{environment}." for environment in ENVIRONMENTS)):
             for platform, keys in _PLATFORMS.items():
                 if named := annotations.get(f"{start}{annotation(platform)}"):
@@ -94,10 +106,10 @@ class Connections:
                 yield error.message
 
     def _revealed(self, name: str, option: str, value: Any) -> Any:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Secret):
             return value
         try:
-            return Secret.model_validate(value).reveal()
+            return value.reveal()
         except (ValueError, OSError) as error:
             raise InputError(
                 f"{option} of connection '{name}' cannot be read: {error}.", cure=f"Correct it in {self.file}."
@@ -143,10 +155,10 @@ def load(file: Path) -> Connections:
     ]
     if problems:
         raise InputError("\n".join(problems), cure="Correct the lines named.")
-    return Connections(named, file)
+    return Connections({name: Connection(one.platform, _options(one)) for name, one in named.items()}, file)
 
 
-def _problems(name: str, one: Connection) -> Iterator[tuple[tuple[str, ...], str]]:
+def _problems(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]:
     specs = [spec for spec in ACTIONS.values() if spec.platform == one.platform]
     if not specs:
         yield (name, "platform"), f"no action is of platform '{shown(one.platform)}'. Use {', '.join(_PLATFORMS)}."
@@ -180,9 +192,8 @@ def _unsound(value: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _secrets(one: Connection) -> dict[str, Secret]:
+def _options(one: _Written) -> dict[str, Any]:
     return {
-        option: Secret.model_validate(dict(value))
+        option: Secret.model_validate(dict(value)) if isinstance(value, Mapping) else value
         for option, value in one.options.items()
-        if isinstance(value, Mapping)
     }
