@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
+
+
+def modules(package: str, folder: Iterable[str]) -> dict[str, ModuleType]:
+    """Every module of a package's folder, loaded, by its name: what is found so needs no list."""
+    return {found.name: import_module(f"{package}.{found.name}") for found in pkgutil.iter_modules(folder)}
 
 
 class Registry(Mapping[str, Any]):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable
-from importlib import import_module
 
 from sre_responder.guard.gates.stop import stop
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.model.gate import Gate
+from sre_responder.registry import modules
 
 
 def _found() -> tuple[Callable[[Snapshot], Gate], ...]:
     """The function of each file that bears the file's own name."""
-    modules = {found.name: import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)}
-    return tuple(getattr(modules[name], name) for name in sorted(modules, key=lambda name: (modules[name].PLACE, name)))
+    files = modules(__name__, __path__)
+    return tuple(getattr(files[name], name) for name in sorted(files, key=lambda name: (files[name].PLACE, name)))
 
 
 GATES = _found()

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import pkgutil
 from functools import reduce
-from importlib import import_module
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from sre_responder.notify.channel import Channel
+from sre_responder.registry import modules
 
 
 def _kinds() -> list[type[Channel]]:
     """The channel that each file of this folder defines."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     defined: list[type[Channel]] = []
-    for module in modules:
+    for module in modules(__name__, __path__).values():
         own: list[Any] = [value for value in vars(module).values() if isinstance(value, type)]
         defined += [kind for kind in own if issubclass(kind, Channel) and kind.__module__ == module.__name__]
     return defined
