@@ -28,6 +28,8 @@ _LATELY_SECONDS = 30
 _STAYS_SECONDS = 2.0
 """What has just been started may end at once: `active` of a service that never says when it is ready means only that it was forked."""
 _JOURNAL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
+"""Between two questions: systemd tells of changes only on its bus, for which the standard library has no client."""
 _MOST_UNITS = 200
 _PROPERTIES = [
     "Id",
@@ -133,7 +135,7 @@ def steady(name: str) -> dict:
             )
         if time.monotonic() > until or not _lately(found):
             return found
-        time.sleep(0.2)
+        time.sleep(_PAUSE_SECONDS)
         found = service(name)
 
 
@@ -247,7 +249,7 @@ def restart(unit: str, seconds: float) -> dict:
                 f"{unit} was still in {state(now)} {seconds:g} s after systemd was asked to restart it, and systemd goes on by itself "
                 f"(it kills what does not end after {now['TimeoutStopUSec']})"
             )
-        time.sleep(0.1)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def why(found: dict) -> str:
@@ -279,7 +281,7 @@ def _journal(found: dict, since: int) -> str:
             lines = [line.strip()[:160] for line in _run(words).stdout.splitlines() if line.strip()]
             if lines:
                 return f". It wrote last: {' | '.join(lines)}"
-            time.sleep(0.1)
+            time.sleep(_PAUSE_SECONDS)
     return ""
 
 

@@ -62,7 +62,7 @@ def ancestors(task: Any) -> list[Any]:
     return found
 
 
-def weaknesses(task: Any) -> list[str]:  # noqa: C901
+def weaknesses(task: Any) -> list[str]:  # noqa: C901 - one line for each way to weaken a guard
     """Every way in which this task is declared or called so that a refusal could be ignored or the action repeated."""
     found = []
     if (

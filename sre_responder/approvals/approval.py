@@ -24,7 +24,7 @@ NAMESPACE = "sre-responder"
 _TIMEOUT_SECONDS = 120  # a hardware key waits for a finger
 
 
-def state(  # noqa: PLR0913
+def state(  # noqa: PLR0913 - each is a part of what is signed
     kind: Kind,
     subject: str,
     person: Person,

@@ -29,7 +29,7 @@ PAST: dict[Kind, str] = {
 }
 
 
-def decide(  # noqa: PLR0913
+def decide(  # noqa: PLR0913 - what a person says and who says it
     home: Home,
     ledger: Ledger,
     prefix: str,
@@ -157,7 +157,7 @@ def lift(home: Home, ledger: Ledger, name: str, person: Person | None, key: Path
     return done
 
 
-def sign_and_keep(  # noqa: PLR0913
+def sign_and_keep(  # noqa: PLR0913 - what is signed, and where it is kept
     home: Home,
     ledger: Ledger,
     kind: Kind,

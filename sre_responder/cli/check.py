@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
-def check(  # noqa: C901
+def check(  # noqa: C901 - the command refuses each misuse by itself
     services: Annotated[list[str] | None, typer.Argument(help="Services of the catalogue.")] = None,
     environment: Annotated[
         str | None, typer.Option("--environment", help="Where it runs; default is every environment of the service.")

@@ -74,7 +74,7 @@ class Prepared:
     arguments: str = ""
 
 
-def prepare(  # noqa: PLR0913
+def prepare(  # noqa: PLR0913 - all that a run is made of
     run: str,
     runbook: Path,
     folder: Path,

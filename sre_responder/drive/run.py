@@ -71,7 +71,7 @@ def run(
         return _run(prepared, watch, on_event, deadline_s)
 
 
-def _run(  # noqa: C901
+def _run(  # noqa: C901 - the one place that sees every way in which a run ends
     prepared: Prepared,
     watch: Callable[[], str | None],
     on_event: Callable[[dict[str, Any]], None],

@@ -86,7 +86,7 @@ def _read(path: Path) -> Source:
     return Source("raised", shown(text, REASON_LIMIT) or "no reason given")
 
 
-def raise_(  # noqa: PLR0913
+def raise_(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     holder: str,

@@ -226,7 +226,7 @@ def _end_driven(run: _Run) -> Proof:
     return Proof(tuple({*seen, *proof.ended}), (*proof.left, *left))
 
 
-def _recorded(  # noqa: PLR0913
+def _recorded(  # noqa: PLR0913 - each is a column of one row
     ledger: Ledger, who: str, name: str, over: Sequence[_Run], elsewhere: Sequence[_Run], ended: list[str], left: list[str]
 ) -> None:  # fmt: skip
     """Put the ends of runs on the record, and wait for those that the drivers of other machines put there."""

@@ -30,7 +30,7 @@ from sre_responder.notify.deliver import deliver
 from sre_responder.system import signals
 
 
-def climb(  # noqa: PLR0913
+def climb(  # noqa: PLR0913 - what a caller says of a run, each by its name
     home: Home,
     ledger: Ledger,
     runbook: Runbook,

@@ -75,7 +75,7 @@ def preview(
     return Decision(not any(gate.blocks for gate in gates), gates, plan)
 
 
-def decide(  # noqa: PLR0913
+def decide(  # noqa: PLR0913 - what the gates judge, each by its name
     home: Home,
     ledger: Ledger,
     request: Request,

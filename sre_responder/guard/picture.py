@@ -49,7 +49,7 @@ def reset_at(
     return {name: signed[0].signed_at for name, signed in found.items() if signed}
 
 
-def look(  # noqa: PLR0913
+def look(  # noqa: PLR0913 - what the gates judge, each by its name
     connection: Connection,
     now: float,
     home: Home,

@@ -159,7 +159,7 @@ def services_under_repair(connection: Connection, services: Sequence[str]) -> tu
     return tuple(sorted(rows.scalars()))
 
 
-def reserve(  # noqa: PLR0913
+def reserve(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     request: Request,
@@ -198,7 +198,7 @@ def reserve(  # noqa: PLR0913
     return int(done.inserted_primary_key[0])
 
 
-def intend(  # noqa: PLR0913
+def intend(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     attempt: int,
@@ -301,7 +301,7 @@ def _process(machine: str, pid: int, started: float, space: str | None) -> str:
     return canonical({"machine": machine, "pid": pid, "started": started, "space": space})
 
 
-def end_attempt(  # noqa: PLR0913
+def end_attempt(  # noqa: PLR0913 - each is a column of one row
     connection: Connection, now: float, attempt: int, outcome: str, reason: str, actor: str,
     sampled: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip

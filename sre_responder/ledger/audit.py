@@ -47,14 +47,14 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
-def digest(  # noqa: PLR0913
+def digest(  # noqa: PLR0913 - all that the chain covers
     id: int, at: str, incident: str | None, type: str, actor: str, summary: str, data: str, prev_hash: str
 ) -> str:
     """The hash of one entry: over all its fields and the hash before it."""
     return hashlib.sha256(canonical([id, at, incident, type, actor, summary, data, prev_hash]).encode()).hexdigest()
 
 
-def append(  # noqa: PLR0913
+def append(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     type: str,
@@ -80,7 +80,7 @@ def append(  # noqa: PLR0913
     return _put(connection, now, head, seen, type, actor, summary, incident=incident, notify=notify, data=data)
 
 
-def _put(  # noqa: PLR0913
+def _put(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     head: Row[Any],

@@ -17,7 +17,7 @@ SKEW_SECONDS = 60
 """An alert may begin this far ahead of our clock; what began later still did not begin then, so that is unknown."""
 
 
-def open_(  # noqa: PLR0913
+def open_(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     *,

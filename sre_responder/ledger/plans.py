@@ -22,7 +22,7 @@ _STANDING = 100
 Verify = Callable[[Statement, str], Person]
 
 
-def save(  # noqa: PLR0913
+def save(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     plan: Plan,

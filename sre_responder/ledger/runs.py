@@ -43,7 +43,7 @@ def gone(connection: Connection, row: Row[Any]) -> bool:
     )
 
 
-def begin(  # noqa: PLR0913
+def begin(  # noqa: PLR0913 - each is a column of one row
     connection: Connection,
     now: float,
     id: str,

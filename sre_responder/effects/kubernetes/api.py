@@ -225,7 +225,7 @@ class Api:
             return True
         return False
 
-    def _request(  # noqa: PLR0913
+    def _request(  # noqa: PLR0913 - the parts of an HTTP request
         self, verb: str, resource: Resource, query: Mapping[str, str], body: Any, content: str, accept: str, seconds: float
     ) -> Any:  # fmt: skip
         from urllib3 import Timeout

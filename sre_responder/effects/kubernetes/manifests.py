@@ -178,7 +178,7 @@ def _matched(group: str, resources: list[str]) -> Document:
     return {**place, "operations": [*_WRITES]}
 
 
-def _policy(  # noqa: PLR0913
+def _policy(  # noqa: PLR0913 - the fields of one object
     name: str, *, matched: list[Document], who: str, variables: dict[str, str], validation: str, message: str,
     told: str = "", parameter: str = "",
 ) -> tuple[Document, Document]:  # fmt: skip

@@ -142,7 +142,7 @@ def submit(client: Any, zone: str, changes: list[dict[str, Any]], until: float) 
         except Busy:
             if time.monotonic() + pause > until or pause > 2 ** (TRIES - 1):
                 raise
-        time.sleep(pause)
+        time.sleep(pause)  # longer each time, as AWS asks of clients that it throttles
         pause *= 2
 
 

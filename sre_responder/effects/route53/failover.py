@@ -246,7 +246,7 @@ def _await(client: Any, made: str, until: float) -> None:
                 f"Route 53 took change {made}, and it is still {shown(status, 40)}: some name servers may give former answers.",
                 cure=f"See `aws route53 get-change --id {made}` until it is INSYNC.",
             )
-        time.sleep(pause)
+        time.sleep(pause)  # GetChange does not wait, and all of an account may make 5 calls a second
         pause = min(5.0, pause * 2)
 
 

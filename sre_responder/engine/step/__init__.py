@@ -24,7 +24,7 @@ UNCHANGED = "Nothing was changed."
 __all__ = ["Effect", "Step", "perform"]
 
 
-def perform(step: Step) -> dict[str, Any]:  # noqa: C901
+def perform(step: Step) -> dict[str, Any]:  # noqa: C901 - the way of one change from top to bottom
     """Take one step of the ladder and give the module's result.
 
     Raises Refused or Stopped (with `guard` in the details) where a gate said no, EffectFailed where the platform did,
