@@ -83,9 +83,6 @@ MUTATES = frozenset(
         "deb822_repository",
     ]
 )
-UNCLEAR = frozenset(
-    ["command", "shell", "raw", "script", "expect", "include_tasks", "import_tasks", "include_role", "import_role"]
-)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sre_responder.effects.action import Action
+from sre_responder.model import address
 from sre_responder.model.plan import Wait
 
 
@@ -42,6 +43,11 @@ class Change:
 def here(path: str) -> str:
     """A path of this machine as a target names it: with the machine, and behind all links, so that one thing has one name."""
     return f"{socket.gethostname()}:{os.path.realpath(path)}"
+
+
+def there(host: str) -> str:
+    """A host as a target names it: this machine by its own name, whatever address of it is used."""
+    return socket.gethostname() if address.THIS_MACHINE in address.machine(host) else host
 
 
 Became = Literal["done", "not_done", "cut_short"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from xml.parsers.expat import ExpatError
 from supervisor.xmlrpc import SupervisorTransport
 
 from sre_responder.effects.action import NO_UNDO, Action, Options, option
-from sre_responder.effects.effect import Became, Change, Effect, here, nobody_there, same_path
+from sre_responder.effects.effect import Became, Change, Effect, here, nobody_there, same_path, there
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
 from sre_responder.model import address
 from sre_responder.model.names import shown
@@ -207,7 +206,7 @@ def _place(url: str) -> str:
     if url.startswith("unix://"):
         return here(url.removeprefix("unix://"))
     parts = urlsplit(url)
-    return f"{socket.gethostname() if address.local(url) else parts.hostname}:{parts.port or 80}"
+    return f"{there(str(parts.hostname))}:{parts.port or 80}"
 
 
 def _look(arguments: Mapping[str, Any]) -> str:

@@ -72,12 +72,6 @@ def one(a: str, b: str) -> bool:
     return bool(alike) and not machine(str(first.hostname)).isdisjoint(machine(str(second.hostname)))
 
 
-def local(url: str) -> bool:
-    """Whether it leads to this machine, by whatever name or address."""
-    parts = _parts(url)
-    return parts is not None and bool(parts.hostname) and THIS_MACHINE in machine(str(parts.hostname))
-
-
 def machine(host: str) -> frozenset[str]:
     """All by which a host is known here: its name, its addresses, and THIS_MACHINE where it is that."""
     found = {host.strip().lower().rstrip(".")}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from sre_responder.effects.effect import there
 from sre_responder.errors import InputError
 from sre_responder.model import address
 from sre_responder.model.names import shown
@@ -43,12 +44,8 @@ class Place:
     @property
     def name(self) -> str:
         """In one spelling, so that attempts are counted and targets held under one name."""
-        nodes = ",".join(sorted(f"{_machine(host)}:{port}" for host, port in self.nodes))
+        nodes = ",".join(sorted(f"{there(host)}:{port}" for host, port in self.nodes))
         return f"{self.primary}@{nodes}/{self.database}" if self.primary else f"{nodes}/{self.database}"
-
-
-def _machine(host: str) -> str:
-    return socket.gethostname() if address.THIS_MACHINE in address.machine(host) else host
 
 
 def place(url: str) -> Place:
