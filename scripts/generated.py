@@ -34,6 +34,7 @@ GUARDED = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
+    "if_worse": {"type": "str", "choices": ["undo", "rollback", "hand_over"], "default": "undo"},
 }
 """Options of every guarded module; doc_fragments/guarded.py describes them. The first three are not required of the task, since
 `module_defaults` may give them, which linters do not see: the guard asks for them."""

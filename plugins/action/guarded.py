@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -52,10 +52,11 @@ from sre_responder.home.runbook import Runbook, resolve, task_digest
 from sre_responder.ledger import Ledger, incidents, runs
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
+from sre_responder.model.plan import IfWorse
 from sre_responder.model.request import Request
 
 SET_ONCE = "Set it in module_defaults of the play, for group/sre.responder.guarded."
-GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production")
+GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production", "if_worse")
 ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
     ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
 )
@@ -257,6 +258,10 @@ class ActionModule(ActionBase):
                 else:
                     problems.append(f"{name} must be true or false, not '{names.shown(flags[name])}'")
                     flags[name] = default
+        if_worse = given.get("if_worse", "undo")
+        if if_worse not in get_args(IfWorse):
+            problems.append(f"if_worse must be one of {', '.join(get_args(IfWorse))}, not '{names.shown(if_worse)}'")
+            if_worse = "undo"
         arguments = {}
         try:
             place.catalogue.environment(words["service"], words["environment"])
@@ -272,7 +277,8 @@ class ActionModule(ActionBase):
             host=real_host(facts), hosts=hosts,
             requester=approval.requester(place.people), problems=tuple(problems),
         )  # fmt: skip
-        return request, arguments, {"applies": flags["applies"], "because": names.shown(given.get("because", ""), 500)}
+        because = names.shown(given.get("because", ""), 500)
+        return request, arguments, {"applies": flags["applies"], "because": because, "if_worse": if_worse}
 
     def _arguments(self, place: Home, given: Mapping[str, Any], service: str, environment: str) -> dict[str, Any]:
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""

@@ -27,6 +27,14 @@ options:
   because:
     description: Why it does not apply; on the record.
     type: str
+  if_worse:
+    description:
+      - What follows if things are no better afterwards by the runbook's criterion.
+      - V(undo) restores the state before, where the action can be undone, and goes on with the next step. V(rollback) goes on with the next
+        step that is a rollback. V(hand_over) takes no further step and calls a person.
+    type: str
+    choices: [undo, rollback, hand_over]
+    default: undo
   confirm_production:
     description: Says that production is meant; without it O(environment=production) is refused.
     type: bool

@@ -28,7 +28,7 @@ from sre_responder.home.runbook import Runbook, resolve, task_digest
 from sre_responder.ledger import Ledger
 from sre_responder.model import names
 
-COMMON = ("incident", "service", "environment", "applies", "because", "confirm_production")
+COMMON = ("incident", "service", "environment", "applies", "because", "confirm_production", "if_worse")
 
 
 @dataclass(frozen=True)

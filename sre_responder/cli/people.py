@@ -105,6 +105,13 @@ def _decide(
     here.deliver()
 
 
+IF_WORSE = {
+    "undo": "it is undone at once, without another approval",
+    "rollback": "the runbook goes on with its rollback",
+    "hand_over": "a person is called",
+}
+
+
 def _described(here: Context, row: Any, plan: Any) -> list[str]:
     radius = here.home.catalogue.radius(plan.service)
     rows = [
@@ -116,6 +123,7 @@ def _described(here: Context, row: Any, plan: Any) -> list[str]:
         *[f"  - {line}" for line in str(plan.diff.get("before", "")).splitlines()],
         *[f"  + {line}" for line in str(plan.diff.get("after", "")).splitlines()],
         f"undo       {plan.undo_note or ('yes' if plan.undo else 'none')}",
+        *([f"if worse   {IF_WORSE[plan.if_worse]}"] if plan.undo or plan.if_worse != "undo" else []),
         f"radius     {len(radius.downstream)} services downstream: {', '.join(radius.downstream) or 'none'}",
     ]
     gates = [f"  {g['name']:<12} {g['status']:<8} {g['reason']}" for g in jsonlib.loads(row.gates)]

@@ -96,7 +96,14 @@ class Progress:
                     self._line(" ", "dim", "      ", f"cleared by {gate['clears_by']}")
             for command in dict.fromkeys(gate["command"] for gate in gates if gate.get("command")):
                 self._line(" ", "bold", "      ", command)
-        elif entry.type in ("scope.identified", "handoff.made", "run.started", "stop.raised"):
+        elif entry.type in (
+            "scope.identified",
+            "handoff.made",
+            "run.started",
+            "stop.raised",
+            "undo.started",
+            "undo.failed",
+        ):
             self._line("·", "dim", "      ", entry.summary)
 
     def _line(self, mark: str, style: str, rung: str, text: str) -> None:

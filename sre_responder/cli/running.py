@@ -20,7 +20,7 @@ from sre_responder.engine.run import climb
 from sre_responder.errors import InputError
 from sre_responder.home.runbook import Runbook
 from sre_responder.intake import alertmanager, groups
-from sre_responder.ledger import audit, incidents, plans, temporary
+from sre_responder.ledger import audit, foreseen, incidents, plans
 from sre_responder.lint import classify
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS
@@ -189,7 +189,7 @@ def _end_what_is_over(here: Context, *services: str) -> None:
     """Where nobody set a timer, a run ends what others contained for a time, once it has healed its own services: no remedy
     waits for that."""
     with here.ledger.transaction(reading=True) as connection:
-        if not temporary.due(connection, here.ledger.now(connection)):
+        if not foreseen.due(connection, here.ledger.now(connection)):
             return
     from sre_responder.recovery.restore import end_due  # with all that acts, which is seldom needed here
 

@@ -18,7 +18,7 @@ from sre_responder.engine.delivery import tell_soon
 from sre_responder.errors import LedgerUnavailable
 from sre_responder.guard.breakers import locked_out
 from sre_responder.guard.gates.loop import allow
-from sre_responder.ledger import attempts, incidents, outbox, plans, runs, temporary
+from sre_responder.ledger import attempts, foreseen, incidents, outbox, plans, runs
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.schema import stops as stops_table
 from sre_responder.model import names
@@ -131,7 +131,7 @@ def _row(what: str, now: float, since: float | None, command: str) -> dict[str, 
 def _contained(connection: Connection, now: float) -> list[dict[str, Any]]:
     found = []
     for r in attempts.contained(connection):
-        at = temporary.ends_at(connection, r)
+        at = foreseen.ends_at(connection, r)
         left = "" if at is None else f" until {iso(at)[:16]}Z" + " (over: responder undo --due)" * (at <= now)
         found.append(_row(f"{r.target}{left}", now, r.ended_at or now, f"responder undo {r.attempt}"))
     return found

@@ -64,6 +64,7 @@ class Climb:
         with self.ledger.transaction(reading=True) as connection:
             fresh = follower.fresh(connection)
             unknown = attempts.unknown_of_run(connection, self.id)
+            undone = _undone(connection, self.incident, self.id)
         follower.tell(fresh)
         mine = [entry for entry in follower.entries if entry.data.get("run") == self.id]
         steps = [entry for entry in mine if entry.type in _RESULTS]
@@ -75,6 +76,7 @@ class Climb:
             rc=ended.rc,
             check=self.check,
             unknown=unknown,
+            undone=undone,
             declared=bool(declared),
             contains_only=all(ACTIONS[str(step.action)].containment for step in declared),
             silent=tuple(str(step.action) for step in declared if step.digest not in came_to),
@@ -89,7 +91,7 @@ class Climb:
             message += f" ({', '.join(dict.fromkeys(self.signals))}); {self._next()}"
         if ending in (Ending.FAILED, Ending.CUT_SHORT):
             message += f": {said}" if said and said not in message else ""
-        if ending in (Ending.EXHAUSTED, Ending.INAPPLICABLE):
+        if ending in (Ending.EXHAUSTED, Ending.INAPPLICABLE, Ending.HANDED_OVER):
             message += self._found()
         if ending is Ending.FAILED:
             message += f"{self._vaulted()}; see {self.home.state / 'runs' / self.id}"
@@ -156,6 +158,14 @@ def _message(ending: Ending, facts: Facts, steps: tuple[dict[str, Any], ...], en
         else "",
     }
     return ending.sentence + detail.get(ending, "")
+
+
+def _undone(connection: Connection, incident: str, run: str) -> bool | None:
+    """Whether what the run itself wanted to undo is undone; None where it wanted that of nothing."""
+    wanted = audit.entries(connection, incident=incident, type="undo.started")
+    begun = [entry.data["attempt"] for entry in wanted if entry.data["run"] == run]
+    rows = [row for attempt in begun for row in attempts.effects_of(connection, attempt) if row.state != "not_done"]
+    return all(row.undone_at is not None for row in rows) if begun else None
 
 
 _RESULTS = {"action.ended": "outcome", "action.skipped": "reason", "gate.blocked": "result"}

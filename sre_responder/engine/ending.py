@@ -20,8 +20,11 @@ class Ending(Enum):
     REFUSED = ("refused", 3, "a gate refused")
     STOPPED = ("stopped", 4, "an emergency stop ended the run")
     UNKNOWN = ("unknown", 5, "the outcome of the last action is not known; its target is frozen")
+    TAKEN_BACK = ("unknown", 5, "the service could not be measured after the last action, which was undone")
     EXHAUSTED = ("exhausted", 6, "every rung was tried and the service is still unhealthy; handed over to a person")
     INAPPLICABLE = ("exhausted", 6, "no rung of this runbook applies; handed over to a person")
+    NOT_UNDONE = ("exhausted", 6, "an action made nothing better and could not be undone; handed over to a person")
+    HANDED_OVER = ("exhausted", 6, "an action made nothing better; handed over to a person, as its task says")
     DEADLINE = ("deadline", 1, "the run, or a rollback in it, took longer than the policy allows and was ended")
     UNWRITABLE = ("failed", 1, "the folder of the run could not be written any more")
     FAILED = ("failed", 1, "Ansible ended the run")
@@ -58,13 +61,14 @@ class StepFact:
 @dataclass(frozen=True)
 class Facts:
     """All that an ending depends on: `how` is the driver's word, `rc` Ansible's, `unknown` whether any attempt of the run has an
-    unknown outcome, `silent` the declared steps without a record, `contains_only` whether the runbook has no remediation."""
+    unknown outcome, `undone` whether what made nothing better was undone, where that was to be, `silent` the declared steps without a record, `contains_only` whether the runbook has no remediation."""
 
     steps: tuple[StepFact, ...]
     how: str = "finished"
     rc: int | None = 0
     check: bool = False
     unknown: bool = False
+    undone: bool | None = None
     declared: bool = True
     contains_only: bool = False
     silent: tuple[str, ...] = ()
@@ -76,7 +80,7 @@ def judge(facts: Facts) -> Ending:
     if facts.how == "stopped":
         return Ending.STOPPED
     if facts.unknown:
-        return Ending.UNKNOWN
+        return Ending.TAKEN_BACK if facts.undone else Ending.UNKNOWN
     if facts.how == "interrupted":
         return Ending.INTERRUPTED
     if refused:
@@ -88,7 +92,7 @@ def judge(facts: Facts) -> Ending:
     if facts.how == "unwritable":
         return Ending.UNWRITABLE
     if facts.how != "finished" or facts.rc != 0:
-        return Ending.FAILED
+        return Ending.NOT_UNDONE if facts.undone is False else Ending.FAILED
     if facts.check:
         return Ending.PREVIEWED
     return _climbed(facts) if facts.declared else Ending.DONE
@@ -112,6 +116,8 @@ def _climbed(facts: Facts) -> Ending:
         return Ending.LATE if acted else Ending.HEALTHY
     if facts.silent:
         return Ending.CUT_SHORT
+    if any(step.result == "handed_over" for step in facts.steps):
+        return Ending.HANDED_OVER
     if contained and facts.contains_only:
         return Ending.CONTAINED
     return Ending.EXHAUSTED if acted or any(step.result == "tried" for step in remediations) else Ending.INAPPLICABLE

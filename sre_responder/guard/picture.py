@@ -13,7 +13,7 @@ from sre_responder.guard.gates.loop import lockout
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
-from sre_responder.ledger import attempts, audit, clock, incidents, plans, runs, temporary
+from sre_responder.ledger import attempts, audit, clock, foreseen, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
 from sre_responder.model.actions import ACTIONS, spec_of
@@ -112,7 +112,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
         skipped_as_tried=skipped(connection, request, "action.skipped", "reason", "tried"),
         approvals=approvals,
         drift=tuple(drift(alike, plan)) if alike and plan else (),
-        over=request.undoes is not None and request.undoes in temporary.due(connection, now),
+        foreseen="" if request.undoes is None else foreseen.reason(connection, now, request.undoes),
         measured=measured,
         proven=f"attempt {proven.id} improved {proven.service} in {proven.environment}" if proven else None,
         attested=f"{attested[0].person}, {attested[1].get('evidence', '')}" if attested else None,

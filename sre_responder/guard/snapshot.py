@@ -56,8 +56,8 @@ class Snapshot:
     approvals: tuple[Approval, ...] = ()
     drift: tuple[tuple[str, Any, Any], ...] = ()
     """Where this plan differs from one that was approved: place, approved value, value now."""
-    over: bool = False
-    """Of an undo: whether the time is over that the plan which it undoes has named."""
+    foreseen: str = ""
+    """Of an undo: the reason for it that the plan which it undoes has named, where that has come."""
     measured: bool = True
     proven: str | None = None
     attested: str | None = None

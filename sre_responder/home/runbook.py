@@ -142,7 +142,9 @@ class Task:
         """The digest of what it does to what, whatever it is called and for whatever reason."""
         arguments = self.arguments
         if isinstance(arguments, Mapping):
-            arguments = {key: value for key, value in arguments.items() if key not in ("applies", "because")}
+            arguments = {
+                key: value for key, value in arguments.items() if key not in ("applies", "because", "if_worse")
+            }
         return task_digest({**self.raw, "name": "", self.module: arguments or None})
 
 

@@ -94,6 +94,12 @@ def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:
     return connection.execute(select(attempts).where(attempts.c.run == run, attempts.c.task == task)).one_or_none()
 
 
+def last_of_run(connection: Connection, run: str) -> Row[Any] | None:
+    """The last attempt that a run has made."""
+    query = select(attempts).where(attempts.c.run == run, MADE).order_by(attempts.c.id.desc())
+    return connection.execute(query.limit(1)).one_or_none()
+
+
 def unknown_of_run(connection: Connection, run: str) -> bool:
     """Whether the outcome of anything that this run did is unknown."""
     query = select(attempts.c.id).where(attempts.c.run == run, attempts.c.outcome == "unknown")

@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,9 +28,14 @@ COVERED = {
     "before",
     "after",
     "basis",
+    "if_worse",
 }
 """What an approval is for; anything of it that changes voids the approval. `after` is among it because `to: previous` may come
 to mean another version."""
+
+
+IfWorse = Literal["undo", "rollback", "hand_over"]
+"""What follows if things are no better afterwards: an undo where there is one, a rollback at once, or a person."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Plan(BaseModel):
     after: dict[str, Any]
     basis: dict[str, Any] = {}
     """What it was judged by: the library's version and the policy's limits. Another judge, another plan."""
+    if_worse: IfWorse = "undo"
     undo: list[dict[str, Any]] = []
     undo_note: str = ""
     diff: dict[str, Any] = {}

@@ -29,7 +29,7 @@ from sre_responder.home import Home
 from sre_responder.home.annotations import hosts_of
 from sre_responder.home.catalogue import one_spelling
 from sre_responder.home.runbook import PLAYBOOK
-from sre_responder.ledger import Ledger, attempts, audit, plans, runs, temporary
+from sre_responder.ledger import Ledger, attempts, audit, foreseen, plans, runs
 from sre_responder.model.actions import UNDO, spec_of
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
@@ -103,7 +103,7 @@ def _to_undo(connection: Connection, attempt: int) -> list[Row[Any]]:
 def end_due(home: Home, ledger: Ledger, *, but: Collection[str] = ()) -> tuple[list[str], list[ResponderError]]:
     """Undo what was contained for a time that is over, but that of the services `but`; gives the targets, and why others stay."""
     with ledger.transaction(reading=True) as connection:
-        over = temporary.due(connection, ledger.now(connection))
+        over = foreseen.due(connection, ledger.now(connection))
         chosen = [attempt for attempt in over if attempts.get(connection, attempt).service not in but]
     ended: list[str] = []
     left: list[ResponderError] = []

@@ -14,6 +14,7 @@ from sqlalchemy import insert
 
 from sre_responder.approvals import sign_off
 from sre_responder.effects import Change
+from sre_responder.engine.step import Step
 from sre_responder.engine.step.plan import plan_of
 from sre_responder.guard.decide import Decision, decide
 from sre_responder.guard.gates.loop import lockout
@@ -24,9 +25,10 @@ from sre_responder.ledger import Ledger, attempts, audit, incidents, runs
 from sre_responder.ledger.schema import not_applicable
 from sre_responder.model.actions import ACTIONS, UNDO
 from sre_responder.model.gate import Gate
-from sre_responder.model.plan import Plan
+from sre_responder.model.plan import IfWorse, Plan
 from sre_responder.model.request import Request
 from support import ledgers
+from support.light import Light
 
 EPOCH = 1_800_000_000.0
 DAY = 24 * 60.0
@@ -78,6 +80,7 @@ class Ask:
     busy: str | None = None
     measured: bool = True
     problems: tuple[str, ...] = ()
+    if_worse: IfWorse = "undo"
 
 
 class History:
@@ -319,7 +322,10 @@ class History:
             target=f"{request.host}:{ask.target}", before=dict(ask.before), after={"state": "new"}, busy=ask.busy
         )  # fmt: skip
         spec = ACTIONS.get(request.action, UNDO)
-        return plan_of(self.home, request, ask.arguments, spec, self._book(ask), change)
+        call = Step(
+            self.home, self.ledger, request, ask.arguments, self._book(ask), Light(), if_worse=ask.if_worse
+        )  # fmt: skip
+        return plan_of(call, spec, change)
 
     def decide(self, minute: float, ask: Ask, host: str = "") -> None:
         """Let the guard decide; `last` is what it said."""
@@ -337,7 +343,8 @@ class History:
         assert self.last.effect is not None
         state = outcome if outcome in ("unknown", "not_done") else "done"
         with self.ledger.transaction() as connection:
-            attempts.end_effect(connection, self.ledger.now(connection), self.last.effect, state)
+            observed = {"state": "new"} if state == "done" else None
+            attempts.end_effect(connection, self.ledger.now(connection), self.last.effect, state, observed=observed)
 
     def _end_attempt(self, outcome: str) -> None:
         with self.ledger.transaction() as connection:

@@ -13,6 +13,7 @@ from sre_responder.engine.step.confirm import confirmed, decided, refusal
 from sre_responder.engine.step.plan import planned, previewed, without_plan
 from sre_responder.engine.step.settle import concluded, settled
 from sre_responder.engine.step.skip import skipped, skipped_as_tried, tried
+from sre_responder.engine.step.worse import passed_over
 from sre_responder.errors import LedgerUnavailable, NotApplicable
 from sre_responder.guard.decide import preview
 from sre_responder.ledger import Ledger, attempts
@@ -36,6 +37,8 @@ def perform(step: Step) -> dict[str, Any]:  # noqa: C901 - the way of one change
             return skipped(step, "not_applicable", step.because or "declared not applicable")
         if left_out := step.home.policy.leaves_out(spec.name):
             return skipped(step, "not_applicable", left_out)
+        if not step.check and (after := passed_over(step)):
+            return skipped(step, *after)
         request, record = step.request, not step.check
         health = Health(step.home, step.ledger, step.runbook, request.service, request.environment, record=record)
         step = replace(step, health=health)
@@ -60,7 +63,7 @@ def perform(step: Step) -> dict[str, Any]:  # noqa: C901 - the way of one change
     if plan and plan.before == plan.after and (declared or step.request.undoes):
         because = "the target is already in the wanted state"
         already = skipped(step, "not_applicable", because, plan=plan, already=True, measured=step.state)
-        return {**already, **step.described, "outcome": concluded(step)}
+        return {**already, **step.described, **concluded(step)}
     with held():
         return _guarded(step)
 

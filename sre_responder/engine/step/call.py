@@ -13,7 +13,7 @@ from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger
 from sre_responder.model.actions import ActionSpec, spec_of
-from sre_responder.model.plan import Plan
+from sre_responder.model.plan import IfWorse, Plan
 from sre_responder.model.request import Request
 
 Tell = Callable[[str], None]
@@ -44,6 +44,7 @@ class Step:
     check: bool = False
     applies: bool = True
     because: str = ""
+    if_worse: IfWorse = "undo"
     tell: Tell = stop.to_stderr
 
     health: Health | None = None

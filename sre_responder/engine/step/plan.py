@@ -13,7 +13,6 @@ from sre_responder.engine.step.call import Step
 from sre_responder.errors import NotApplicable, ResponderError
 from sre_responder.guard.decide import Decision
 from sre_responder.home import Home
-from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import audit, plans
 from sre_responder.model.actions import ActionSpec
 from sre_responder.model.plan import Plan, hide_secrets
@@ -43,8 +42,7 @@ def planned(step: Step) -> Step:
         return without_plan(step, words)
     if wrong:
         return without_plan(replace(step, change=change), wrong)
-    plan = plan_of(step.home, step.request, step.arguments, spec, step.runbook, change)
-    return replace(step, change=change, plan=plan)
+    return replace(step, change=change, plan=plan_of(step, spec, change))
 
 
 def without_plan(step: Step, problem: str) -> Step:
@@ -70,19 +68,19 @@ def misnamed(
     )
 
 
-def plan_of(
-    home: Home, request: Request, arguments: Mapping[str, Any], spec: ActionSpec, runbook: Runbook | None, change: Change
-) -> Plan:  # fmt: skip
+def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
     """A change as the plan that gates judge and people approve."""
+    home, request, runbook = step.home, step.request, step.runbook
     return Plan(
         incident=request.incident,
         runbook=runbook.metadata.id if runbook else "none",
         runbook_digest=runbook.digest if runbook else "none",
         action=spec.name,
-        arguments=hide_secrets(arguments, spec.secrets, home.secret if spec.secrets else b""),
+        arguments=hide_secrets(step.arguments, spec.secrets, home.secret if spec.secrets else b""),
         service=request.service,
         environment=request.environment,
         basis={"library": __version__, "limits": home.policy.limits},
+        if_worse=step.if_worse,
         **vars(change),
     )
 

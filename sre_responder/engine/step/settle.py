@@ -10,6 +10,7 @@ from sre_responder.emergency import cascade, stop
 from sre_responder.engine.health import Health
 from sre_responder.engine.step.act import overtaken, unknown
 from sre_responder.engine.step.call import Step
+from sre_responder.engine.step.worse import undone
 from sre_responder.errors import OutcomeUnknown, ResponderError
 from sre_responder.evidence.verdict import Verdict
 from sre_responder.guard.decide import Decision
@@ -25,8 +26,7 @@ def settled(step: Step, decision: Decision, observed: dict[str, Any]) -> dict[st
     if became := recorded(step, decision, observed):
         raise unknown(step, f"it was done, and {became}; what was observed is on the record")
     result = {**step.described, "changed": True, "after": observed, "guard": decision.as_dict()}
-    result["outcome"] = concluded(step, result)
-    return result
+    return {**result, **concluded(step, result)}
 
 
 def recorded(step: Step, decision: Decision, observed: dict[str, Any]) -> str | None:
@@ -53,35 +53,42 @@ def recorded(step: Step, decision: Decision, observed: dict[str, Any]) -> str | 
     return None
 
 
-def concluded(step: Step, result: Mapping[str, Any] | None = None) -> str | None:
-    """The outcome of the attempt once every host of the task was dealt with; None before, and where there is no attempt."""
+def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The outcome of the attempt once every host of the task was dealt with, and whether it was undone for it.
+
+    The outcome is None before that, and where there is no attempt.
+    """
     request, health, spec = step.request, step.health, step.spec
     with step.ledger.transaction(reading=True) as connection:
         attempt = attempts.complete(connection, request)
     if attempt is None:
-        return None
+        return {"outcome": None}
     if health is None or spec is None or spec.containment:
         verdict = CONTAINED
     else:
         verdict = _watched(health, lambda: bool(stops(step)))
-    if verdict.state == "unknown" and not step.home.policy.requires.measured_criterion:
-        verdict = Verdict("not_improved", f"not measured, noted: {verdict.reason}", verdict.samples)
-    outcome = verdict.state if verdict.state in ("improved", "not_improved") else "unknown"
+    outcome, reason = verdict.state if verdict.state in ("improved", "not_improved") else "unknown", verdict.reason
+    if outcome == "unknown" and not step.home.policy.requires.measured_criterion:
+        outcome, reason = "not_improved", f"not measured, noted: {reason}"
     sampled = health.facts(verdict) if health else None
     with step.ledger.transaction() as connection:
         now = step.ledger.now(connection)
-        attempts.end_attempt(connection, now, attempt, outcome, verdict.reason, request.requester, sampled)
+        attempts.end_attempt(connection, now, attempt, outcome, reason, request.requester, sampled)
         cascade.check(connection, now, step.home.policy.cascade, request.environment)
         if outcome == "unknown":
-            attempts.freeze(connection, now, attempt, verdict.reason)
-            runs.halt(connection, now, request.run, f"the outcome of {request.action} is unknown")
+            attempts.freeze(connection, now, attempt, reason)
+    back = not stops(step) and undone(step, attempt, verdict)
     if outcome == "unknown":
+        with step.ledger.transaction() as connection:  # not before: a run that is halted is ended in a few seconds
+            runs.halt(
+                connection, step.ledger.now(connection), request.run, f"the outcome of {request.action} is unknown"
+            )
         raise OutcomeUnknown(
-            f"{request.action} ran and its outcome is unknown: {verdict.reason}.",
+            f"{request.action} ran and its outcome is unknown: {reason}{'; it was undone' if back else ''}.",
             cure="See `responder status`.",
-            **{**(result or {}), "outcome": outcome},
+            **{**(result or {}), "outcome": outcome, "undone": back},
         )
-    return outcome
+    return {"outcome": outcome, "undone": back}
 
 
 def _watched(health: Health, interrupted: Callable[[], bool]) -> Verdict:

@@ -14,7 +14,7 @@ def causes(s: Snapshot) -> list[str]:
     """Why this plan needs a person; empty where it does not."""
     if s.request.undoes is not None:
         moved = [s.plan.overwrites] if s.plan and s.plan.overwrites else []
-        return [*moved, *(["production"] if s.production and not s.over else [])]  # who approved it approved its end
+        return [*moved, *(["production"] if s.production and not s.foreseen else [])]
     found = []
     limits = s.limits
     failures = sum(attempt.outcome != "improved" and attempt.outcome is not None for attempt in s.lineage)
@@ -37,12 +37,12 @@ def standing(s: Snapshot) -> bool:
 def approval(s: Snapshot) -> Gate:
     why = causes(s)
     if not why:
-        granted = s.production and standing(s)
-        return Gate(
-            "approval",
-            "passed",
-            "standing approval of this runbook's digest" if granted else "no approval is needed here",
-        )
+        reason = "no approval is needed here"
+        if s.foreseen:
+            reason = f"whoever allowed the plan allowed its undo if {s.foreseen}"
+        elif s.production and standing(s):
+            reason = "standing approval of this runbook's digest"
+        return Gate("approval", "passed", reason)
     if not s.policy.requires.approvals and s.plan and s.plan.overwrites:
         return Gate(
             "approval",

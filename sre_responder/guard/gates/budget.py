@@ -10,7 +10,7 @@ PLACE = 60
 
 def budget(s: Snapshot) -> Gate:
     if s.request.undoes is not None:
-        return Gate("budget", "passed", "an undo is asked for by a person")
+        return Gate("budget", "passed", "an undo takes back an action, and counts as none")
     if s.incident is None and not s.policy.requires.tickets:
         return Gate("budget", "skipped", "without tickets there is no severity to take a limit from")
     if s.limits is None:

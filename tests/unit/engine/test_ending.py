@@ -84,6 +84,19 @@ CASES: dict[str, tuple[Ending, Facts]] = {
     "a return code that nobody knows": (Ending.FAILED, Facts((did("improved"),), rc=None)),
     "an act that the platform refused": (Ending.FAILED, Facts((did("not_improved"),), rc=2)),
     "a run that was ended by a word that is not known here": (Ending.FAILED, Facts((), how="other", rc=0)),
+    "no measurement after an act that was undone": (
+        Ending.TAKEN_BACK, Facts((did("unknown"),), rc=2, unknown=True, undone=True)
+    ),
+    "no measurement after an act whose undo failed": (
+        Ending.UNKNOWN, Facts((did("unknown"),), rc=2, unknown=True, undone=False)
+    ),
+    "what did not help was undone": (Ending.EXHAUSTED, Facts((did("not_improved"),), undone=True)),
+    "what did not help and could not be undone": (
+        Ending.NOT_UNDONE, Facts((did("not_improved"),), rc=2, undone=False)
+    ),
+    "a task that wants a person if it does not help": (
+        Ending.HANDED_OVER, Facts((did("not_improved"), skipped("handed_over")))
+    ),
     "a dry run": (Ending.PREVIEWED, Facts((HEALTHY,), check=True)),
     "a dry run that failed": (Ending.FAILED, Facts((), check=True, rc=4)),
     "no host, no step": (Ending.CUT_SHORT, Facts((), silent=("supervisor_restart",))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.history import DAY, LADDER, Gates, History, Outcome, lock
@@ -639,7 +640,28 @@ def held(h: History, minute: float = 0) -> History:
     return h.attested(minute, "hold").tried(minute, "hold", "improved", approved_by=["dana"], **HELD)
 
 
+def failed_over(h: History, outcome: Outcome = "not_improved", **ask: Any) -> History:
+    """A person approved a failover in production, and it came to this."""
+    asked = {**PRODUCTION, **ask}
+    return h.attested(0, "fail-over").tried(0, "fail-over", outcome, approved_by=["iris"], **asked)
+
+
 APPROVAL: dict[str, Case] = {
+    "an undo of what made nothing better was approved with it": (
+        "passed", lambda h: failed_over(h).asks(1, "undo", undoes=1, **PRODUCTION)
+    ),
+    "an undo of what helped is another": (
+        "failed", lambda h: failed_over(h, "improved").asks(1, "undo", undoes=1, **PRODUCTION)
+    ),
+    "an undo of what was cut off in its act is another": (
+        "failed", lambda h: failed_over(h, "unknown").asks(1, "undo", undoes=1, **PRODUCTION)
+    ),
+    "an undo that the plan did not foresee is another": (
+        "failed", lambda h: failed_over(h, if_worse="hand_over").asks(1, "undo", undoes=1, **PRODUCTION)
+    ),
+    "an undo of one attempt is not that of another": (
+        "failed", lambda h: held(failed_over(h), 1).asks(2, "undo", undoes=2, **PRODUCTION)
+    ),
     "a hold in production is approved by a person": ("failed", lambda h: h.attested(0, "hold").asks(0, "hold", **HELD)),
     "its end before its time is another": ("failed", lambda h: held(h).asks(29, "undo", undoes=1, **PRODUCTION)),
     "its end in time was approved with it": ("passed", lambda h: held(h).asks(30.1, "undo", undoes=1, **PRODUCTION)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.history import SERVICES, History
 
 from sre_responder.emergency import cascade
-from sre_responder.ledger import audit, clock, temporary
+from sre_responder.ledger import audit, clock, foreseen
 from sre_responder.ledger.clock import Jump, before
 
 DAY = 24 * 60
@@ -101,17 +101,17 @@ def test_what_is_contained_for_a_time_stays_so(history: History, jump: Jumping) 
     history.tried(0, "hold", "improved", arguments={"minutes": 30})
     jump(history, 1).minute = 2
     with history.ledger.transaction(reading=True) as connection:
-        assert temporary.due(connection, history.ledger.now(connection)) == ()
+        assert foreseen.due(connection, history.ledger.now(connection)) == ()
     jump(history, 3).noted().minute = 4
     with history.ledger.transaction(reading=True) as connection:
-        assert temporary.due(connection, history.ledger.now(connection)) == ()
+        assert foreseen.due(connection, history.ledger.now(connection)) == ()
 
 
 def test_what_is_contained_for_a_time_ends_when_it_has_passed_on_a_clock_that_is_ahead(history: History) -> None:
     history.tried(0, "hold", "improved", arguments={"minutes": 30})
     set_ahead(history, 1).noted().minute = 31
     with history.ledger.transaction(reading=True) as connection:
-        assert temporary.due(connection, history.ledger.now(connection)) == (1,)
+        assert foreseen.due(connection, history.ledger.now(connection)) == (1,)
 
 
 def test_two_healthy_moments_around_a_jump_are_no_healthy_period(history: History) -> None:

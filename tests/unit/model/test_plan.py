@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "wait": Wait("it is rolling out", "2026-11-26T12:10:00Z"),
     "capacity": 0.5,
     "overwrites": "x",
+    "if_worse": "hand_over",
 }
 COVERED = {
     "incident",
@@ -47,6 +48,7 @@ COVERED = {
     "before",
     "after",
     "basis",
+    "if_worse",
 }
 
 

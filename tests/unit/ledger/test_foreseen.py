@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from support.history import History
 
-from sre_responder.ledger import temporary
+from sre_responder.ledger import foreseen
 
 
 def due(h: History, minute: float) -> tuple[int, ...]:
     h.minute = minute
     with h.ledger.transaction(reading=True) as connection:
-        return temporary.due(connection, h.ledger.now(connection))
+        return foreseen.due(connection, h.ledger.now(connection))
 
 
 def test_each_hold_is_over_in_its_own_time_and_a_drain_in_none(history: History) -> None:

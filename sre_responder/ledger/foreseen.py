@@ -1,4 +1,4 @@
-"""Containment that is only for a time: when it ends, as its plan said."""
+"""Undo that a plan itself has foreseen: of containment whose time is over, of a remediation that made nothing better."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def due(connection: Connection, now: float) -> tuple[int, ...]:
         ended = at is not None and row.ended_at <= clock.before(now, at - row.ended_at, jumps)
         over[row.attempt] = over.get(row.attempt, True) and ended
     return tuple(attempt for attempt, all_over in over.items() if all_over)
+
+
+def reason(connection: Connection, now: float, attempt: int) -> str:
+    """What its own plan named as the reason to undo an attempt, and has come; empty where nothing of it has.
+
+    Whoever approved the plan approved that end of it too.
+    """
+    if attempt in due(connection, now):
+        return "its time is over"
+    made = attempts.get(connection, attempt)
+    acted = [row for row in attempts.effects_of(connection, attempt) if row.observed not in (None, "null")]
+    wanted = {plans.of(plans.find(connection, row.plan)).if_worse for row in acted}
+    return "it made nothing better" if made.outcome in ("not_improved", "unknown") and wanted == {"undo"} else ""
