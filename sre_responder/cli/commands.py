@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "alerts": Command("alerts", "Show what an alert would become, and why."),
         "runbooks": Command("house", "List and register runbooks."),
         "lint": Command("house", "Find what weakens a guardrail in a playbook."),
+        "watch": Command("recovery", "Judge and undo what a dead run left unjudged."),
         "attest": Command("people", "Sign that a runbook was tried elsewhere."),
         "check": Command("check", "Query every probe and credential of a service once."),
     },

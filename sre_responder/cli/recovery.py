@@ -1,7 +1,9 @@
-"""Commands after the fact: settle an unknown outcome, undo an attempt."""
+"""Commands after the fact: settle an unknown outcome, undo an attempt, judge what nobody could judge."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,12 +11,16 @@ import typer
 from sre_responder.cli.context import context
 from sre_responder.cli.output import LARGEST, Json, print_json, say
 from sre_responder.errors import InputError, ResponderError
-from sre_responder.recovery import restore, settling
+from sre_responder.recovery import restore, settling, watching
+
+WATCH_SECONDS = 5
+"""How long `watch` rests between two looks."""
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("settle")(settle)
     app.command("undo")(undo)
+    app.command("watch")(watch)
 
 
 def settle(
@@ -62,3 +68,27 @@ def undo(
         say(f"Undone: {', '.join(undone) or 'nothing'}")
     if left:
         raise left[0]
+
+
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Look once and end; for a timer.")] = False,
+    json: Json = False,
+) -> None:
+    """Judge remediations whose run died before it knew whether they helped, and undo those that made nothing better."""
+    while True:
+        try:
+            here = context()  # anew: home and ledger may have changed
+            for one in watching.carry_on(here.home, here.ledger):
+                if json:
+                    print_json(asdict(one))
+                else:
+                    undone = ", undone" if one.undone else ""
+                    say(f"Attempt {one.attempt}: {one.outcome.replace('_', ' ')}{undone} ({one.reason}).")
+            here.deliver()
+        except ResponderError as error:
+            if once:
+                raise
+            say(str(error))
+        if once:
+            return
+        time.sleep(WATCH_SECONDS)

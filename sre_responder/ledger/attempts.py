@@ -132,6 +132,42 @@ def carried_out(connection: Connection, attempt: int) -> bool:
     )
 
 
+def unwatched(connection: Connection, since: float) -> list[int]:
+    """The remediations since then whose every act had ended, and of which nobody knows whether they helped."""
+    query = select(attempts).where(attempts.c.outcome == "unknown", attempts.c.rung > 0, attempts.c.ended_at >= since)
+    return [row.id for row in connection.execute(query.order_by(attempts.c.id)) if _ended(connection, row)]
+
+
+def _ended(connection: Connection, attempt: Row[Any]) -> bool:
+    made = effects_of_task(connection, attempt.run, attempt.task)
+    seen = {
+        row.host
+        for row in made
+        if row.undone_at is None and (row.state == "unchanged" or row.observed not in (None, "null"))
+    }
+    return bool(made) and seen.issuperset({*json.loads(attempt.hosts), *(row.host for row in made)})
+
+
+def take_over(connection: Connection, now: float, attempt: int, lease_seconds: float) -> bool:
+    """Hold the targets of an attempt whose run died; False where somebody holds one of them."""
+    rows, row = effects_of(connection, attempt), get(connection, attempt)
+    if any(holder(connection, one.target) for one in rows):
+        return False
+    for one in rows:
+        connection.execute(
+            insert(leases).values(
+                target=one.target, attempt=attempt, service=row.service, run=row.run, token=one.id, taken_at=now,
+                holder=_this_process(), expires_at=now + lease_seconds,
+            )
+        )  # fmt: skip
+    return True
+
+
+def let_go(connection: Connection, attempt: int) -> None:
+    """Hold the targets of an attempt no longer, and say nothing of its outcome."""
+    connection.execute(delete(leases).where(leases.c.attempt == attempt))
+
+
 def complete(connection: Connection, request: Request) -> int | None:
     """The open attempt of this task once every one of its hosts was dealt with: whose evidence is due now."""
     row = of_task(connection, request.run, request.task)
@@ -229,7 +265,7 @@ def intend(  # noqa: PLR0913 - each is a column of one row
             service=request.service,
             run=request.run,
             token=token,
-            holder=_process(MACHINE, os.getpid(), process.started(os.getpid()), process.space()),
+            holder=_this_process(),
             taken_at=now,
             expires_at=now + lease_seconds,
         )
@@ -301,6 +337,10 @@ def hold_by_run(connection: Connection, run: str, token: int) -> None:
         .where(leases.c.token == token)
         .values(holder=_process(row.machine, row.pid, row.pid_started, row.space))
     )
+
+
+def _this_process() -> str:
+    return _process(MACHINE, os.getpid(), process.started(os.getpid()), process.space())
 
 
 def _process(machine: str, pid: int, started: float, space: str | None) -> str:

@@ -88,7 +88,7 @@ def test_a_controller_is_set_up_once_and_left_alone_afterwards(
     assert (again.returncode, recap(again)["changed"], recap(again)["failed"]) == (0, 0, 0), again.stdout
 
     settings = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines() if "=" in line)
-    for unit in ("responder-deliver", "responder-undo-due"):
+    for unit in ("responder-deliver", "responder-undo-due", "responder-watch"):
         words = (tmp_path / "units" / f"{unit}.service").read_text().partition("ExecStart=")[2].splitlines()[0].split()
         done = subprocess.run(
             words, env={**settings, "HOME": str(tmp_path)}, text=True, capture_output=True, check=False

@@ -9,7 +9,7 @@ import sys
 from sre_responder.engine.step.call import Step
 from sre_responder.errors import EffectFailed, OutcomeUnknown, Refused, ResponderError
 from sre_responder.evidence.verdict import Verdict
-from sre_responder.ledger import attempts, audit, plans, runs
+from sre_responder.ledger import Ledger, attempts, audit, plans, runs
 
 
 def undone(step: Step, attempt: int, verdict: Verdict) -> bool:
@@ -21,17 +21,23 @@ def undone(step: Step, attempt: int, verdict: Verdict) -> bool:
     unmeasurable = verdict.state == "unknown" and step.state == "unhealthy"
     if not verdict.samples or not (verdict.state == "not_improved" or unmeasurable):
         return False
-    with step.ledger.transaction(reading=True) as connection:
-        planned = [plans.of(plans.find(connection, row.plan)) for row in attempts.effects_of(connection, attempt)]
-    if not any(plan.undo for plan in planned) or any(plan.if_worse != "undo" for plan in planned):
+    if not wanted(step.ledger, attempt):
         return False
-    _note(step, "undo.started", f"attempt {attempt} made nothing better, and is undone as its task says", attempt)
+    who = step.request.requester
+    note(step.ledger, who, attempt, "undo.started", f"attempt {attempt} made nothing better, and is undone")
     if error := _undo(step, attempt):
-        _note(step, "undo.failed", f"attempt {attempt} is not undone: {error.message}", attempt)
+        note(step.ledger, who, attempt, "undo.failed", f"attempt {attempt} is not undone: {error.message}")
         with step.ledger.transaction() as connection:
             runs.halt(connection, step.ledger.now(connection), step.request.run, f"attempt {attempt} is not undone")
         raise error
     return True
+
+
+def wanted(ledger: Ledger, attempt: int) -> bool:
+    """Whether an attempt is to be undone if it made nothing better: it can be, and its task says nothing else."""
+    with ledger.transaction(reading=True) as connection:
+        planned = [plans.of(plans.find(connection, row.plan)) for row in attempts.effects_of(connection, attempt)]
+    return any(plan.undo for plan in planned) and all(plan.if_worse == "undo" for plan in planned)
 
 
 def _undo(step: Step, attempt: int) -> ResponderError | None:
@@ -69,9 +75,11 @@ def passed_over(step: Step) -> tuple[str, str] | None:
     return None
 
 
-def _note(step: Step, type: str, summary: str, attempt: int) -> None:
-    with step.ledger.transaction() as connection:
+def note(ledger: Ledger, requester: str, attempt: int, type: str, summary: str) -> None:
+    """Put on the record what becomes of an attempt that made nothing better."""
+    with ledger.transaction() as connection:
+        made = attempts.get(connection, attempt)
         audit.append(
-            connection, step.ledger.now(connection), type, step.request.requester, summary, incident=step.request.incident,
-            notify="incident_commander", run=step.request.run, attempt=attempt, action=step.request.action,
+            connection, ledger.now(connection), type, requester, summary, incident=made.incident, notify="incident_commander",
+            run=made.run, attempt=attempt, action=made.action,
         )  # fmt: skip
