@@ -21,6 +21,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "deny": Command("people", "Refuse one plan."),
         "approvals": Command("people", "List the plans that wait for approval."),
         "timeline": Command("record", "What happened in an incident, in order."),
+        "handoff": Command("looking", "What whoever takes over an incident must know."),
         "undo": Command("recovery", "Restore the state before an attempt."),
         "settle": Command("recovery", "Clear an unknown outcome by a read-only probe."),
         "reset": Command("people", "Allow one supervised retry of a lockout."),
@@ -35,6 +36,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "lint": Command("house", "Find what weakens a guardrail in a playbook."),
         "watch": Command("recovery", "Judge and undo what a dead run left unjudged."),
         "attest": Command("people", "Sign that a runbook was tried elsewhere."),
+        "diagnose": Command("looking", "Collect what a person would look at first."),
+        "radius": Command("looking", "Show what a change to a service may reach."),
         "check": Command("check", "Query every probe and credential of a service once."),
     },
     "The guard and its record": {

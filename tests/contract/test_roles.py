@@ -97,7 +97,7 @@ def test_a_controller_is_set_up_once_and_left_alone_afterwards(
     assert (tmp_path / "state" / "sre-responder" / "ledger.db").exists()
     analyze = component("systemd-analyze", "systemd")
     units = sorted(map(str, (tmp_path / "units").iterdir()))
-    assert len(units) == 4
+    assert len(units) == 6
     verified = subprocess.run([analyze, "verify", "--man=no", *units], text=True, capture_output=True, check=False)
     ours = [line for line in (verified.stdout + verified.stderr).splitlines() if "responder-" in line]
     assert (verified.returncode, ours) == (0, []), verified.stderr
