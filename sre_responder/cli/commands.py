@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "incident": Command("record", "Open, list, show, note and close incidents."),
         "alerts": Command("alerts", "Show what an alert would become, and why."),
         "runbooks": Command("house", "List and register runbooks."),
+        "new": Command("new", "Write a starter for a runbook of your own."),
         "lint": Command("house", "Find what weakens a guardrail in a playbook."),
         "watch": Command("recovery", "Judge and undo what a dead run left unjudged."),
         "attest": Command("people", "Sign that a runbook was tried elsewhere."),
