@@ -16,15 +16,18 @@ from sre_responder.effects import EFFECTS, PROBES
 from sre_responder.effects.kubernetes.api import connect
 from sre_responder.effects.kubernetes.workload import find
 from sre_responder.errors import EffectFailed, InputError, ResponderError
-from sre_responder.evidence import http, kubernetes
+from sre_responder.evidence.fetch import Login, fetch
+from sre_responder.evidence.looks import taken
+from sre_responder.evidence.sources.http import Http
 from sre_responder.home import Home
 from sre_responder.home.annotations import HOSTS, hosts_of
+from sre_responder.home.annotations import connection as annotation
 from sre_responder.home.catalogue import Service
 from sre_responder.home.runbook import Runbook, plays, tasks
 from sre_responder.home.shared import Shared, shared
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
-from sre_responder.model.criterion import Look
+from sre_responder.model.look import Look, NotMeasured, Place, Sample
 from sre_responder.model.names import shown
 
 DEADLINE_SECONDS = 30.0
@@ -131,7 +134,11 @@ def questions(home: Home, service: Service, environment: str) -> list[Question]:
     """Everything that annotations and registered runbooks use for a service, each once; one that is unknown if that is nothing."""
     way, found = service.reached(environment), dict[tuple[Any, ...], Question]()
     books = [book for book in home.runbooks if book.registered]
-    for uses, subject, key, look, on_host in (*_platforms(home, way, books), *_probes(way, books), *_files(way)):
+    for uses, subject, key, look, on_host in (
+        *_platforms(home, way, books),
+        *_probes(home.place(service.name, environment), books),
+        *_files(way),
+    ):
         known = found[key].uses if key in found else ()
         every = tuple(dict.fromkeys((*known, *uses)))
         found[key] = Question(service.name, environment, subject, every, look, on_host, kind=key[0])
@@ -256,25 +263,35 @@ def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
     return probe.told(given, probe.understand(given, ask(host, probe.module, probe.arguments(given), home)))
 
 
-def _probes(way: Mapping[str, str], books: list[Runbook]) -> Iterator[_Found]:
-    """What success criteria ask: each address once, for all registered runbooks that ask it."""
-    asking: dict[str, dict[str, Look]] = {url: {} for url in filter(None, [way.get("responder/probe-url")])}
-    where = {option: way[key] for option, key in KUBERNETES.items() if key in way}
+def _probes(place: Place, books: list[Runbook]) -> Iterator[_Found]:
+    """What success criteria ask: each address once, for all registered runbooks that ask it, and each look of another source by itself."""
+    plain = Http()
+    asking: dict[tuple[str, str | None], dict[str, Http]] = {}
+    if url := plain.address(place):
+        asking[url, None] = {}
     for book in books:
-        looks = book.metadata.success.looks
-        if "namespace" not in where and any(one.source == "kubernetes" and one.required for one in looks):
+        criterion = book.metadata.success
+        if any(one.workload and one.required and one.missing(place) for one in criterion.must):
             continue  # it is for services on Kubernetes
-        for look in looks:
-            if look.url and not _meant_for(way, book):
+        for look in criterion.looks:
+            if not (look.workload or (isinstance(look, Http) and not look.url) or _meant_for(place.annotations, book)):
                 continue
-            if look.source == "http" and (url := look.url or way.get("responder/probe-url")):
-                asking.setdefault(url, {})[book.metadata.id] = look
-            elif look.source == "kubernetes" and "namespace" in where:
-                key = ("probe", look.model_dump_json())
-                what = f"probe of {book.metadata.id} on kubernetes"
-                yield (book.metadata.id,), what, key, partial(_measured, look, where), False
-    for url, criteria in asking.items():
-        yield tuple(criteria), f"probe {address.shown(url)}", ("probe", url), partial(_fetched, url, criteria), False
+            if isinstance(look, Http):
+                if url := look.address(place):
+                    asking.setdefault((url, look.connection), {})[book.metadata.id] = look
+            elif look.missing(place) is None:
+                kind, what = look.source if look.login else "probe", f"probe of {book.metadata.id} on {look.title}"
+                yield (book.metadata.id,), what, (kind, look.key), partial(_measured, look, place), False
+    for (url, named), looks in asking.items():
+        used = named or annotation(plain.source) in place.annotations
+        kind = plain.source if used else "probe"
+        yield (
+            tuple(looks),
+            f"probe {address.shown(url)}",
+            (kind, url, named),
+            partial(_fetched, url, named, looks, place),
+            False,
+        )
 
 
 def _meant_for(way: Mapping[str, str], book: Runbook) -> bool:
@@ -286,22 +303,24 @@ def _meant_for(way: Mapping[str, str], book: Runbook) -> bool:
     )
 
 
-def _measured(look: Look, where: Arguments) -> str:
-    return _judged({"": kubernetes.sample(look, where)})
+def _measured(look: Look, place: Place) -> str:
+    return _judged({"": taken("must", look, place).sample})
 
 
-def _fetched(url: str, criteria: Mapping[str, Look]) -> str:
-    wanted = criteria or {"": Look.model_validate({})}
+def _fetched(url: str, named: str | None, looks: Mapping[str, Http], place: Place) -> str:
+    wanted = looks or {"": Http()}
+    login: Login | None = place.login(Http().source, named)
     try:
-        answer = http.fetch(url, max(one.timeout_s for one in wanted.values()))
-    except http.NoAnswer as error:
+        answer = fetch(url, max(one.timeout_s for one in wanted.values()), login=login)
+    except NotMeasured as error:
         raise EffectFailed(f"{error}.", cure="Check the address, the service and the network.") from error
     if answer.status in _REFUSES and answer.status not in {one.status for one in wanted.values()}:
-        raise EffectFailed(f"it answers {answer.status}.", cure="Let this machine read it; a probe sends no login.")
-    return _judged({id: http.judge(one, answer, 0) for id, one in wanted.items()})
+        cure = f"Let this machine read it, or name a connection with its login: {annotation(Http().source)}."
+        raise EffectFailed(f"it answers {answer.status}.", cure=cure)
+    return _judged({id: one.judge(answer) for id, one in wanted.items()})
 
 
-def _judged(samples: Mapping[str, http.Sample]) -> str:
+def _judged(samples: Mapping[str, Sample]) -> str:
     """What criteria say of what was asked. Where none can judge it, no verdict would be possible.
 
     Some that cannot are told and no more: a runbook for other services is registered too.

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 
 from sre_responder.effects.kubernetes import diagnosis as kubernetes
-from sre_responder.evidence.http import sample
 from sre_responder.evidence.looks import probe
 from sre_responder.home.catalogue import Service
 from sre_responder.model.actions import KUBERNETES
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Place
 from sre_responder.model.names import shown
 from sre_responder.system.files import opened
 
@@ -28,10 +28,12 @@ class Skip(Exception):
     """This collector has nothing to look at; the reason says what would enable it."""
 
 
-def diagnose(service: Service, neighbours: Sequence[Service], criterion: Criterion | None) -> dict[str, Any]:
+def diagnose(
+    service: Service, neighbours: Sequence[Service], criterion: Criterion | None, place: Place | None = None
+) -> dict[str, Any]:
     """One part a collector: status ok, skipped, failed or timeout, with data or reason, and seconds."""
     collectors: dict[str, Callable[[], Any]] = {
-        "probe": lambda: _probe(service, criterion),
+        "probe": lambda: _probe(place or Place(service.name, "", service.annotations), criterion),
         "processes": lambda: _processes(service),
         "releases": lambda: _releases(service),
         "log": lambda: _log(service),
@@ -78,8 +80,8 @@ def _annotation(service: Service, name: str) -> str:
     return value
 
 
-def _probe(service: Service, criterion: Criterion | None) -> dict[str, Any]:
-    take = probe(criterion or Criterion.model_validate({}), service.annotations)
+def _probe(place: Place, criterion: Criterion | None) -> dict[str, Any]:
+    take = probe(criterion or Criterion.model_validate({}), place)
     if isinstance(take, str):
         raise Skip(take)
     taken = take()
@@ -87,10 +89,10 @@ def _probe(service: Service, criterion: Criterion | None) -> dict[str, Any]:
 
 
 def _health(service: Service) -> str:
-    url = service.annotations.get("responder/probe-url")
-    if not url:
+    take = probe(Criterion.model_validate({}), Place(service.name, "", service.annotations))
+    if isinstance(take, str):
         return "unknown: no annotation responder/probe-url"
-    taken = sample(Criterion.model_validate({}), url)
+    taken = take()
     return f"{ {True: 'answers', False: 'answers badly', None: 'unknown'}[taken.ok] }: {taken.reason}"
 
 

@@ -15,13 +15,9 @@ from sre_responder.home.documents import line_of, read_text
 from sre_responder.home.loadable import unloadable
 from sre_responder.home.readme import README, TOPICS, lacking
 from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
-from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.names import shown
-
-TELLING = 0.05
-"""A criterion tells 90 % from 100 % if a service that answers 90 % of its requests well passes no more often than this."""
 
 Class = Literal["mutates", "reads", "undetermined"]
 READS = frozenset(
@@ -239,29 +235,11 @@ def undocumented(path: Path) -> tuple[Finding, ...]:
 
 
 def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
-    """An address that cannot be asked; a window that a service passes which fails one request in ten."""
+    """What each source says of its look, at the line of the criterion."""
     place = ("vars", "runbook", "success")
     line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
-    for wrong in (address.problem(look.url) for look in criterion.looks if look.url):
-        cure = "Write http://host:port/path, or leave it out and annotate the service with responder/probe-url."
-        if wrong:
-            yield Finding(str(file), line, "url", f"success.url {wrong}", cure)
-    if any(look.source == "http" for look in criterion.looks) and (chance := criterion.chance(0.9)) > TELLING:
-        words = (
-            f"a service that fails one request in ten passes this criterion in {chance:.0%} of verdicts: the window takes "
-            f"{criterion.samples} samples, {criterion.spare} of which may be bad"
-        )
-        yield Finding(str(file), line, "criterion", words, _longer(criterion), "warning")
-
-
-def _longer(criterion: Criterion) -> str:
-    """The window that would tell 90 % from 100 %, other things equal."""
-    if criterion.good_share <= 0.9:
-        return "Set good_share above 0.9."
-    for number in range(criterion.samples, 2000):
-        if criterion.model_copy(update={"minimum_samples": number}).chance(0.9) <= TELLING:
-            return f"Set hold_s to {number * criterion.interval_s:g} or more, or minimum_samples to {number}."
-    return "Set good_share to 0.95 or more."
+    for one in dict.fromkeys(doubt for look in criterion.looks for doubt in look.doubts(criterion)):
+        yield Finding(str(file), line, one.rule, one.words, one.cure, one.level)
 
 
 def _play(file: Path, play: Mapping[str, Any], line: int, ladder: int) -> Iterator[Finding]:

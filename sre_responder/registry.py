@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -32,3 +33,10 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def found(package: str, attribute: str) -> Registry:
+    """That attribute of every module of a package, by the name of the module."""
+    spec = find_spec(package)
+    folder = spec.submodule_search_locations if spec else None
+    return Registry({one.name: f"{package}.{one.name}:{attribute}" for one in pkgutil.iter_modules(folder or [])})

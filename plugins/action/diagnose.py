@@ -35,7 +35,8 @@ def diagnose(call: Call) -> dict[str, Any]:
     service, radius = catalogue.service(call.service), catalogue.radius(call.service)
     criterion = call.runbook.metadata.success if call.runbook else None
     needed = [catalogue.services[name] for name in service.depends_on if name in catalogue.services]
-    found = collect(service.only(call.environment), [one.only(call.environment) for one in needed], criterion)
+    place = call.home.place(call.service, call.environment)
+    found = collect(service.only(call.environment), [one.only(call.environment) for one in needed], criterion, place)
     wrong = findings(found)
     if not call.check:
         with call.ledger.transaction() as connection:

@@ -31,7 +31,13 @@ def verify(call: Call) -> dict[str, Any]:
     if call.runbook is None:
         raise Refused("verify stands outside a runbook, so there is no criterion.", cure="Put it into a runbook.")
     health = Health(
-        call.home, call.ledger, call.runbook, call.service, call.environment, record=call.declared and not call.check
+        call.home,
+        call.ledger,
+        call.runbook,
+        call.service,
+        call.environment,
+        call.declared and not call.check,
+        call.incident,
     )
     until = time.monotonic() + float(call.arguments.get("wait_s") or 0)
     while (verdict := health.now()).state == "healthy" and time.monotonic() < until:

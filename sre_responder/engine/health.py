@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sre_responder.evidence.looks import probe
+from sre_responder.engine.baseline import baselines
+from sre_responder.evidence.looks import by_look, probe
 from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
 from sre_responder.guard.picture import symptom
 from sre_responder.home import Home
@@ -27,6 +28,8 @@ class Health:
     service: str
     environment: str
     record: bool = True
+    incident: str = ""
+    """Whose baseline counts."""
 
     def now(self) -> Verdict:
         """Healthy, unhealthy or unknown at this moment."""
@@ -35,7 +38,9 @@ class Health:
     def after(self, interrupted: Callable[[], bool]) -> Verdict:
         """Improved, not improved or unknown after an action."""
         return self._measure(
-            lambda take: watch(self._criterion, take, time.monotonic, time.sleep, interrupted), "improved"
+            lambda take: watch(self._criterion, take, time.monotonic, time.sleep, interrupted),
+            "improved",
+            time.monotonic(),
         )
 
     def lately(self, incident: str, run: str) -> Verdict | None:
@@ -55,7 +60,12 @@ class Health:
         """What the record keeps of a verdict; nothing where nothing was sampled."""
         if not verdict.samples:
             return None
-        return {"symptom": self._symptom, "state": verdict.state, **verdict.counts._asdict()}
+        return {
+            "symptom": self._symptom,
+            "state": verdict.state,
+            **verdict.counts._asdict(),
+            "looks": by_look(verdict.samples),
+        }
 
     @property
     def _criterion(self) -> Criterion:
@@ -65,8 +75,8 @@ class Health:
     def _symptom(self) -> str:
         return symptom(self.environment, self.service, self.runbook.metadata.failure_class)
 
-    def _measure(self, judge: Callable[[Take], Verdict], good: State) -> Verdict:
-        take = self._probe()
+    def _measure(self, judge: Callable[[Take], Verdict], good: State, acted_at: float | None = None) -> Verdict:
+        take = self._probe(acted_at)
         if isinstance(take, str):
             return Verdict("unknown", take, ())
         verdict = judge(take)
@@ -80,6 +90,8 @@ class Health:
                 )  # fmt: skip
         return verdict
 
-    def _probe(self) -> Take | str:
-        """What takes a sample, or why nothing can."""
-        return probe(self._criterion, self.home.catalogue.service(self.service).reached(self.environment))
+    def _probe(self, acted_at: float | None) -> Take | str:
+        """What takes a sample, or why nothing can; `acted_at` is when an action ended, by the monotonic clock."""
+        place = replace(self.home.place(self.service, self.environment), acted_at=acted_at)
+        known = baselines(self.ledger, self.incident, self._criterion, place, record=self.record)
+        return probe(self._criterion, replace(place, baselines=known))

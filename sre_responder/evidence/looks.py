@@ -1,54 +1,66 @@
-"""One sample of a criterion: each of its looks is taken at once, and the worst of them counts."""
+"""One sample of a criterion: each of its looks is taken at once, and the worst of those that are judged counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from sre_responder.evidence import http, kubernetes
-from sre_responder.evidence.http import Sample
-from sre_responder.model.actions import KUBERNETES
-from sre_responder.model.criterion import Criterion, Look
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Look, NotMeasured, Part, Place, Role, Sample
 
 Take = Callable[[], Sample]
 ELSEWHERE = "cause elsewhere: the workload is as it should be, and its users are not served"
 
 
-def probe(criterion: Criterion, annotations: Mapping[str, str]) -> Take | str:
-    """What takes a sample of a service with these annotations, or why nothing can."""
-    found = [(look, _take(look, annotations)) for look in criterion.looks]
-    known = [(look, take) for look, take in found if not isinstance(take, str)]
-    missing = [take for look, take in found if isinstance(take, str) and (look.required or not known)]
+def probe(criterion: Criterion, place: Place) -> Take | str:
+    """What takes a sample of a service, or why nothing can."""
+    found = [(role, look, look.missing(place)) for role, look in criterion.roles]
+    known = [(role, look) for role, look, why in found if why is None]
+    judged = any(role == "must" for role, _ in known)
+    missing = [why for role, look, why in found if why and role == "must" and (look.required or not judged)]
     if missing:
         return "; ".join(dict.fromkeys(missing))
-    if len(known) == 1:
-        return known[0][1]
-    return lambda: together([(look, take()) for look, take in known])
+    return lambda: together([taken(role, look, place) for role, look in known])
 
 
-def together(taken: Sequence[tuple[Look, Sample]]) -> Sample:
-    """Several samples as one: bad where any of them is, else not measured where any of them is not, else good."""
-    samples = [sample for _, sample in taken]
+def taken(role: Role, look: Look, place: Place) -> Part:
+    """One look's sample; one that cannot be taken is not measured."""
+    at = time.monotonic()
+    try:
+        return Part(role, look, replace(look.measure(place), at=at))
+    except NotMeasured as error:
+        return Part(role, look, Sample(at, None, str(error)))
+
+
+def together(parts: Sequence[Part]) -> Sample:
+    """Several samples as one: bad where any is bad, else not measured where one that must be is not, else good.
+
+    What should be good does not count while it cannot be measured, and a shadow never does.
+    """
+    judged = [p for p in parts if p.role == "must" or (p.role == "should" and p.sample.ok is not None)]
+    samples = [part.sample for part in judged]
     ok = next((word for word in (False, None) if any(one.ok is word for one in samples)), True)
+    if len(samples) == 1:
+        return replace(samples[0], parts=tuple(parts))
     reason = "; ".join(one.reason for one in samples if one.ok is ok)
-    return Sample(min(one.at for one in samples), ok, f"{ELSEWHERE}: {reason}" if _elsewhere(taken) else reason)
+    told = f"{ELSEWHERE}: {reason}" if _elsewhere(judged) else reason
+    return Sample(min(one.at for one in samples), ok, told, parts=tuple(parts))
 
 
-def _elsewhere(taken: Sequence[tuple[Look, Sample]]) -> bool:
+def _elsewhere(parts: Iterable[Part]) -> bool:
     """Whether users are not served although everything of the workload is good."""
-    users = [sample.ok for look, sample in taken if look.source == "http"]
-    workload = [sample.ok for look, sample in taken if look.source == "kubernetes"]
+    users = [part.sample.ok for part in parts if not part.look.workload]
+    workload = [part.sample.ok for part in parts if part.look.workload]
     return False in users and bool(workload) and all(workload)
 
 
-def _take(look: Look, annotations: Mapping[str, str]) -> Take | str:
-    """What takes a sample of one look, or why nothing can."""
-    if look.source == "kubernetes":
-        where = {name: annotations[key] for name, key in KUBERNETES.items() if key in annotations}
-        if "namespace" not in where:
-            return f"no workload: the annotation {KUBERNETES['namespace']} is not set"
-        return partial(kubernetes.sample, look, where)
-    url = look.url or annotations.get("responder/probe-url")
-    if url is None:
-        return "no probe: neither success.url nor the annotation responder/probe-url is set"
-    return partial(http.sample, look, url)
+def by_look(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """What each look of several samples said, for the record: how often it was good, bad and not measured, and its last words."""
+    rows = []
+    for number, (role, look, last) in enumerate(samples[-1].parts if samples else ()):
+        oks = [sample.parts[number].sample.ok for sample in samples]
+        counts = {"good": oks.count(True), "bad": oks.count(False), "unmeasured": oks.count(None)}
+        rows.append({"role": role, "look": look.title, **counts, "reason": last.reason, "value": last.value})
+    return rows

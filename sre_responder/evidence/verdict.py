@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sre_responder.evidence.http import Sample
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Sample
 
 State = Literal["healthy", "unhealthy", "improved", "not_improved", "unknown"]
 Take = Callable[[], Sample]

@@ -14,6 +14,7 @@ from typing import Any
 from sre_responder.errors import InputError
 from sre_responder.home import catalogue, connections, people, policy, runbook
 from sre_responder.model.action_spec import ActionSpec
+from sre_responder.model.look import Place
 
 SYSTEM = Path("/etc/sre-responder")
 
@@ -52,6 +53,11 @@ class Home:
         """What annotations and connection of a service give an action where its task leaves it out. InputError where a secret cannot be read."""
         annotated = {option: way[key] for option, key in spec.annotations.items() if key in way}
         return {**self.connections.login(spec, way), **annotated}
+
+    def place(self, service: str, environment: str) -> Place:
+        """Where evidence of a service is found in an environment. InputError if the catalogue has no such service."""
+        way = self.catalogue.service(service).reached(environment)
+        return Place(service, environment, way, lambda source, named: self.connections.of_source(source, named, way))
 
     @cached_property
     def people(self) -> people.People:

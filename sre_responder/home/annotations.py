@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from sre_responder.model import address, names
 from sre_responder.model.actions import ACTIONS
+from sre_responder.model.criterion import SOURCES
+from sre_responder.model.look import LABEL
 
 HOSTS = "responder/hosts"
 """Lists the inventory's hosts of an environment, with commas between them."""
@@ -35,7 +37,7 @@ def connection(platform: str) -> str:
 def known() -> list[str]:
     """Every annotation that something reads."""
     of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}
-    connections = {connection(spec.platform) for spec in ACTIONS.values()}
+    connections = {connection(platform) for platform in (*(spec.platform for spec in ACTIONS.values()), *SOURCES)}
     return sorted({HOSTS, ENVIRONMENTS, TIER, PROBE, LOG, PROCESS, *of_actions, *connections})
 
 
@@ -49,6 +51,8 @@ def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         full = f"responder/{plain}"
         if prefix is not None and prefix not in names.ENVIRONMENTS:
             yield key, f"'{names.shown(prefix)}' is not an environment. Write one of {', '.join(names.ENVIRONMENTS)}."
+        elif full.startswith(LABEL) and key.endswith(full):
+            continue
         elif full not in names_known or not key.endswith(full):
             near = difflib.get_close_matches(
                 plain.lower(), [one.partition("/")[2] for one in names_known], n=3, cutoff=0.5

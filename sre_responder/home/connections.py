@@ -1,7 +1,7 @@
 """Connections: how platforms are reached and with which login, by name; secrets stand there by reference only.
 
 `connections.yml` of the home holds them. A service names one by the annotation `responder/PLATFORM-connection`, which then says what the
-platform's own annotations would, where the service does not say that itself.
+platform's own annotations would, where the service does not say that itself. A platform is that of an action, or a source of evidence.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from sre_responder.home.documents import line_of, read_documents, validated
 from sre_responder.home.policy import LOADS_CODE
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS
+from sre_responder.model.criterion import SOURCES
 from sre_responder.model.names import ENVIRONMENTS, shown
 from sre_responder.system.secret import Secret
 
 FILE = "connections.yml"
 _NAMES_ONE = "-connection"
+_CHOOSES_CODE = "this variable decides which code is loaded, so it may not reach a run. Use another."
 _REFERENCE = "{env: NAME}, {file: PATH}, {vault: FILE, key: KEY} or {command: [PROGRAM, ...]}"
 
 
@@ -35,6 +37,8 @@ class Connection:
 
     platform: str
     options: Mapping[str, str | int | float | bool | Secret]
+    login: BaseModel | None = None
+    """What it says where its platform is a source of evidence; its options are the same, flat."""
 
 
 class _Written(BaseModel):
@@ -83,7 +87,15 @@ class Connections:
                     for option, key in keys.items():
                         if option in options:
                             found.setdefault(f"{start}{key}", str(options[option]))
+            for source in SOURCES:
+                if source not in _PLATFORMS and (named := annotations.get(f"{start}{annotation(source)}")):
+                    self._of(named, source)
         return found
+
+    def of_source(self, source: str, named: str | None, way: Mapping[str, str]) -> BaseModel | None:
+        """The connection to a source of evidence: the one that is named, else that of the annotations; None if there is none."""
+        name = named or way.get(annotation(source))
+        return self._of(name, source).login if name else None
 
     def login(self, spec: ActionSpec, way: Mapping[str, str]) -> dict[str, Any]:
         """The options for an action that no annotation can say, such as user and password, revealed. InputError where a secret cannot be read."""
@@ -155,14 +167,21 @@ def load(file: Path) -> Connections:
     ]
     if problems:
         raise InputError("\n".join(problems), cure="Correct the lines named.")
-    return Connections({name: Connection(one.platform, _options(one)) for name, one in named.items()}, file)
+    return Connections({name: _connection(one) for name, one in named.items()}, file)
 
 
 def _problems(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]:
+    if one.platform in _PLATFORMS:
+        yield from _problems_of_options(name, one)
+    elif kind := _login(one.platform):
+        yield from _problems_of_login(name, one, kind)
+    else:
+        known = sorted({*_PLATFORMS, *(source for source in SOURCES if _login(source))})
+        yield (name, "platform"), f"no action or source is of platform '{shown(one.platform)}'. Use {', '.join(known)}."
+
+
+def _problems_of_options(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]:
     specs = [spec for spec in ACTIONS.values() if spec.platform == one.platform]
-    if not specs:
-        yield (name, "platform"), f"no action is of platform '{shown(one.platform)}'. Use {', '.join(_PLATFORMS)}."
-        return
     known = sorted({option for spec in specs for option in spec.options})
     secret = {option for spec in specs for option in spec.secrets}
     for option, value in one.options.items():
@@ -170,10 +189,7 @@ def _problems(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]
             yield (name, option), f"no action of {one.platform} has this option. Use {', '.join(known)}."
         elif isinstance(value, Mapping):
             if str(value.get("env", "")).startswith(LOADS_CODE):
-                yield (
-                    (name, option),
-                    "this variable decides which code is loaded, so it may not reach a run. Use another.",
-                )
+                yield (name, option), _CHOOSES_CODE
             elif why := _unsound(value):
                 yield (name, option), f"{why}. Write {_REFERENCE}."
             elif option in _PLATFORMS[one.platform]:
@@ -184,12 +200,54 @@ def _problems(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]
             yield (name, option), "it is no single value."
 
 
+def _login(platform: str) -> type[BaseModel] | None:
+    """What a connection to a source of evidence may say; None for what is none, or needs none."""
+    kind: type[BaseModel] | None = SOURCES[platform].login if platform in SOURCES else None
+    return kind
+
+
+def _problems_of_login(name: str, one: _Written, kind: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], str]]:
+    try:
+        login = kind.model_validate(dict(one.options))
+    except ValidationError as error:
+        for problem in error.errors():
+            option = str(problem["loc"][0]) if problem["loc"] else "platform"
+            if problem["type"] == "extra_forbidden":
+                yield (name, option), f"{one.platform} has no such option. Use {', '.join(kind.model_fields)}."
+            elif problem["type"] == "model_type" and isinstance(one.options.get(option), str):
+                yield (name, option), f"a secret does not stand in this file. Write {_REFERENCE}."
+            else:
+                yield (name, option), f"{problem['msg'].removeprefix('Value error, ')}."
+        return
+    for option, value in _flat(login).items():
+        if isinstance(value, Secret) and str(value.env or "").startswith(LOADS_CODE):
+            yield (name, option.partition(".")[0]), _CHOOSES_CODE
+
+
+def _flat(login: BaseModel) -> dict[str, Any]:
+    """Its options, with those of a mapping each by itself."""
+    found: dict[str, Any] = {}
+    for option in login.model_fields_set:
+        value = getattr(login, option)
+        found |= (
+            {f"{option}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {option: value}
+        )
+    return found
+
+
 def _unsound(value: Mapping[str, Any]) -> str | None:
     try:
         Secret.model_validate(dict(value))
     except ValidationError as error:
         return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
     return None
+
+
+def _connection(one: _Written) -> Connection:
+    if one.platform not in _PLATFORMS and (kind := _login(one.platform)):
+        login = kind.model_validate(dict(one.options))
+        return Connection(one.platform, _flat(login), login)
+    return Connection(one.platform, _options(one))
 
 
 def _options(one: _Written) -> dict[str, Any]:

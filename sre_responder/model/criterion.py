@@ -2,95 +2,84 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from sre_responder.model import address
-from sre_responder.model.expression import Expression
+from sre_responder import registry
+from sre_responder.model.look import Look, Role
+from sre_responder.model.names import shown
+from sre_responder.model.window import Window
 
-MOST_SAMPLES = 100_000
-"""More samples in one window are a slip of the pen: a day at one a second is fewer."""
+SOURCES = registry.found("sre_responder.evidence.sources", "SOURCE")
+"""The look of each source of evidence, by its name: each is loaded when a criterion names it."""
+PLAIN = "http"
+"""The source of a look that names none."""
 
 
-class Look(BaseModel):
-    """One place to look, and what is good there: over HTTP status, latency and expression all hold; on Kubernetes the expression does."""
+def look(written: Any) -> Look:
+    """A look as its source has it. ValueError, with the cure, for a source or a field that does not exist."""
+    if isinstance(written, Look):
+        return written
+    if not isinstance(written, Mapping):
+        raise ValueError("a look is a mapping: write {source: http, url: ...}")
+    source = written.get("source", PLAIN)
+    if not isinstance(source, str) or source not in SOURCES:
+        near = difflib.get_close_matches(str(source), SOURCES, n=1)
+        cure = f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(sorted(SOURCES))}."
+        raise ValueError(f"there is no source '{shown(source)}' of evidence. {cure}")
+    kind: type[Look] = SOURCES[source]
+    if unknown := [_unknown(source, name, value) for name, value in written.items() if name not in kind.model_fields]:
+        raise ValidationError.from_exception_data(source, unknown)
+    return kind.model_validate({**written, "source": source})
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    source: Literal["http", "kubernetes"] = "http"
-    url: str | None = Field(None, description="Default: the catalogue's annotation responder/probe-url.")
-    status: int = Field(200, ge=100, le=599)
-    max_latency_ms: float | None = Field(None, gt=0)
-    expect: Expression | None = Field(
-        None,
-        description="JMESPath; good is exactly true. Over the JSON body, or over what evidence/kubernetes.py reads: desired, "
-        "available, ready, rolled_out, failing, reasons, restarts, endpoints, events.",
+def _unknown(source: str, name: str, value: Any) -> InitErrorDetails:
+    """The error of a field that a source does not have, with the cure: it may be another's."""
+    others = [other for other in SOURCES if name in SOURCES[other].model_fields]
+    if others:
+        cure = f"it is a field of {' and '.join(others)}: write source: {others[0]}, or remove it"
+    else:
+        cure = f"it has {', '.join(SOURCES[source].model_fields)}"
+    words = f"source {source} has no such field; {cure}"
+    return InitErrorDetails(type=PydanticCustomError("unknown_field", words), loc=(name,), input=value)
+
+
+AnyLook = Annotated[SerializeAsAny[Look], BeforeValidator(look)]
+
+
+class Criterion(Window):
+    """Looks that must be good, sampled over time: a single one stands beside the window, several in `must`."""
+
+    must: tuple[AnyLook, ...] = Field((), description="Looks that must all be good.")
+    should: tuple[AnyLook, ...] = Field(
+        (), description="Looks that must be good while they can be measured; the others decide while they cannot."
     )
-    json_required: bool = Field(True, description="Without it an answer that is not JSON counts by status and latency.")
-    required: bool = Field(
-        True, description="Without it a look of `must` is left out if the catalogue does not say where."
-    )
-    window_s: float = Field(60.0, gt=0, description="How far back a restart on Kubernetes counts.")
-    timeout_s: float = Field(2.0, gt=0)
+    shadow: tuple[AnyLook, ...] = Field((), description="Looks that are recorded, and never judged.")
 
-    @field_validator("url")
+    @model_validator(mode="before")
     @classmethod
-    def _without_login(cls, value: str | None) -> str | None:
-        if value is not None and address.has_login(value):
-            raise ValueError("contains a user name or password, which every reader of the runbook would see")
-        return value
+    def _one_place_or_several(cls, written: Any) -> Any:
+        if not isinstance(written, Mapping):
+            return written
+        single = {key: value for key, value in written.items() if key not in cls.model_fields}
+        if not written.get("must"):
+            return {**{key: value for key, value in written.items() if key not in single}, "must": (look(single),)}
+        if single:
+            raise ValueError(f"{', '.join(sorted(single))}: say so in each entry of must")
+        return written
 
-
-class Criterion(Look):
-    """A look, or several that must all be good, sampled over time."""
-
-    must: tuple[Look, ...] = Field((), description="Looks that must all be good, in place of a single one.")
-    watch_s: float = Field(6.0, gt=0, description="How long recovery may take after an action; the window follows.")
-    hold_s: float = Field(10.0, ge=0, description="The window that is judged: how long the service must stay good.")
-    minimum_samples: int = Field(20, ge=1, description="The window takes at least this many samples.")
-    good_share: float = Field(1.0, gt=0.5, le=1, description="The share of the window's samples that must be good.")
-    interval_s: float = Field(0.2, gt=0, description="From one sample to the next.")
+    @property
+    def roles(self) -> Iterator[tuple[Role, Look]]:
+        """Every look with its role."""
+        yield from (("must", one) for one in self.must)
+        yield from (("should", one) for one in self.should)
+        yield from (("shadow", one) for one in self.shadow)
 
     @property
     def looks(self) -> tuple[Look, ...]:
-        """Where it looks: at each of `must`, or at the one place that it names itself."""
-        return self.must or (self,)
-
-    @property
-    def samples(self) -> int:
-        """How many samples the window takes: enough to last `hold_s`, and never fewer than `minimum_samples`."""
-        return max(self.minimum_samples, math.ceil(self.hold_s / self.interval_s) + 1)
-
-    @property
-    def spare(self) -> int:
-        """How many of them may be other than good."""
-        return math.floor((1 - self.good_share) * self.samples + 1e-9)
-
-    def chance(self, success_rate: float) -> float:
-        """The probability that a service which answers this share of its requests well passes one window."""
-        if success_rate in (0, 1):
-            return float(success_rate)
-        good, bad, n = math.log(success_rate), math.log1p(-success_rate), math.lgamma(self.samples + 1)
-        return math.fsum(
-            # by logarithms: the ways to choose hundreds of samples are more than a float can hold
-            math.exp(n - math.lgamma(k + 1) - math.lgamma(self.samples - k + 1) + k * bad + (self.samples - k) * good)
-            for k in range(self.spare + 1)
-        )
-
-    @model_validator(mode="after")
-    def _one_place_or_several(self) -> Criterion:
-        if self.must and (besides := sorted(Look.model_fields.keys() & self.model_fields_set)):
-            raise ValueError(f"{', '.join(besides)}: say so in each entry of must")
-        return self
-
-    @model_validator(mode="after")
-    def _within_reason(self) -> Criterion:
-        if self.minimum_samples > MOST_SAMPLES:
-            raise ValueError(f"one window takes at most {MOST_SAMPLES} samples: lower minimum_samples")
-        if (number := self.hold_s / self.interval_s) > MOST_SAMPLES:
-            raise ValueError(
-                f"one window takes {number:.0f} samples, and at most {MOST_SAMPLES}: shorten hold_s, or lengthen interval_s"
-            )
-        return self
+        """Every look."""
+        return tuple(one for _, one in self.roles)

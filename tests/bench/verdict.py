@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from bench.figures import Figure
-from sre_responder.evidence.http import Sample
 from sre_responder.evidence.verdict import watch
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Sample
 
 ROUNDS = 4000
 HOW = """\

@@ -10,15 +10,16 @@ import pytest
 import yaml
 from support.control_plane import Cluster, wait_until
 from support.kubernetes_shop import Shop
+from support.looking import sample
 
 from sre_responder.effects import EFFECTS
 from sre_responder.effects.kubernetes.diagnosis import diagnose
-from sre_responder.evidence import kubernetes
-from sre_responder.model.criterion import Criterion
+from sre_responder.evidence.sources.kubernetes import Kubernetes
+from sre_responder.evidence.workload import read
 
 pytestmark = pytest.mark.contract
 
-DEFAULT = Criterion(source="kubernetes")
+DEFAULT = Kubernetes()
 
 
 @pytest.fixture
@@ -30,51 +31,49 @@ def shop(own_cluster: Cluster, namespace: str) -> Shop:
 def test_a_workload_that_serves_is_well(shop: Shop, kind: str) -> None:
     shop = Shop(shop.cluster, shop.namespace, kind)
     shop.release("1")
-    found = kubernetes.sample(DEFAULT, shop.arguments)
+    found = sample(DEFAULT, shop.arguments)
     assert (found.ok, "failing 0, restarts 0" in found.reason) == (True, True)
 
 
 def test_restarts_count_within_the_window_alone(shop: Shop) -> None:
     shop.release("1")
     shop.release_bad("crash-2")
-    wait_until(lambda: kubernetes.read(shop.arguments, 60)["restarts"] >= 1, "a restart is seen")
-    facts = kubernetes.read(shop.arguments, 60)
+    wait_until(lambda: read(shop.arguments, 60)["restarts"] >= 1, "a restart is seen")
+    facts = read(shop.arguments, 60)
     assert (facts["rolled_out"], facts["failing"], facts["reasons"]) == (False, 1, ["shop: CrashLoopBackOff"])
-    assert kubernetes.sample(DEFAULT, shop.arguments).ok is False
-    assert kubernetes.read(shop.arguments, 0.001)["restarts"] == 0
+    assert sample(DEFAULT, shop.arguments).ok is False
+    assert read(shop.arguments, 0.001)["restarts"] == 0
 
 
 def test_an_expression_of_the_runbooks_own_is_judged(shop: Shop) -> None:
     shop.release("1", replicas=3)
-    most = Criterion(source="kubernetes", expect="available >= `2`")
-    more = Criterion(source="kubernetes", expect="available >= `4`")
-    no_answer = Criterion(source="kubernetes", expect="reasons[0]")
-    assert [kubernetes.sample(one, shop.arguments).ok for one in (most, more, no_answer)] == [True, False, None]
+    most = Kubernetes(expect="available >= `2`")
+    more = Kubernetes(expect="available >= `4`")
+    no_answer = Kubernetes(expect="reasons[0]")
+    assert [sample(one, shop.arguments).ok for one in (most, more, no_answer)] == [True, False, None]
 
 
 def test_warnings_of_the_window_are_evidence_where_a_runbook_asks_for_them(shop: Shop) -> None:
     shop.release("1")
-    quiet = Criterion(source="kubernetes", expect="length(events) == `0`")
-    assert kubernetes.sample(quiet, shop.arguments).ok is True
-    assert "events" not in kubernetes.read(shop.arguments, 60), "nobody asked"
+    quiet = Kubernetes(expect="length(events) == `0`")
+    assert sample(quiet, shop.arguments).ok is True
+    assert "events" not in read(shop.arguments, 60), "nobody asked"
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "2"}}}
     shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
     wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
     shop.kubectl("scale", "deployment", "shop", "--replicas=3")
-    wait_until(
-        lambda: kubernetes.read(shop.arguments, 60, asked="events")["events"] == ["FailedCreate"], "a pod is refused"
-    )
-    assert kubernetes.sample(quiet, shop.arguments).ok is False
-    assert kubernetes.read(shop.arguments, 0.001, asked="events")["events"] == [], "before the window"
+    wait_until(lambda: read(shop.arguments, 60, asked="events")["events"] == ["FailedCreate"], "a pod is refused")
+    assert sample(quiet, shop.arguments).ok is False
+    assert read(shop.arguments, 0.001, asked="events")["events"] == [], "before the window"
 
 
 def test_a_workload_scaled_to_zero_is_not_called_well(shop: Shop) -> None:
     shop.release("1", replicas=0)
-    assert kubernetes.sample(DEFAULT, shop.arguments).ok is None
+    assert sample(DEFAULT, shop.arguments).ok is None
 
 
 def test_what_cannot_be_read_is_not_measured(shop: Shop) -> None:
-    found = kubernetes.sample(DEFAULT, shop.arguments)
+    found = sample(DEFAULT, shop.arguments)
     assert (found.ok, "there is none" in found.reason) == (None, True)
 
 
@@ -148,8 +147,8 @@ def test_a_pod_that_was_evicted_and_left_behind_says_nothing_of_the_workload(sho
     status = {"phase": "Failed", "reason": "Evicted", "conditions": unready, "containerStatuses": [restarted]}
     given(shop, shop.pods()[0], status)
     wait_until(lambda: len(shop.pods()) == 3 and len(shop.ready()) == 2, "another took its place")
-    wait_until(lambda: kubernetes.sample(DEFAULT, shop.arguments).ok, "all is well")
-    facts = kubernetes.read(shop.arguments, 60)
+    wait_until(lambda: sample(DEFAULT, shop.arguments).ok, "all is well")
+    facts = read(shop.arguments, 60)
     assert (facts["failing"], facts["restarts"], facts["reasons"]) == (0, 0, [])
     assert diagnose(shop.arguments)["pods"]["troubled"] == {}
 
@@ -166,7 +165,7 @@ def test_a_release_that_will_not_start_can_be_left_at_once_whatever_the_reason_i
     [container] = sick["status"]["containerStatuses"]
     waiting = {**container, "state": {"waiting": {"reason": reason}}}
     given(shop, sick["metadata"]["name"], {"phase": "Running", "containerStatuses": [waiting]})  # kwok lets this be
-    found = kubernetes.sample(DEFAULT, shop.arguments)
+    found = sample(DEFAULT, shop.arguments)
     assert (found.ok, f"shop: {reason}" in found.reason) == (False, True), found
     assert EFFECTS["kubernetes_rollback"].plan({**shop.arguments, "to": "previous"}).wait is None
 
@@ -179,11 +178,11 @@ def test_a_pod_of_a_job_with_the_same_labels_says_nothing_of_the_workload(shop: 
     }}}  # fmt: skip
     shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(job))
     wait_until(lambda: any("waiting" in state for state in shop.states("bad-pull-3")), "the job's pod fails")
-    assert kubernetes.sample(DEFAULT, shop.arguments).ok is True
+    assert sample(DEFAULT, shop.arguments).ok is True
 
 
 def test_a_namespace_that_is_not_there_is_named(shop: Shop) -> None:
-    found = kubernetes.sample(DEFAULT, {**shop.arguments, "namespace": "nowhere"})
+    found = sample(DEFAULT, {**shop.arguments, "namespace": "nowhere"})
     assert (found.ok, "namespace 'nowhere' does not exist at https://" in found.reason) == (None, True), found.reason
 
 

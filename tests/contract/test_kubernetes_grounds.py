@@ -11,12 +11,13 @@ import pytest
 import yaml
 from support.control_plane import Cluster, wait_until
 from support.kubernetes_shop import Shop
+from support.looking import sample
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes.diagnosis import diagnose
 from sre_responder.errors import NotApplicable
-from sre_responder.evidence import kubernetes
-from sre_responder.model.criterion import Look
+from sre_responder.evidence.sources.kubernetes import Kubernetes
+from sre_responder.evidence.workload import read
 
 pytestmark = pytest.mark.contract
 
@@ -64,7 +65,7 @@ def serve(shop: Shop) -> Shop:
     )
     release(shop, "1")
     release(shop, "2")
-    wait_until(lambda: kubernetes.read(shop.arguments, 60, asked="endpoints")["endpoints"] == len(shop.ready()), "all are behind it")  # fmt: skip
+    wait_until(lambda: read(shop.arguments, 60, asked="endpoints")["endpoints"] == len(shop.ready()), "all are behind it")  # fmt: skip
     time.sleep(SECOND)
     return shop
 
@@ -156,14 +157,14 @@ def test_pods_that_no_node_takes_are_returned_only_where_the_earlier_template_as
 
 
 def test_endpoints_that_are_missing_make_a_workload_unhealthy(served: Shop) -> None:
-    healthy = Look(source="kubernetes", window_s=0.001)
-    wait_until(lambda: kubernetes.sample(healthy, served.arguments).ok, "it is in order")
+    healthy = Kubernetes(window_s=0.001)
+    wait_until(lambda: sample(healthy, served.arguments).ok, "it is in order")
     CAUSES["Service shop selects app=other, and the pods have app=shop"](served)
-    wait_until(lambda: kubernetes.sample(healthy, served.arguments).ok is False, "it leads nowhere")
-    assert "no endpoint of its Service is ready" in kubernetes.sample(healthy, served.arguments).reason
+    wait_until(lambda: sample(healthy, served.arguments).ok is False, "it leads nowhere")
+    assert "no endpoint of its Service is ready" in sample(healthy, served.arguments).reason
 
 
 def test_a_workload_without_a_service_needs_no_endpoints(shop: Shop) -> None:
     shop.release("1")
-    assert kubernetes.read(shop.arguments, 60, asked="endpoints")["endpoints"] is None
-    assert kubernetes.sample(Look(source="kubernetes"), shop.arguments).ok is True
+    assert read(shop.arguments, 60, asked="endpoints")["endpoints"] is None
+    assert sample(Kubernetes(), shop.arguments).ok is True

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from support.control_plane import Cluster, wait_until
 from support.kubernetes_shop import Shop
+from support.looking import sample
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.errors import EffectFailed, InputError, StateMoved
-from sre_responder.evidence import kubernetes
-from sre_responder.model.criterion import Criterion
+from sre_responder.evidence.sources.kubernetes import Kubernetes
 
 pytestmark = pytest.mark.contract
 
@@ -405,18 +405,16 @@ def test_a_pod_that_still_serves_the_bad_release_is_told_and_not_called_rolled_o
         {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "registry.test:5000/shop:1"},
     ]))  # fmt: skip
     wait_until(lambda: shop.document["status"]["observedGeneration"] == shop.document["metadata"]["generation"], "seen")
-    assert kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok is False
+    assert sample(Kubernetes(), shop.arguments).ok is False
     assert ROLLBACK.became(change, ROLLBACK.read(shop.arguments)) == "cut_short"
     shop.kubectl("delete", "pod", change.evidence["replaced"][0])
-    wait_until(lambda: kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok, "all are of one revision")
+    wait_until(lambda: sample(Kubernetes(), shop.arguments).ok, "all are of one revision")
 
 
 def test_an_update_by_hand_that_is_complete_is_rolled_out_and_nothing_is_under_way(shop: Shop) -> None:
     shop = on_delete(shop, "StatefulSet")
     shop.kubectl("delete", "pod", "shop-0")
-    wait_until(
-        lambda: kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).ok, "every pod is of release 2"
-    )
+    wait_until(lambda: sample(Kubernetes(), shop.arguments).ok, "every pod is of release 2")
     assert shop.document["status"]["currentRevision"] != shop.document["status"]["updateRevision"]
     assert planned(shop).wait is None
 
@@ -478,9 +476,7 @@ def test_a_quota_that_refuses_the_pods_of_a_release_is_named(shop: Shop) -> None
     shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
     wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
     shop.apply("2", strategy={"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}})
-    wait_until(
-        lambda: "exceeded quota" in kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).reason, "it"
-    )
+    wait_until(lambda: "exceeded quota" in sample(Kubernetes(), shop.arguments).reason, "it")
     assert planned(shop).wait is None, "it fails"
 
 
@@ -490,6 +486,4 @@ def test_a_daemon_that_no_quota_lets_in_says_so_too(shop: Shop) -> None:
     shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(quota))
     wait_until(lambda: shop.cluster.get("quota", "few", "-n", shop.namespace)["status"].get("used"), "it counts")
     shop.apply("1")
-    wait_until(
-        lambda: "exceeded quota" in kubernetes.sample(Criterion(source="kubernetes"), shop.arguments).reason, "it"
-    )
+    wait_until(lambda: "exceeded quota" in sample(Kubernetes(), shop.arguments).reason, "it")

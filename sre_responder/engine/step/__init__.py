@@ -40,7 +40,9 @@ def perform(step: Step) -> dict[str, Any]:  # noqa: C901 - the way of one change
         if not step.check and (after := passed_over(step)):
             return skipped(step, *after)
         request, record = step.request, not step.check
-        health = Health(step.home, step.ledger, step.runbook, request.service, request.environment, record=record)
+        health = Health(
+            step.home, step.ledger, step.runbook, request.service, request.environment, record, request.incident
+        )
         step = replace(step, health=health)
         if not spec.shields and not _begun(step.ledger, request):
             verdict = health.lately(request.incident, request.run) or health.now()

@@ -17,33 +17,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sre_responder.evidence.http import BODY_LIMIT, Answer, judge, sample
-from sre_responder.model.criterion import Criterion
+from sre_responder.evidence.fetch import BODY_LIMIT, Answer
+from sre_responder.evidence.looks import taken as looked
+from sre_responder.evidence.sources.http import PROBE, Http
+from sre_responder.model.look import Place, Sample
 
 Serve = Callable[..., str]
-OK = Criterion(expect="rate >= `0.98`")
+OK = Http(expect="rate >= `0.98`")
+
+
+def sample(look: Http, url: str) -> Sample:
+    return looked("must", look, Place("checkout", "dev", {PROBE: url})).sample
 
 
 @pytest.mark.parametrize(
-    ("criterion", "status", "body", "ok", "reason"),
+    ("look", "status", "body", "ok", "reason"),
     [
-        (Criterion(), 200, b"", True, "status 200"),
-        (Criterion(), 503, b"", False, "status 503, not 200"),
-        (Criterion(status=204), 204, b"", True, "status 204"),
-        (Criterion(status=204), 200, b"", False, "status 200, not 204"),
-        (Criterion(max_latency_ms=60_000), 200, b"", True, "status 200"),
-        (Criterion(max_latency_ms=0.0001), 200, b"", False, "ms, more than 0.0001"),
+        (Http(), 200, b"", True, "status 200"),
+        (Http(), 503, b"", False, "status 503, not 200"),
+        (Http(status=204), 204, b"", True, "status 204"),
+        (Http(status=204), 200, b"", False, "status 200, not 204"),
+        (Http(max_latency_ms=60_000), 200, b"", True, "status 200"),
+        (Http(max_latency_ms=0.0001), 200, b"", False, "ms, more than 0.0001"),
         (OK, 200, b'{"rate": 0.99}', True, "rate >= 0.98 is true (rate 0.99)"),
         (OK, 200, b'{"rate": 0.5}', False, "rate >= 0.98 is false (rate 0.5)"),
         (OK, 503, b'{"rate": 0.99}', False, "status 503"),
         (OK, 200, b'{"other": 1}', None, "gave None, neither true nor false"),
         (OK, 200, b'{"rate": "much"}', None, "cannot judge"),
-        (Criterion(expect="rate"), 200, b'{"rate": 1}', None, "gave 1, neither true nor false"),
-        (Criterion(expect="ok"), 200, b'{"ok": "true"}', None, "gave 'true', neither true nor false"),
-        (Criterion(expect="@"), 200, b"true", True, "@ is true"),
-        (Criterion(expect="length(@) > `1`"), 200, b"[1, 2]", True, "is true"),
-        (Criterion(expect="length(rate) > `1`"), 200, b'{"rate": 1}', None, "cannot judge"),
-        (Criterion(expect="nothing_such(@)"), 200, b"{}", None, "cannot judge"),
+        (Http(expect="rate"), 200, b'{"rate": 1}', None, "gave 1, neither true nor false"),
+        (Http(expect="ok"), 200, b'{"ok": "true"}', None, "gave 'true', neither true nor false"),
+        (Http(expect="@"), 200, b"true", True, "@ is true"),
+        (Http(expect="length(@) > `1`"), 200, b"[1, 2]", True, "is true"),
+        (Http(expect="length(rate) > `1`"), 200, b'{"rate": 1}', None, "cannot judge"),
+        (Http(expect="nothing_such(@)"), 200, b"{}", None, "cannot judge"),
         (OK, 200, b"", None, "cannot judge"),
         (OK, 200, b"<html>", None, "cannot judge"),
         (OK, 200, b'{"rate": \xff}', None, "cannot judge"),
@@ -54,33 +60,33 @@ OK = Criterion(expect="rate >= `0.98`")
         (OK, 200, b'{"rate": Infinity}', None, "Infinity is not a number in JSON"),
         (OK, 200, b'{"rate": 1, "other": -Infinity}', None, "-Infinity is not a number in JSON"),
         (OK, 200, b'{"rate": 1e999}', None, "1e999 is too large"),
-        (Criterion(expect="avg(rates) > `1`"), 200, b'{"rates": [' + b"9" * 400 + b"]}", None, "cannot judge"),
+        (Http(expect="avg(rates) > `1`"), 200, b'{"rates": [' + b"9" * 400 + b"]}", None, "cannot judge"),
     ],
 )  # fmt: skip
 def test_an_answer_is_good_bad_or_not_measured(
-    serve: Serve, criterion: Criterion, status: int, body: bytes, ok: bool | None, reason: str
+    serve: Serve, look: Http, status: int, body: bytes, ok: bool | None, reason: str
 ) -> None:
-    taken = sample(criterion, serve([body], status))
+    taken = sample(look, serve([body], status))
     assert (taken.ok, taken.status) == (ok, status)
     assert reason in taken.reason
 
 
 @pytest.mark.parametrize(("size", "ok"), [(BODY_LIMIT, True), (BODY_LIMIT + 1, None)])
 def test_an_answer_of_more_than_one_mebibyte_is_not_measured(serve: Serve, size: int, ok: bool | None) -> None:
-    taken = sample(Criterion(), serve([b"x" * size]))
+    taken = sample(Http(), serve([b"x" * size]))
     assert taken.ok is ok
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(serve: Serve) -> None:
     asked: list[bytes] = []
     elsewhere = serve(seen=asked)
-    taken = sample(Criterion(), serve(status=302, headers={"Location": elsewhere}))
+    taken = sample(Http(), serve(status=302, headers={"Location": elsewhere}))
     assert (taken.ok, taken.status, asked) == (False, 302, [])
 
 
 def test_a_sample_says_when_it_was_taken_and_how_long_it_took(serve: Serve) -> None:
     address = serve()
-    before, after = (sample(Criterion(), address) for _ in range(2))
+    before, after = (sample(Http(), address) for _ in range(2))
     assert before.at <= after.at
     assert before.latency_ms is not None and before.latency_ms > 0
 
@@ -88,7 +94,7 @@ def test_a_sample_says_when_it_was_taken_and_how_long_it_took(serve: Serve) -> N
 def test_a_refused_connection_is_not_measured() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    taken = sample(Criterion(), f"http://127.0.0.1:{port}/")
+    taken = sample(Http(), f"http://127.0.0.1:{port}/")
     assert (taken.ok, taken.status, "Connection refused" in taken.reason) == (None, None, True)
 
 
@@ -106,12 +112,12 @@ def test_a_refused_connection_is_not_measured() -> None:
     ],
 )
 def test_an_address_that_is_none_is_not_measured(url: str, reason: str) -> None:
-    taken = sample(Criterion(), url)
+    taken = sample(Http(), url)
     assert (taken.ok, reason in taken.reason) == (None, True)
 
 
 def test_a_password_in_an_address_is_neither_used_nor_shown() -> None:
-    taken = sample(Criterion(), "http://ann:s3cret@127.0.0.1:1/health")
+    taken = sample(Http(), "http://ann:s3cret@127.0.0.1:1/health")
     assert taken.ok is None
     assert "http://127.0.0.1:1/health contains a user name or password" in taken.reason
     assert "s3cret" not in repr(taken)
@@ -119,7 +125,7 @@ def test_a_password_in_an_address_is_neither_used_nor_shown() -> None:
 
 def test_a_runbook_with_a_password_in_its_address_is_refused_without_repeating_it() -> None:
     with pytest.raises(ValidationError) as refused:
-        Criterion(url="http://ann:s3cret@shop/")
+        Http(url="http://ann:s3cret@shop/")
     assert "s3cret" not in str(refused.value.errors(include_input=False, include_context=False))
 
 
@@ -128,7 +134,7 @@ def test_an_answer_that_is_cut_or_no_http_is_not_measured(raw: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         answering = threading.Thread(target=_answer_once, args=(server, raw))
         answering.start()
-        taken = sample(Criterion(), f"http://127.0.0.1:{server.getsockname()[1]}/")
+        taken = sample(Http(), f"http://127.0.0.1:{server.getsockname()[1]}/")
         answering.join()
     assert (taken.ok, "cannot reach" in taken.reason) == (None, True)
 
@@ -152,7 +158,7 @@ def test_an_answer_that_drips_ends_at_one_deadline_wherever_it_drips(point: str)
         answering = threading.Thread(target=_drip, args=(server, begun[point], over if point == "nothing" else None))
         answering.start()
         began = time.monotonic()
-        taken = sample(Criterion(timeout_s=0.3), f"http://127.0.0.1:{server.getsockname()[1]}/")
+        taken = sample(Http(timeout_s=0.3), f"http://127.0.0.1:{server.getsockname()[1]}/")
         seconds = time.monotonic() - began
         over.set()
         answering.join(10)
@@ -185,7 +191,7 @@ def test_an_answer_of_gigabytes_never_enters_memory(serve: Serve) -> None:
 
     tracemalloc.start()
     try:
-        taken = sample(Criterion(timeout_s=20), serve(endless()))
+        taken = sample(Http(timeout_s=20), serve(endless()))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -196,7 +202,7 @@ def test_an_answer_of_gigabytes_never_enters_memory(serve: Serve) -> None:
 
 def test_a_compressed_answer_is_not_inflated(serve: Serve) -> None:
     bomb = gzip.compress(bytes(100 << 20))
-    taken = sample(Criterion(expect="ok"), serve([bomb], headers={"Content-Encoding": "gzip"}))
+    taken = sample(Http(expect="ok"), serve([bomb], headers={"Content-Encoding": "gzip"}))
     assert (taken.ok, "answers in gzip" in taken.reason) == (None, True)
 
 
@@ -213,13 +219,13 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_a_probe_on_this_machine_is_asked_past_any_proxy(serve: Serve, proxied: Callable[[str], None]) -> None:
     proxied("http://127.0.0.1:1")
-    assert sample(Criterion(), serve()).ok is True
+    assert sample(Http(), serve()).ok is True
 
 
 @pytest.mark.parametrize("url", ["http://shop.example/health", "https://shop.example/health"])
 def test_a_probe_that_fails_because_of_a_proxy_says_so(url: str, proxied: Callable[[str], None]) -> None:
     proxied("http://ann:s3cret@127.0.0.1:1")
-    taken = sample(Criterion(), url)
+    taken = sample(Http(), url)
     assert taken.ok is None
     assert f"cannot reach {url} through the proxy http://127.0.0.1:1 that the environment names" in taken.reason
     assert "s3cret" not in taken.reason
@@ -238,7 +244,7 @@ def test_what_a_proxy_answers_itself_says_nothing_of_the_service(
     serve: Serve, proxied: Callable[[str], None], status: int, headers: dict[str, str], ok: bool | None, reason: str
 ) -> None:
     proxied(serve(status=status, headers=headers).rstrip("/"))
-    taken = sample(Criterion(), "http://shop.example/health")
+    taken = sample(Http(), "http://shop.example/health")
     assert (taken.ok, reason in taken.reason) == (ok, True), taken.reason
 
 
@@ -247,7 +253,7 @@ def test_a_proxy_that_cannot_be_used_is_named_and_nothing_is_measured(
     proxy: str, proxied: Callable[[str], None]
 ) -> None:
     proxied(proxy)
-    taken = sample(Criterion(), "http://shop.example/health")
+    taken = sample(Http(), "http://shop.example/health")
     assert (taken.ok, f"through the proxy {proxy}" in taken.reason) == (None, True), taken.reason
 
 
@@ -260,7 +266,7 @@ DOCUMENTS = st.recursive(
 @given(DOCUMENTS)
 def test_good_is_exactly_true(document: Any) -> None:
     answer = Answer("http://probe/", 200, json.dumps({"value": document}).encode(), 0.001)
-    taken = judge(Criterion(expect="value"), answer, 0)
+    taken = Http(expect="value").judge(answer)
     assert (taken.ok is True) == (document is True)
     assert (taken.ok is False) == (document is False)
 
@@ -268,4 +274,4 @@ def test_good_is_exactly_true(document: Any) -> None:
 @given(st.binary(max_size=200))
 def test_no_answer_is_an_error(body: bytes) -> None:
     for expect in ("value", "value > `1`", "length(@) > `1`", "to_number(@) > `1`"):
-        assert judge(Criterion(expect=expect), Answer("http://probe/", 200, body, 0.001), 0).ok in (True, False, None)
+        assert Http(expect=expect).judge(Answer("http://probe/", 200, body, 0.001)).ok in (True, False, None)

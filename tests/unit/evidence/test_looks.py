@@ -7,16 +7,24 @@ from collections.abc import Sequence
 import pytest
 from pydantic import ValidationError
 
-from sre_responder.evidence.http import Answer, Sample, judge
+from sre_responder.evidence.fetch import Answer
 from sre_responder.evidence.looks import ELSEWHERE, probe, together
-from sre_responder.model.criterion import Criterion, Look
+from sre_responder.evidence.sources.http import Http
+from sre_responder.evidence.sources.kubernetes import Kubernetes
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Look, Part, Place, Sample
 
-USERS, WORKLOAD = Look(source="http"), Look(source="kubernetes")
-BOTH = Criterion(must=(Look(source="http", required=False), WORKLOAD))
+USERS, WORKLOAD = Http(), Kubernetes()
+BOTH = Criterion(must=(Http(required=False), WORKLOAD))
 
 
 def sampled(*oks: bool | None, looks: Sequence[Look] = (USERS, WORKLOAD)) -> Sample:
-    return together([(look, Sample(1.0, ok, f"{look.source} is {ok}")) for look, ok in zip(looks, oks, strict=True)])
+    return together([
+        Part("must", look, Sample(1.0, ok, f"{look.source} is {ok}")) for look, ok in zip(looks, oks, strict=True)
+    ])  # fmt: skip
+
+
+SHOP = Place("checkout", "dev", {"backstage.io/kubernetes-namespace": "shop"})
 
 
 @pytest.mark.parametrize(
@@ -55,24 +63,22 @@ def test_only_what_decided_is_told() -> None:
 
 
 def test_a_look_that_is_not_required_is_left_out_where_the_catalogue_does_not_say_where() -> None:
-    taken = probe(BOTH, {"backstage.io/kubernetes-namespace": "shop"})
+    taken = probe(BOTH, SHOP)
     assert not isinstance(taken, str)
 
 
 def test_a_look_that_is_required_and_nowhere_makes_all_unknown() -> None:
     required = Criterion(must=(USERS, WORKLOAD))
-    assert probe(required, {"backstage.io/kubernetes-namespace": "shop"}) == (
-        "no probe: neither success.url nor the annotation responder/probe-url is set"
-    )
+    assert probe(required, SHOP) == ("no probe: neither success.url nor the annotation responder/probe-url is set")
 
 
 def test_where_no_look_can_be_taken_nothing_is_healthy() -> None:
-    told = probe(Criterion(must=(Look(source="http", required=False),)), {})
+    told = probe(Criterion(must=(Http(required=False),)), Place("checkout", "dev"))
     assert isinstance(told, str) and "no probe" in told
 
 
 def test_a_service_without_a_namespace_has_no_workload_to_look_at() -> None:
-    told = probe(BOTH, {"responder/probe-url": "http://127.0.0.1:9/"})
+    told = probe(BOTH, Place("checkout", "dev", {"responder/probe-url": "http://127.0.0.1:9/"}))
     assert told == "no workload: the annotation backstage.io/kubernetes-namespace is not set"
 
 
@@ -87,7 +93,7 @@ def answered(body: bytes, **headers: str) -> Answer:
     )
 
 
-PLAIN = Look(expect="success_rate == null || success_rate >= `0.98`", json_required=False)
+PLAIN = Http(expect="success_rate == null || success_rate >= `0.98`", json_required=False)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +112,8 @@ PLAIN = Look(expect="success_rate == null || success_rate >= `0.98`", json_requi
 def test_an_answer_without_json_counts_by_its_status_and_one_that_was_cut_short_does_not(
     answer: Answer, expected: bool | None
 ) -> None:  # fmt: skip
-    assert judge(PLAIN, answer, 0.0).ok is expected
+    assert PLAIN.judge(answer).ok is expected
 
 
 def test_an_answer_without_json_is_not_measured_where_json_is_required() -> None:
-    assert judge(Look(expect="ok"), answered(b"ok"), 0.0).ok is None
+    assert Http(expect="ok").judge(answered(b"ok")).ok is None

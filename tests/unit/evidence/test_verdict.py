@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from support import size
 
-from sre_responder.evidence.http import Sample
 from sre_responder.evidence.verdict import Verdict, healthy_now, watch
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Sample
 
 DEFAULT = Criterion()
 SMALL = Criterion(minimum_samples=3, interval_s=1, watch_s=4, hold_s=2)

@@ -91,7 +91,7 @@ def test_a_connection_of_another_platform_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("platform: superviserd", "no action is of platform 'superviserd'"),
+        ("platform: superviserd", "no action or source is of platform 'superviserd'"),
         ("user: ann", "no action of supervisord has this option"),
         ("password: hunter2", "a secret does not stand in this file"),
         ("password: {env: A, file: b}", "name one of env, file, vault and command"),

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder.errors import InputError
+from sre_responder.evidence.sources.http import Http
 from sre_responder.home.runbook import LOCK, PLAYBOOK, SHIPPED, Runbook, digest, locked, register, registry, task_digest
 
 METADATA = {"id": "roll-back", "failure_class": "bad-release", "success": {"expect": "ok"}}
@@ -38,7 +39,7 @@ HEAD = "- hosts: localhost\n  vars:\n    runbook:\n      id: roll-back\n      fa
 
 def test_metadata_stands_in_the_play_that_has_it(tmp_path: Path) -> None:
     found = written(tmp_path, "- hosts: other\n- hosts: more\n  vars: {x: 1}\n" + HEAD).metadata
-    assert (found.id, found.failure_class, found.success.expect) == ("roll-back", "bad-release", "ok")
+    assert (found.id, found.failure_class, found.success.must) == ("roll-back", "bad-release", (Http(expect="ok"),))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,19 @@ def test_metadata_stands_in_the_play_that_has_it(tmp_path: Path) -> None:
         (HEAD.replace("bad-release", '"bad-release\\n"'), 5, "failure_class: String should match"),
         (HEAD.replace("{expect: ok}", '{expect: "=="}'), 6, "success.expect: Value error, not JMESPath"),
         (HEAD.replace("{expect: ok}", "{minimum_samples: 0}"), 6, "success.minimum_samples: Input should be greater"),
-        (HEAD.replace("{expect: ok}", "{url: http://x, extra: 1}"), 6, "success.extra"),
+        (
+            HEAD.replace("{expect: ok}", "{url: http://x, extra: 1}"),
+            6,
+            "success.extra: source http has no such field; it has source, name",
+        ),
+        (HEAD.replace("{expect: ok}", "{url: http://x, query: up}"), 6, "it is a field of prometheus"),
+        (HEAD.replace("{expect: ok}", "{source: grafana}"), 6, "there is no source 'grafana' of evidence. Use one of"),
+        (HEAD.replace("{expect: ok}", "{source: kubernets}"), 6, "Did you mean kubernetes?"),
+        (
+            HEAD.replace("{expect: ok}", "{must: [{source: kubernetes, url: http://x}]}"),
+            6,
+            "success.must.0.url: source kubernetes has",
+        ),
         (HEAD.replace("      failure_class: bad-release\n", ""), 4, "failure_class: Field required"),
     ],
 )

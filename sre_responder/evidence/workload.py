@@ -1,46 +1,16 @@
-"""One sample of a workload on Kubernetes: how many pods serve, how many fail, how often they were restarted of late."""
+"""The facts of a workload on Kubernetes: how many pods serve, how many fail, how often they were restarted of late."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import jmespath
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.front import endpoints
 from sre_responder.effects.kubernetes.pod import ready, restarts
 from sre_responder.effects.kubernetes.rollout import denied, failing, live
 from sre_responder.effects.kubernetes.workload import Workload, find, rolled_out
-from sre_responder.errors import ResponderError
-from sre_responder.evidence.http import Sample
-from sre_responder.model.criterion import Look
-
-EXPECT = "rolled_out && available >= desired && failing == `0` && restarts == `0` && endpoints != `0`"
-"""What is good where the criterion does not say: everything wanted serves and can be reached, and nothing was restarted within the window."""
-
-
-def sample(criterion: Look, arguments: Mapping[str, Any]) -> Sample:
-    """Ask the cluster once. A workload that cannot be read is not measured; that nothing is wanted of it is not health."""
-    at, expect = time.monotonic(), criterion.expect or EXPECT
-    try:
-        facts = read(arguments, criterion.window_s, asked=expect)
-        value = jmespath.search(expect, facts)
-    except (ResponderError, jmespath.exceptions.JMESPathError) as error:
-        return Sample(at, None, str(error))
-    latency = (time.monotonic() - at) * 1000
-    if facts["desired"] == 0:
-        return Sample(at, None, f"{facts['workload']} is scaled to zero: nothing can be measured", latency_ms=latency)
-    if not isinstance(value, bool):
-        return Sample(at, None, f"{expect} gave {value!r}, neither true nor false", latency_ms=latency, value=value)
-    counted = ", ".join(f"{name} {facts[name]}" for name in ("desired", "available", "failing", "restarts"))
-    notes = [*(() if facts["rolled_out"] else ("not rolled out",)), *facts["reasons"]]
-    if facts.get("endpoints") == 0:
-        notes.append("no endpoint of its Service is ready")
-    reason = f"{facts['workload']}: {counted}" + (f" ({'; '.join(notes)})" if notes else "")
-    return Sample(at, value, reason, latency_ms=latency, value=value)
 
 
 def read(arguments: Mapping[str, Any], window_s: float, *, asked: str = "") -> dict[str, Any]:
