@@ -27,6 +27,7 @@ from sre_responder.home.runbook import Runbook, plays, tasks
 from sre_responder.home.shared import Shared, shared
 from sre_responder.model import address
 from sre_responder.model.actions import ACTIONS, COLLECTION, KUBERNETES, ActionSpec
+from sre_responder.model.criterion import SOURCES
 from sre_responder.model.look import Look, NotMeasured, Place, Sample
 from sre_responder.model.names import shown
 
@@ -133,10 +134,11 @@ class _Unknown(Exception):
 def questions(home: Home, service: Service, environment: str) -> list[Question]:
     """Everything that annotations and registered runbooks use for a service, each once; one that is unknown if that is nothing."""
     way, found = service.reached(environment), dict[tuple[Any, ...], Question]()
-    books = [book for book in home.runbooks if book.registered]
+    books, place = [book for book in home.runbooks if book.registered], home.place(service.name, environment)
     for uses, subject, key, look, on_host in (
         *_platforms(home, way, books),
-        *_probes(home.place(service.name, environment), books),
+        *_connections(place),
+        *_probes(place, books),
         *_files(way),
     ):
         known = found[key].uses if key in found else ()
@@ -261,6 +263,20 @@ def _on_host(home: Home, spec: ActionSpec, given: Arguments, host: str) -> str:
         raise _Unknown("the runbook computes its hosts, which only a run does.", cure=f"List them in {HOSTS}.")
     probe = PROBES[spec.name]
     return probe.told(given, probe.understand(given, ask(host, probe.module, probe.arguments(given), home)))
+
+
+def _connections(place: Place) -> Iterator[_Found]:
+    """The connections of a service to sources of evidence, whatever a runbook asks of them."""
+    for source, kind in SOURCES.items():
+        if kind.login and (named := place.annotations.get(annotation(source))):
+
+            def look(source: str = source) -> str:
+                try:
+                    return str(SOURCES[source].reached(place.login(source, None)))
+                except NotMeasured as error:
+                    raise EffectFailed(f"{error}.", cure="Check connections.yml and the network.") from error
+
+            yield (), f"{source} {shown(named)}", (source, named), look, False
 
 
 def _probes(place: Place, books: list[Runbook]) -> Iterator[_Found]:

@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "attest": Command("people", "Sign that a runbook was tried elsewhere."),
         "diagnose": Command("looking", "Collect what a person would look at first."),
         "radius": Command("looking", "Show what a change to a service may reach."),
+        "evidence": Command("evidence", "Measure a success criterion now, and draw it."),
         "check": Command("check", "Query every probe and credential of a service once."),
     },
     "The guard and its record": {

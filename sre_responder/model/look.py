@@ -132,6 +132,11 @@ class Look(BaseModel, ABC):
         """Why this service has nowhere to look; None if it has."""
         return None
 
+    @classmethod
+    def reached(cls, login: Any) -> str:
+        """What a connection answers, asked once and read-only, whatever is looked at. NotMeasured if nothing does."""
+        raise NotImplementedError(f"{cls.__name__} has no connection")
+
     @abstractmethod
     def measure(self, place: Place) -> Sample:
         """One sample, at time 0. NotMeasured if it cannot be taken."""
@@ -156,9 +161,6 @@ class Relative(BaseModel):
 
     def of(self, baseline: float) -> float:
         return baseline * self.times + self.plus
-
-    def __str__(self) -> str:
-        return f"{self.times:g} x baseline{f' {self.plus:+g}' if self.plus else ''}"
 
 
 class Number(Look):
@@ -205,7 +207,7 @@ class Number(Look):
         value = self.read(place)
         if not math.isfinite(value):
             raise NotMeasured(f"{self.title} is {value}, which is no number")
-        baseline = place.baselines.get(self.key, Baseline(None, "none was taken")) if self.relative else None
+        baseline = self.baseline(place)
         if baseline is not None and baseline.value is None:
             raise NotMeasured(f"{self.title} is {value:g}, and its baseline is not known: {baseline.reason}")
         known = baseline.value if baseline else None
@@ -214,15 +216,24 @@ class Number(Look):
             found = self._by_expression(value, known)
             said = f"{self.expect.replace('`', '')} is {str(found).lower()}"
             return Sample(0, found, f"{self.title} {value:g}{against}: {said}", value=value)
-        above, below = (
-            limit.of(known or 0.0) if isinstance(limit, Relative) else limit for limit in (self.above, self.below)
-        )
-        wrong = [
-            *([f"not above {above:g}"] if above is not None and not value > above else []),
-            *([f"not below {below:g}"] if below is not None and not value < below else []),
-        ]
-        held = [f"{word} {limit:g}" for word, limit in (("above", above), ("below", below)) if limit is not None]
-        return Sample(0, not wrong, f"{self.title} {value:g} is {' and '.join(wrong or held)}{against}", value=value)
+        limits = self.limits(known)
+        missed = [f"not {word} {limit:g}" for word, limit in limits.items() if not _holds(word, value, limit)]
+        held = [f"{word} {limit:g}" for word, limit in limits.items()]
+        return Sample(0, not missed, f"{self.title} {value:g} is {' and '.join(missed or held)}{against}", value=value)
+
+    def baseline(self, place: Place) -> Baseline | None:
+        """What it is compared with; None if it is not compared."""
+        return place.baselines.get(self.key, Baseline(None, "none was taken")) if self.relative else None
+
+    def limits(self, baseline: float | None) -> dict[str, float]:
+        """What `above` and `below` are at this baseline; one that follows an unknown baseline is left out."""
+        found = {}
+        for word, limit in (("above", self.above), ("below", self.below)):
+            if isinstance(limit, Relative):
+                limit = None if baseline is None else limit.of(baseline)
+            if limit is not None:
+                found[word] = limit
+        return found
 
     def _by_expression(self, value: float, baseline: float | None) -> bool:
         assert self.expect is not None
@@ -233,3 +244,7 @@ class Number(Look):
         if not isinstance(found, bool):
             raise NotMeasured(f"{self.expect} gave {shown(repr(found))}, neither true nor false")
         return found
+
+
+def _holds(word: str, value: float, limit: float) -> bool:
+    return value > limit if word == "above" else value < limit

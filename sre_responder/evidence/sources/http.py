@@ -51,6 +51,13 @@ class Http(Look):
         known = self.address(place) is not None
         return None if known else f"no probe: neither success.url nor the annotation {PROBE} is set"
 
+    @classmethod
+    def reached(cls, login: Login) -> str:
+        answer = fetch(login.url, 5, login=login)
+        if answer.status in (401, 403):
+            raise NotMeasured(f"it answers {answer.status}: the login has not enough rights")
+        return f"status {answer.status}"
+
     def measure(self, place: Place) -> Sample:
         url = self.address(place)
         if url is None:

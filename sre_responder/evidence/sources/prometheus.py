@@ -17,6 +17,7 @@ from sre_responder.model.window import Window
 _LOOKBACK_S = 300
 """For how long Prometheus goes on with the last sample of a series that is not scraped any more."""
 _STEP_S = 60
+_QUERY = "/api/v1/query"
 _USUAL_SCRAPE_S = 15
 _FILTER = re.compile(r"(?:[=!]=|[<>]=?)(?!\s*bool\b)")
 
@@ -52,17 +53,22 @@ class Prometheus(Number):
     def missing(self, place: Place) -> str | None:
         return None if self._connected(place) else "no Prometheus: responder/prometheus-connection is not set"
 
+    @classmethod
+    def reached(cls, login: TenantLogin) -> str:
+        only(ask(login, _QUERY, 5, query="vector(1)"))
+        return "it answers queries"
+
     def read(self, place: Place) -> float:
         login, query = self._api(place), place.filled(self.query)
         looked = parsed(query)
         after_the_action(place, looked.reach_s + (self.range_s or 0))
         if looked.selectors:
             checks = " or ".join(one for n, s in enumerate(looked.selectors) for one in self._checks(n, s, looked))
-            self._trust(looked, ask(login, "/api/v1/query", self.timeout_s, query=checks))
+            self._trust(looked, ask(login, _QUERY, self.timeout_s, query=checks))
         if self.range_s is None:
-            return only(ask(login, "/api/v1/query", self.timeout_s, query=query))[-1]
+            return only(ask(login, _QUERY, self.timeout_s, query=query))[-1]
         window = f"({query})[{_duration(self.range_s)}:{_duration(self.step_s)}]"
-        values = only(ask(login, "/api/v1/query", self.timeout_s, query=window))
+        values = only(ask(login, _QUERY, self.timeout_s, query=window))
         if len(values) < (wanted := math.floor(self.range_s / self.step_s)):
             raise NotMeasured(f"too few values: {len(values)} of {wanted} in {self.range_s:g} s")
         return min(values) if self.above is not None else max(values)
