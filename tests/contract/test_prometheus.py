@@ -16,6 +16,7 @@ from sre_responder.evidence.series import TenantLogin
 from sre_responder.evidence.sources.prometheus import Prometheus
 from sre_responder.model.look import Place, Sample
 
+pytestmark = pytest.mark.contract
 SCRAPE, DAY = 15, 86_400
 Value = Callable[[int], float]
 """Of the number of the scrape, counted from the oldest."""
