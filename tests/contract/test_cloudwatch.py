@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -49,6 +50,14 @@ def answers(url: str) -> bool:
 
 
 @pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The time at which is looked: half a minute into a period, however long the test takes."""
+    at = time.time() // 60 * 60 + 30
+    monkeypatch.setattr(cloudwatch, "time", SimpleNamespace(time=lambda: at))
+    return at
+
+
+@pytest.fixture
 def place(moto: str, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -59,12 +68,12 @@ def place(moto: str, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @pytest.fixture
-def put(place: Place, moto: str) -> Put:
+def put(place: Place, moto: str, now: float) -> Put:
     client = boto3.client("cloudwatch", region_name="eu-central-1", endpoint_url=moto)
 
     def write(value: float, ago_s: float, dimensions: Mapping[str, str] = {"Service": "checkout"}) -> None:
         named = [{"Name": name, "Value": one} for name, one in dimensions.items()]
-        at = datetime.fromtimestamp(time.time() - ago_s, UTC)
+        at = datetime.fromtimestamp(now - ago_s, UTC)
         datum = {"MetricName": "Errors", "Dimensions": named, "Timestamp": at, "Value": value}
         client.put_metric_data(Namespace="Shop", MetricData=[datum])
 
@@ -105,10 +114,10 @@ def test_what_is_not_whole_or_old_or_before_the_action_is_not_measured(place: Pl
     assert "over the action" in sample(acted).reason
 
 
-def test_a_baseline_is_taken_from_its_history(place: Place, put: Put) -> None:
+def test_a_baseline_is_taken_from_its_history(place: Place, put: Put, now: float) -> None:
     for minute in range(15):
         put(4, 3600 - 60 * minute)
-    found = baseline(look(below={"times": 2}), place, time.time())
+    found = baseline(look(below={"times": 2}), place, now)
     assert (found.value, "the hour before" in found.reason) == (4, True), found.reason
 
 
