@@ -238,7 +238,7 @@ def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
     """What each source says of its look, at the line of the criterion."""
     place = ("vars", "runbook", "success")
     line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
-    for one in dict.fromkeys(doubt for look in criterion.looks for doubt in look.doubts(criterion)):
+    for one in dict.fromkeys(doubt for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)):
         yield Finding(str(file), line, one.rule, one.words, one.cure, one.level)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sre_responder.errors import ResponderError
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.look import Look, NotMeasured, Part, Place, Role, Sample
 
@@ -16,7 +17,7 @@ ELSEWHERE = "cause elsewhere: the workload is as it should be, and its users are
 
 def probe(criterion: Criterion, place: Place) -> Take | str:
     """What takes a sample of a service, or why nothing can."""
-    found = [(role, look, look.missing(place)) for role, look in criterion.roles]
+    found = [(role, look, _missing(look, place)) for role, look in criterion.roles]
     known = [(role, look) for role, look, why in found if why is None]
     judged = any(role == "must" for role, _ in known)
     missing = [why for role, look, why in found if why and role == "must" and (look.required or not judged)]
@@ -25,12 +26,19 @@ def probe(criterion: Criterion, place: Place) -> Take | str:
     return lambda: together([taken(role, look, place) for role, look in known])
 
 
+def _missing(look: Look, place: Place) -> str | None:
+    try:
+        return look.missing(place)
+    except ResponderError:
+        return None  # it is named, and named wrongly: each sample says so, and none is left out
+
+
 def taken(role: Role, look: Look, place: Place) -> Part:
     """One look's sample; one that cannot be taken is not measured."""
     at = time.monotonic()
     try:
         return Part(role, look, replace(look.measure(place), at=at))
-    except NotMeasured as error:
+    except (NotMeasured, ResponderError) as error:
         return Part(role, look, Sample(at, None, str(error)))
 
 

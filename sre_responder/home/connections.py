@@ -227,7 +227,7 @@ def _problems_of_login(name: str, one: _Written, kind: type[BaseModel]) -> Itera
 def _flat(login: BaseModel) -> dict[str, Any]:
     """Its options, with those of a mapping each by itself."""
     found: dict[str, Any] = {}
-    for option in login.model_fields_set:
+    for option in [name for name in type(login).model_fields if name in login.model_fields_set]:
         value = getattr(login, option)
         found |= (
             {f"{option}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {option: value}

@@ -41,7 +41,7 @@ def _unknown(source: str, name: str, value: Any) -> InitErrorDetails:
     """The error of a field that a source does not have, with the cure: it may be another's."""
     others = [other for other in SOURCES if name in SOURCES[other].model_fields]
     if others:
-        cure = f"it is a field of {' and '.join(others)}: write source: {others[0]}, or remove it"
+        cure = f"write `source: {' or '.join(others)}` for it, or remove it"
     else:
         cure = f"it has {', '.join(SOURCES[source].model_fields)}"
     words = f"source {source} has no such field; {cure}"

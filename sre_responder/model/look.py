@@ -8,16 +8,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jmespath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sre_responder.model.expression import Expression
 from sre_responder.model.names import shown
-
-if TYPE_CHECKING:
-    from sre_responder.model.criterion import Criterion
+from sre_responder.model.window import Window
 
 LABEL = "responder/label-"
 """Annotations that fill `$NAME` in the queries of looks."""
@@ -143,8 +141,8 @@ class Look(BaseModel, ABC):
     def measure(self, place: Place) -> Sample:
         """One sample, at time 0. NotMeasured if it cannot be taken."""
 
-    def doubts(self, criterion: Criterion) -> Iterator[Doubt]:
-        """What lint says of it, as part of a criterion."""
+    def doubts(self, window: Window, must: Sequence[Look]) -> Iterator[Doubt]:
+        """What lint says of it, in this window and beside all that must be good."""
         yield from ()
 
 

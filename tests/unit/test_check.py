@@ -257,3 +257,22 @@ def test_a_port_that_is_none_is_named_as_an_address_that_is_none(annotate: Annot
     annotate(supervisor_server="http://127.0.0.1:99999", supervisor_program="web")
     [one] = [one for one in answers("checkout") if one["subject"].startswith("supervisord")]
     assert "is not an address of supervisord" in one["reason"]
+
+
+def test_a_connection_to_a_source_is_asked_whatever_the_runbooks_measure(
+    home: Home, annotate: Annotate, serve: Serve
+) -> None:
+    good = json.dumps(
+        {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "1"]}]}}
+    )
+    url = serve([good.encode()])
+    (home.folder / "connections.yml").write_text(f"metrics: {{platform: prometheus, url: '{url}'}}\n")
+    annotate(prometheus_connection="metrics")
+    [answer] = answers("checkout")
+    assert (answer["kind"], answer["state"], answer["reason"]) == ("prometheus", "reached", "it answers queries")
+    (home.folder / "connections.yml").write_text("metrics: {platform: prometheus, url: 'http://127.0.0.1:1'}\n")
+    [answer] = answers("checkout")
+    assert (answer["state"], "cannot reach http://127.0.0.1:1/api/v1/query" in answer["reason"]) == (
+        "not reached",
+        True,
+    )

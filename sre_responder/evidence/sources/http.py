@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jmespath
@@ -95,7 +95,7 @@ class Http(Look):
         said = f"{self.expect.replace('`', '')} is {str(value).lower()}"
         return found(value, f"{said} ({shown(facts)})" if facts else said, value)
 
-    def doubts(self, window: Window) -> Iterator[Doubt]:
+    def doubts(self, window: Window, must: Sequence[Look]) -> Iterator[Doubt]:
         """An address that cannot be asked; a window that a service passes which fails one request in ten."""
         if self.url and (wrong := address.problem(self.url)):
             cure = f"Write http://host:port/path, or leave it out and annotate the service with {PROBE}."

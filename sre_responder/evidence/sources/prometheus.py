@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from sre_responder.evidence.promql import RATES, Query, Selector, parsed
 from sre_responder.evidence.series import Row, TenantLogin, after_the_action, ask, only, single
-from sre_responder.model.criterion import Criterion
-from sre_responder.model.look import Doubt, NotMeasured, Number, Place
+from sre_responder.model.look import Doubt, Look, NotMeasured, Number, Place
+from sre_responder.model.window import Window
 
 _LOOKBACK_S = 300
 """For how long Prometheus goes on with the last sample of a series that is not scraped any more."""
@@ -118,31 +118,30 @@ class Prometheus(Number):
             return login
         raise NotMeasured(str(self.missing(place)))
 
-    def doubts(self, criterion: Criterion) -> Iterator[Doubt]:
+    def doubts(self, window: Window, must: Sequence[Look]) -> Iterator[Doubt]:
         looked = parsed(self.query)
         reach = looked.reach_s + (self.range_s or 0)
-        late = math.ceil((reach - criterion.watch_s) / criterion.interval_s)
-        if late > criterion.spare:
+        late = math.ceil((reach - window.watch_s) / window.interval_s)
+        if late > window.spare:
             yield Doubt(
                 "reach",
-                f"{self.title} looks back {reach:g} s, and the window begins {criterion.watch_s:g} s after an action: what was before "
+                f"{self.title} looks back {reach:g} s, and the window begins {window.watch_s:g} s after an action: what was before "
                 "it would still count, so nothing is measured",
                 f"Set watch_s to {reach:g} or more, or shorten the range of the query.",
                 "error",
             )
-        if criterion.hold_s < 2 * _USUAL_SCRAPE_S:
+        if window.hold_s < 2 * _USUAL_SCRAPE_S:
             yield Doubt(
                 "samples",
-                f"{self.title} is judged over {criterion.hold_s:g} s, in which Prometheus scrapes once at its usual interval of "
+                f"{self.title} is judged over {window.hold_s:g} s, in which Prometheus scrapes once at its usual interval of "
                 f"{_USUAL_SCRAPE_S} s: the samples of the window repeat one measurement",
                 f"Set hold_s to {4 * _USUAL_SCRAPE_S} or more, and interval_s to 5.",
             )
         yield from (
-            Doubt(f"promql-{rule}", f"{self.title}: {words}", cure)
-            for rule, words, cure in self._wrong(looked, criterion)
+            Doubt(f"promql-{rule}", f"{self.title}: {words}", cure) for rule, words, cure in self._wrong(looked, must)
         )
 
-    def _wrong(self, looked: Query, criterion: Criterion) -> Iterator[tuple[str, str, str]]:
+    def _wrong(self, looked: Query, must: Sequence[Look]) -> Iterator[tuple[str, str, str]]:
         """What makes a query a wrong criterion, though Prometheus would answer it."""
         for one in looked.selectors:
             if one.counter and not RATES & set(one.within):
@@ -166,7 +165,7 @@ class Prometheus(Number):
         rated = any(
             RATES & set(one.within) and not one.text.partition("{")[0].endswith("_bucket") for one in looked.selectors
         )
-        traffic = any(isinstance(one, Number) and (one.above is not None or one.expect) for one in criterion.must)
+        traffic = any(isinstance(one, Number) and (one.above is not None or one.expect) for one in must)
         if rated and not traffic and "/" not in plain:
             words = "without traffic nothing is counted, so a service that nobody reaches, or that is scaled to zero, is healthy"
             yield "traffic", words, "Divide by all requests, or add a look that asks for traffic with `above`."

@@ -14,7 +14,7 @@ RATIO = "sum(rate(errors_total[1m])) / sum(rate(requests_total[1m]))"
 
 def doubts(**written: Any) -> list[tuple[str, str]]:
     criterion = Criterion.model_validate({**CALM, "source": "prometheus", **written})
-    return [(doubt.rule, doubt.level) for look in criterion.looks for doubt in look.doubts(criterion)]
+    return [(doubt.rule, doubt.level) for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_query_that_would_mislead_is_named(written: dict[str, Any], rule: str,
 
 def test_the_cure_of_a_window_that_reaches_over_the_action_is_the_length_of_the_query() -> None:
     criterion = Criterion.model_validate({**CALM, "source": "prometheus", "query": "sum(rate(x[10m]))", "above": 1})
-    [doubt] = criterion.must[0].doubts(criterion)
+    [doubt] = criterion.must[0].doubts(criterion, criterion.must)
     assert "looks back 600 s, and the window begins 90 s after an action" in doubt.words
     assert doubt.cure == "Set watch_s to 600 or more, or shorten the range of the query."
 
@@ -63,13 +63,13 @@ def test_a_look_that_asks_for_traffic_makes_up_for_a_rate_of_errors() -> None:
     errors = {"source": "prometheus", "query": "sum(rate(errors_total[1m]))", "below": 1}
     traffic = {"source": "prometheus", "query": "sum(rate(requests_total[1m]))", "above": 1}
     criterion = Criterion.model_validate({**CALM, "must": [errors, traffic]})
-    assert [doubt for look in criterion.looks for doubt in look.doubts(criterion)] == []
+    assert [doubt for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)] == []
 
 
 def test_looks_that_are_not_judged_are_looked_at_too() -> None:
     shadow = {"source": "prometheus", "query": "errors_total", "below": 1}
     criterion = Criterion.model_validate({**CALM, "url": "http://127.0.0.1:1/", "shadow": [shadow]})
-    assert [doubt.rule for look in criterion.looks for doubt in look.doubts(criterion)] == [
+    assert [doubt.rule for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)] == [
         "criterion",
         "promql-counter",
     ]

@@ -14,6 +14,7 @@ from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.home.connections import Connections, load
 from sre_responder.model.actions import ACTIONS
+from sre_responder.model.criterion import SOURCES
 from sre_responder.system.secret import Secret
 
 RESTART = ACTIONS["supervisor_restart"]
@@ -170,3 +171,71 @@ def test_a_reference_names_one_place() -> None:
     ):
         with pytest.raises(ValidationError):
             Secret.model_validate(wrong)
+
+
+METRICS = """
+metrics:
+  platform: prometheus
+  url: https://metrics.example/prometheus/
+  tenant: team-a
+  token: {env: METRICS_WORD}
+  headers: {X-Plain: shown, X-Key: {env: METRICS_KEY}}
+"""
+MEASURED = """
+apiVersion: backstage.io/v1alpha1
+kind: Component
+metadata:
+  name: checkout
+  annotations: {responder/environments: staging, responder/prometheus-connection: metrics, responder/label-job: shop}
+"""
+
+
+def test_a_connection_to_a_source_of_evidence_is_found_by_annotation_or_by_name(tmp_path: Path) -> None:
+    place = home(tmp_path, METRICS, MEASURED)
+    by_service = place.place("checkout", "staging")
+    login = by_service.login("prometheus", None)
+    assert (login.url, login.tenant) == ("https://metrics.example/prometheus", "team-a")
+    assert by_service.login("prometheus", "metrics") is login
+    assert by_service.login("http", None) is None
+    with pytest.raises(InputError, match="connection 'metric' is not in"):
+        by_service.login("prometheus", "metric")
+    with pytest.raises(InputError, match="is one of prometheus"):
+        by_service.login("postgresql", "metrics")
+
+
+def test_annotations_for_evidence_are_known_and_a_missing_connection_makes_the_service_unusable(tmp_path: Path) -> None:
+    assert home(tmp_path, METRICS, MEASURED).catalogue.service("checkout").doubts == ()
+    with pytest.raises(InputError, match="connection 'metrics' is not in"):
+        home(tmp_path, "", MEASURED).catalogue.service("checkout")
+
+
+def test_secrets_of_a_source_also_those_in_headers_reach_a_run_and_are_hidden(tmp_path: Path) -> None:
+    place = home(tmp_path, METRICS, MEASURED)
+    assert place.connections.variables == {"METRICS_WORD", "METRICS_KEY"}
+    assert [one.partition(" of ")[0] for one in place.connections.unreadable("metrics")] == ["token", "headers.X-Key"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("url: metrics.example", "does not start with http"),
+        ("user: ann", "prometheus has no such option. Use url, token"),
+        ("token: hunter2", "a secret does not stand in this file"),
+        ("token: {env: A, file: b}", "name one of env, file, vault and command"),
+        ("token: {env: LD_PRELOAD}", "decides which code is loaded"),
+        ("headers: {X: {env: PYTHONPATH}}", "decides which code is loaded"),
+        ("username: ann", "username and password stand together"),
+    ],
+)
+def test_what_no_source_can_use_is_named_with_file_and_line(tmp_path: Path, line: str, said: str) -> None:
+    key = line.partition(":")[0]
+    lines = [one for one in METRICS.splitlines() if not one.strip().startswith(f"{key}:")]
+    with pytest.raises(InputError) as refused:
+        written(tmp_path, "\n".join([*lines, f"  {line}"]))
+    assert said in str(refused.value)
+    assert "connections.yml:" in str(refused.value) and "hunter2" not in str(refused.value)
+
+
+def test_no_source_has_the_name_of_a_platform_with_other_options() -> None:
+    platforms = {spec.platform for spec in ACTIONS.values()}
+    assert not [name for name in SOURCES if name in platforms and SOURCES[name].login]

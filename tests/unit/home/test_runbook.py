@@ -57,7 +57,7 @@ def test_metadata_stands_in_the_play_that_has_it(tmp_path: Path) -> None:
             6,
             "success.extra: source http has no such field; it has source, name",
         ),
-        (HEAD.replace("{expect: ok}", "{url: http://x, query: up}"), 6, "it is a field of prometheus"),
+        (HEAD.replace("{expect: ok}", "{url: http://x, query: up}"), 6, "or prometheus or victorialogs` for it"),
         (HEAD.replace("{expect: ok}", "{source: grafana}"), 6, "there is no source 'grafana' of evidence. Use one of"),
         (HEAD.replace("{expect: ok}", "{source: kubernets}"), 6, "Did you mean kubernetes?"),
         (
