@@ -1,4 +1,4 @@
-"""The files that follow from `sre_responder/effects`: run by `scripts/generate`."""
+"""The files that follow from `sre_responder/effects` and `sre_responder/evidence/sources`: run by `scripts/generate`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 import sre_responder.effects
 from sre_responder.effects.action import Action, Described, Options, described
@@ -18,6 +20,8 @@ from sre_responder.effects.effect import Effect, HostProbe
 from sre_responder.home.annotations import connection
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import READ_ONLY
+from sre_responder.model.criterion import SOURCES
+from sre_responder.model.look import Look, Number
 
 ROOT = Path(__file__).parents[1]
 TOLD = "# Written by scripts/generate from sre_responder/effects; change it there."
@@ -310,6 +314,65 @@ def _connections(actions: list[Action]) -> str:
     )
 
 
+def sources_page() -> str:
+    told = TOLD.removeprefix("# ").replace("effects", "evidence/sources")
+    every = "\n".join(f"| `{name}` | {_summary(SOURCES[name])} |" for name in sorted(SOURCES))
+    return f"""<!-- {told} -->
+# Sources of evidence
+
+Where a criterion may look, and what it may say there. [evidence.md](evidence.md) says how looks become a verdict.
+
+| source | what it measures |
+|---|---|
+{every}
+
+Every look may have these:
+
+{_table(Look, {"source"})}
+
+A source of one number has these too; one of `above`, `below` and `expect` is required:
+
+{_table(Number, {*Look.model_fields})}
+
+{chr(10).join(_source(name) for name in sorted(SOURCES))}"""
+
+
+def _source(name: str) -> str:
+    kind: type[Look] = SOURCES[name]
+    general = Number if issubclass(kind, Number) else Look
+    page = f"## {name}\n\n{_summary(kind)}\n\n{_table(kind, {*general.model_fields})}\n"
+    if kind.login is None:
+        return page
+    return f"{page}\nIts connection, which `{connection(name)}` names:\n\n{_table(kind.login, set())}\n"
+
+
+def _summary(kind: type[Look]) -> str:
+    return str(sys.modules[kind.__module__].__doc__).splitlines()[0]
+
+
+def _table(kind: type[BaseModel], without: set[str]) -> str:
+    fields = {name: field for name, field in kind.model_fields.items() if name not in without}
+    rows = "\n".join(
+        f"| {_spelled(name, field)} | {_default(field)} | {field.description or ''} |" for name, field in fields.items()
+    )
+    return f"| field | default | what |\n|---|---|---|\n{rows}" if fields else "It has no fields of its own."
+
+
+def _spelled(name: str, field: FieldInfo) -> str:
+    return f"*{name}*" if "Secret" in str(field.annotation) and "Mapping" not in str(field.annotation) else f"`{name}`"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return (
+        "none"
+        if value is None or value in ((), {})
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
+
+
 def _named(actions: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(actions))
 
@@ -329,6 +392,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield ROOT / "sre_responder/model/allowlist.py", allowlist([action.spec(place) for place, action in places])
     yield ROOT / "meta/runtime.yml", runtime(actions)
     yield ROOT / "docs/actions.md", actions_page(actions)
+    yield ROOT / "docs/sources.md", sources_page()
     for action in actions:
         yield ROOT / f"plugins/modules/{action.name}.py", page(action)
         yield ROOT / f"plugins/action/{action.name}.py", stub(action)

@@ -105,3 +105,20 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
     said = python(copy, "-c", code)
     assert "written to the journal" in said
     assert "MESSAGE=checkout is healed" in said
+
+
+def test_a_source_of_evidence_is_one_file(copy: Path) -> None:
+    place = "sre_responder/evidence/sources/disk.py"
+    (copy / place).write_text(block(f"`{place}`"))
+    code = """
+from sre_responder.evidence.looks import taken
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Place
+for path, above in (("/", 0), ("/", 1), ("/nowhere", 0)):
+    [look] = Criterion.model_validate({"source": "disk", "path": path, "above": above}).must
+    print(taken("must", look, Place("checkout", "production")).sample.ok)
+"""
+    assert python(copy, "-c", code).split() == ["True", "False", "None"]
+    assert python(copy, "scripts/generated.py").split() == ["docs/sources.md"]
+    tests = "tests/unit/evidence/test_sources.py"
+    python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", "every_source")

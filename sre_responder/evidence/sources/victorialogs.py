@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from sre_responder.evidence.fetch import Login
 from sre_responder.evidence.promql import seconds
-from sre_responder.evidence.series import TenantLogin, after_the_action, ask, only
+from sre_responder.evidence.series import after_the_action, ask, only
 from sre_responder.model.look import NotMeasured, Number, Place
 
 _QUERY = "/select/logsql/stats_query"
@@ -18,7 +19,7 @@ _TIME = re.compile(r"\b_time:\s*((?:\d+(?:ms|[smhdw]))+)")
 class Victorialogs(Number):
     """The one number of a `stats` query. Where a service logs nothing at all, no error line says nothing."""
 
-    login = TenantLogin
+    login = Login
     source: Literal["victorialogs"] = "victorialogs"
     query: str = Field(description="LogsQL that ends in `| stats ...` of one number, with _time:1m or the like.")
     alive: str = Field(description="LogsQL filter that matches anything that the service logs, with _time too.")
@@ -38,12 +39,12 @@ class Victorialogs(Number):
         return None if known else "no VictoriaLogs: responder/victorialogs-connection is not set"
 
     @classmethod
-    def reached(cls, login: TenantLogin) -> str:
+    def reached(cls, login: Login) -> str:
         only(ask(login, _QUERY, 5, query="_time:1s | stats count() lines"))
         return "it answers queries"
 
     def read(self, place: Place) -> float:
-        login: TenantLogin | None = place.login(self.source, self.connection)
+        login: Login | None = place.login(self.source, self.connection)
         if login is None:
             raise NotMeasured(str(self.missing(place)))
         query = place.filled(self.query)
