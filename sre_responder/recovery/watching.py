@@ -67,7 +67,7 @@ def _watched(home: Home, ledger: Ledger, attempt: int) -> Watched | None:
 
     try:
         runbook = home.runbooks.named(made.runbook)
-        health = Health(home, ledger, runbook, made.service, made.environment)
+        health = Health(home, ledger, runbook, made.service, made.environment, incident=made.incident)
         known = runbook.registered and runbook.digest == made.runbook_digest
         verdict = health.after(stopped) if known else None
     except ResponderError:
