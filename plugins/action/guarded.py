@@ -49,7 +49,7 @@ from sre_responder.errors import (
 from sre_responder.home import Home
 from sre_responder.home.annotations import hosts_of
 from sre_responder.home.runbook import Runbook, resolve, task_digest
-from sre_responder.ledger import Ledger, incidents, runs
+from sre_responder.ledger import Ledger, incidents, known_good, runs
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, short_name
 from sre_responder.model.plan import IfWorse
@@ -155,25 +155,29 @@ class HostModule:
 class ControllerEffect:
     """An effect whose code runs here, against an API."""
 
-    def __init__(
-        self, action: str, arguments: Mapping[str, Any], incident: str, healthy_at: Callable[[], float]
-    ) -> None:
-        self.action, self.arguments, self.incident, self.healthy_at = action, arguments, incident, healthy_at
+    def __init__(self, action: str, arguments: Mapping[str, Any], ledger: Ledger, request: Request) -> None:
+        self.action, self.arguments, self.incident = action, arguments, request.incident
+        self.asked = {
+            "_healthy_at": partial(_asked, ledger, incidents.healthy_at, request.environment, request.service),
+            "_known_good": partial(_asked, ledger, known_good.find, request.service, request.environment),
+        }
 
     def plan(self) -> Change:
-        return EFFECTS[self.action].plan({**self.arguments, "_healthy_at": self.healthy_at})
+        return EFFECTS[self.action].plan({**self.arguments, **self.asked})
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         return leads_to(self.action, self.arguments, change, way)
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
-        return EFFECTS[self.action].act({**self.arguments, "_plan": plan, "_incident": self.incident}, change)
+        return EFFECTS[self.action].act(
+            {**self.arguments, **self.asked, "_plan": plan, "_incident": self.incident}, change
+        )
 
 
-def _healthy_at(ledger: Ledger, request: Request) -> float:
-    """Asked only by effects for which it matters: when the service was last seen to stay healthy, whatever for; 0 where nobody has seen that."""
+def _asked(ledger: Ledger, query: Callable[..., Any], *words: str) -> Any:
+    """What the ledger says of the service, asked only by effects for which it matters."""
     with ledger.transaction(reading=True) as connection:
-        return incidents.healthy_at(connection, request.environment, request.service)
+        return query(connection, *words)
 
 
 class ActionModule(ActionBase):
@@ -211,7 +215,7 @@ class ActionModule(ActionBase):
         effect: Any = (
             HostModule(self, {**named, **arguments}, facts, place)
             if spec and spec.on_host
-            else ControllerEffect(self.short, arguments, request.incident, partial(_healthy_at, ledger, request))
+            else ControllerEffect(self.short, arguments, ledger, request)
         )
         step = Step(
             place, ledger, request, arguments, runbook, effect, check=checking(self._task), **call,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sre_responder.engine.baseline import baselines
+from sre_responder.engine.remember import remember
 from sre_responder.evidence.looks import by_look, probe
 from sre_responder.evidence.verdict import State, Take, Verdict, healthy_now, watch
 from sre_responder.guard.picture import symptom
@@ -80,6 +81,8 @@ class Health:
         if isinstance(take, str):
             return Verdict("unknown", take, ())
         verdict = judge(take)
+        if self.record and self.runbook.registered and verdict.state == good:
+            remember(self.ledger, self.home.catalogue.service(self.service), self.environment)
         if self.record and self.runbook.registered and verdict.state != "unknown":
             held = 0.0 if verdict.since is None else time.monotonic() - verdict.since
             with self.ledger.transaction() as connection:

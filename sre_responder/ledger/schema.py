@@ -191,6 +191,16 @@ symptoms = Table(
     Column("recovered_at", Float),
 )
 
+known_good = Table(
+    "known_good",
+    metadata,
+    Column("service", String(64), primary_key=True),
+    Column("environment", String(16), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""How the objects of a service were when it was last measured healthy: one row a service, for only the last time counts."""
+
 not_applicable = Table(
     "not_applicable",
     metadata,

@@ -65,6 +65,6 @@ def _disagreement(plan: Plan) -> str | None:
     """Why what the plan changed and where it is written down differ. What cannot be asked may."""
     effect = EFFECTS.get(plan.action)
     try:
-        return effect.disagreement(plan.arguments) if effect else None
+        return effect.disagreement({**plan.arguments, "_target": plan.target}) if effect else None
     except ResponderError as error:
         return f"whether Git says the same as {plan.target} is not known: {error.message}"

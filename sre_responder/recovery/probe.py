@@ -14,7 +14,7 @@ from sre_responder.model.plan import Plan
 def state(home: Home, plan: Plan, host: str) -> dict[str, Any]:
     """The state now, in the words of the plan's `before`. InputError or EffectFailed where it cannot be read."""
     if plan.action in EFFECTS:
-        return EFFECTS[plan.action].read({**plan.arguments, **_secrets(home, plan)})
+        return EFFECTS[plan.action].read({**plan.arguments, **_secrets(home, plan), "_target": plan.target})
     probe = PROBES[plan.action]
     answer = ask(host, probe.module, probe.arguments(plan.arguments), home)
     return probe.understand(plan.arguments, answer)

@@ -28,6 +28,17 @@ def labels_of(workload: Workload) -> dict[str, str]:
     return dict((workload.template.get("metadata") or {}).get("labels") or {})
 
 
+def ports_of(workload: Workload) -> set[str]:
+    """The ports that the containers say they listen on, by number and by name."""
+    declared = [port for one in workload.template["spec"]["containers"] for port in one.get("ports") or ()]
+    return {str(port[key]) for port in declared for key in ("containerPort", "name") if key in port}
+
+
+def targets_of(service: Document) -> set[str]:
+    """The ports of pods to which a Service leads."""
+    return {str(port.get("targetPort", port["port"])) for port in service["spec"].get("ports") or ()}
+
+
 def leads_to(service: Document, labels: dict[str, str]) -> bool:
     """Whether a Service selects pods with these labels; one without a selector selects none."""
     selector = service["spec"].get("selector")

@@ -84,6 +84,11 @@ def disagreement(arguments: Mapping[str, Any]) -> str | None:
         workload = find(api, arguments)
     except InputError:
         return None
+    return differing(api, workload)
+
+
+def differing(api: Api, workload: Workload) -> str | None:
+    """Why Git and cluster disagree on an object, or may; None where they agree, or where nobody keeps it."""
     written = _written(workload)
     reasons = (_differs(keeper, workload, written) for keeper in keepers(api, workload))
     return "; ".join(f"{workload.resource}: {reason}" for reason in reasons if reason) or None
@@ -132,7 +137,8 @@ def _written(workload: Workload) -> datetime:
     times = [
         _time(entry.get("time"))
         for entry in workload.metadata.get("managedFields") or ()
-        if "f:spec" in (entry.get("fieldsV1") or {}) and not str(entry.get("manager")).startswith(CONTROLLERS)
+        if {"f:spec", "f:data"} & (entry.get("fieldsV1") or {}).keys()
+        and not str(entry.get("manager")).startswith(CONTROLLERS)
     ]
     return max(times, default=_LONG_AGO)
 

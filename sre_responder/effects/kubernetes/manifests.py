@@ -19,13 +19,13 @@ STOPPED, REASON = "responder.sre/stopped", "responder.sre/stop-reason"
 PROOF = "responder.sre/proof"
 
 PLANNED_KINDS = {
-    "": ("nodes", "pods"), "apps": WORKLOADS, "autoscaling": ("horizontalpodautoscalers",),
+    "": ("configmaps", "limitranges", "nodes", "pods", "resourcequotas", "services"), "apps": WORKLOADS, "autoscaling": ("horizontalpodautoscalers",),
     "networking.k8s.io": ("networkpolicies",),
     "argoproj.io": ("applications",), "helm.toolkit.fluxcd.io": ("helmreleases",),
     "kustomize.toolkit.fluxcd.io": ("kustomizations",),
 }  # fmt: skip
 """What is written by plan only: all that an action writes but the Lease by which it holds its target."""
-DELETED = ("pods", "networkpolicies")
+DELETED = ("configmaps", "networkpolicies", "pods", "services")
 """What of it an action deletes, where it bears a plan."""
 
 _WRITES = ("CREATE", "UPDATE", "DELETE", "CONNECT")

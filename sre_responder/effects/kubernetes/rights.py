@@ -82,6 +82,21 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
         Rule("policy", ("poddisruptionbudgets",), ("list",)),  # only to tell of them
         _LEASE,
     ),
+    "kubernetes_restore": (
+        Rule("apps", ("deployments", "statefulsets"), ("get", "list", "patch")),
+        Rule("apps", ("daemonsets",), ("get", "list")),
+        Rule("", ("pods",), ("list",)),
+        Rule(
+            "apps", ("replicasets",), ("list", "patch")
+        ),  # a mark on it wakes its controller, once a quota lets pods in
+        Rule("apps", ("controllerrevisions",), ("list",)),
+        Rule("", ("services", "configmaps"), ("get", "list", "create", "patch", "delete")),  # deleted by its undo only
+        Rule("networking.k8s.io", ("networkpolicies",), ("get", "list", "create", "patch", "delete")),
+        Rule("", ("resourcequotas", "limitranges"), ("get", "list", "patch")),
+        Rule("autoscaling", ("horizontalpodautoscalers",), ("get", "list", "patch")),
+        Rule("discovery.k8s.io", ("endpointslices",), ("list",)),
+        _LEASE,
+    ),
     "kubernetes_scale": (
         Rule("apps", ("deployments", "statefulsets"), (*_READ, "patch")),
         *_PODS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, services
+from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, ports_of, services, targets_of
 from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.rollout import denied
 from sre_responder.effects.kubernetes.workload import Workload, changed_at, selects
@@ -42,7 +42,7 @@ def _refused(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
 
 def _front(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
     """Services that lead nowhere, or elsewhere; none where the pods listen."""
-    labels, ports = labels_of(workload), _ports(workload)
+    labels, ports = labels_of(workload), ports_of(workload)
     mine = services(api, workload)
     ready = endpoints(api, workload)
     if not mine and ports and not _on_host_ports(workload):
@@ -50,12 +50,11 @@ def _front(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
         yield Suspect(str(workload.resource), f"listens on {listens}, and no Service leads to its pods")
     for service in mine:
         name = f"Service {service['metadata']['name']}"
-        targets = {str(port.get("targetPort", port["port"])) for port in service["spec"].get("ports") or ()}
         if not leads_to(service, labels):
             yield Suspect(name, f"selects {_words(service['spec']['selector'])}, and the pods have {_words(labels)}")
         elif not ready[service["metadata"]["name"]] and workload.available:
             yield Suspect(name, "has no endpoint that is ready, although pods serve")
-        elif ports and (wrong := sorted(targets - ports)):
+        elif ports and (wrong := sorted(targets_of(service) - ports)):
             yield Suspect(name, f"leads to port {', '.join(wrong)}, and the pods listen on {', '.join(sorted(ports))}")
         elif changed := _changed(service, since):
             yield Suspect(name, changed)
@@ -97,12 +96,6 @@ def _on_host_ports(workload: Workload) -> bool:
     return bool(spec.get("hostNetwork")) or any("hostPort" in port for port in declared)
 
 
-def _ports(workload: Workload) -> set[str]:
-    """The ports that the containers say they listen on, by number and by name."""
-    declared = [port for one in workload.template["spec"]["containers"] for port in one.get("ports") or ()]
-    return {str(port[key]) for port in declared for key in ("containerPort", "name") if key in port}
-
-
 def _changed(document: Document, since: str) -> str:
     """That an object was changed after `since`, by whom and when; empty if it was not."""
     return (
@@ -112,11 +105,21 @@ def _changed(document: Document, since: str) -> str:
     )
 
 
-def written_by(document: Document) -> str:
-    """Who last wrote an object, and when."""
-    wrote = [one for one in document["metadata"].get("managedFields") or () if not one.get("subresource")]
-    last = ({}, *sorted(wrote, key=lambda one: one.get("time") or ""))[-1]
-    return f"by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
+def written_by(document: Document, field: str = "") -> str:
+    """Who last wrote an object, or a field of it, and when."""
+    return f"by {(last := last_write(document, field)).get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
+
+
+def last_write(document: Document, field: str = "") -> Document:
+    """The API's own note of the last write of an object itself, or of one field (`spec.replicas`); empty if there is none."""
+    notes = document["metadata"].get("managedFields") or ()
+    mine = [one for one in notes if (_has(one, field) if field else not one.get("subresource"))]
+    return max(mine, key=lambda one: one.get("time") or "", default={})
+
+
+def _has(note: Document, field: str) -> bool:
+    place = note.get("fieldsV1") or {}
+    return all((place := place.get(f"f:{name}")) is not None for name in field.split("."))
 
 
 def _words(labels: Mapping[str, str]) -> str:

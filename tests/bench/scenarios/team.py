@@ -71,6 +71,7 @@ def settle(root: Path, kubeconfig: Path, services: Sequence[Service], probes: st
             _shortened(book, team.home / "runbooks" / book.name)
     team.must("ledger", "upgrade")
     team.must("runbooks", "register", *(book.name for book in books))
+    team.must("kubernetes", "known-good", "--all")  # as the timer of the docs does, while all is well
     return team
 
 

@@ -180,10 +180,11 @@ def _planned(team: Team) -> set[str]:
     names = set()
     for incident in team.told("incident", "list"):
         for word in json.dumps(team.told("timeline", incident["id"])).split('"'):
-            if word.startswith("kubernetes:") and word.count(":") == 3:
-                _, namespace, object, _ = word.split(":")
+            if word.startswith("kubernetes:") and word.count(":") in (2, 3):
+                *_, object, _ = word.split(":")
+                namespace = word.split(":")[1] if word.count(":") == 3 else ""
                 kind, _, name = object.partition("/")
-                names.add(f"{kind}/{namespace}/{name}")
+                names.add(f"{kind if namespace else 'Node'}/{namespace}/{name}")
     return names
 
 
