@@ -26,6 +26,7 @@ OPTIONS: dict[str, Callable[[Shop], dict[str, Any]]] = {
     "kubernetes_isolate": lambda shop: {"how": "network_policy"},
     "kubernetes_pause_rollout": lambda shop: {},
     "kubernetes_restart": lambda shop: {},
+    "kubernetes_restore": lambda shop: {},
     "kubernetes_rollback": lambda shop: {"to": "previous"},
     "kubernetes_scale": lambda shop: {"replicas": 4},
 }

@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -28,10 +29,12 @@ from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes import brake
 from sre_responder.effects.kubernetes.api import KINDS
 from sre_responder.effects.kubernetes.brake import State
+from sre_responder.effects.kubernetes.known_good import capture
 from sre_responder.effects.kubernetes.manifests import manifests
 from sre_responder.effects.kubernetes.rights import RIGHTS, WIDE, WORKLOADS
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown
 from sre_responder.model.actions import ACTIONS
+from sre_responder.model.known_good import KnownGood
 from sre_responder.system.process import space
 
 pytestmark = pytest.mark.contract
@@ -131,7 +134,8 @@ class Pair:
         image = f"shop=registry.test:5000/shop:{'1' if self.admin.tag == '1' else '2'}"
         what = f"{self.admin.kind}/{self.admin.name}"
         self.admin.kubectl("rollout", "resume", what, check=False)
-        self.admin.kubectl("delete", "networkpolicies,leases", "--all")
+        self.admin.kubectl("delete", "networkpolicies,leases,services,resourcequotas,limitranges", "--all")
+        self.admin.kubectl("create", "configmap", "settings", check=False)  # which a test may have deleted
         self.admin.kubectl("set", "image", what, image)
         broken = any("waiting" in state for tag in ("1", "2") for state in self.admin.states(tag))
         if broken or self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
@@ -179,6 +183,80 @@ def break_a_pod(shop: Shop) -> None:
     shop.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
+CAPTURED: dict[str, KnownGood] = {}
+"""How everything of a workload was before it was broken, by the workload's name."""
+
+
+def remembered(shop: Shop) -> dict[str, Any]:
+    return {"_known_good": lambda: CAPTURED[shop.name]}
+
+
+def captured(shop: Shop) -> None:
+    CAPTURED[shop.name] = replace(capture(shop.arguments), at=time.time() + 1)  # the API keeps times by the second
+
+
+def broken(how: Callable[[Shop], object]) -> Callable[[Shop], None]:
+    """All that belongs to the workload, which then is broken."""
+
+    def first(shop: Shop) -> None:
+        labels = {"app": shop.name}
+        opened = {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [{}]}
+        closed = {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
+        for api, kind, name, spec in (
+            ("v1", "Service", shop.name, {"selector": labels, "ports": [{"port": 80}]}),
+            ("networking.k8s.io/v1", "NetworkPolicy", shop.name, opened),
+            ("networking.k8s.io/v1", "NetworkPolicy", f"{shop.name}-closed", closed),
+            ("v1", "ResourceQuota", "all", {"hard": {"pods": "99"}}),
+            ("v1", "LimitRange", "all", {"limits": [{"type": "Pod", "max": {"cpu": "8"}}]}),
+        ):
+            document = {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
+            shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(document))
+        captured(shop)
+        how(shop)
+
+    return first
+
+
+def patched(kind: str, name: str = "", **fields: Any) -> Callable[[Shop], object]:
+    return lambda shop: shop.kubectl("patch", kind, name or shop.name, "--type=merge", "-p", json.dumps(fields))
+
+
+def deleted(kind: str, name: str = "") -> Callable[[Shop], object]:
+    return lambda shop: shop.kubectl("delete", kind, name or shop.name)
+
+
+def refused(kind: str, **spec: Any) -> Callable[[Shop], object]:
+    """A quota or a range of limits refuses the workload's pods."""
+
+    def do(shop: Shop) -> None:
+        shop.kubectl("patch", kind, "all", "--type=merge", "-p", json.dumps({"spec": spec}))
+        if kind == "resourcequota":
+            where = (kind, "all", "-n", shop.namespace)
+            wait_until(lambda: shop.cluster.get(*where)["status"].get("hard") == spec["hard"], "it counts")
+        shop.kubectl("delete", "pods", "-l", f"app={shop.name}")
+        wait_until(lambda: "ReplicaFailure" in json.dumps(shop.document["status"]), "its pods are refused")
+
+    return do
+
+
+def autoscaled_low(shop: Shop) -> None:
+    shop.kubectl("autoscale", "deployment", shop.name, "--min=1", "--max=5", check=False)
+    captured(shop)
+    patched("horizontalpodautoscaler", spec={"minReplicas": 1, "maxReplicas": 1})(shop)
+
+
+RESTORED: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
+    "Service": (("Deployment", "DaemonSet"), patched("service", spec={"selector": {"app": "other"}})),
+    "deleted Service": (("Deployment",), deleted("service")),
+    "NetworkPolicy": (("Deployment",), lambda shop: (deleted("networkpolicy", f"{shop.name}-closed")(shop), patched("networkpolicy", spec={"ingress": None})(shop))),
+    "deleted NetworkPolicy": (("Deployment",), deleted("networkpolicy")),
+    "settings": (("Deployment", "StatefulSet"), patched("configmap", "settings", data={"mode": "bad"})),
+    "deleted settings": (("Deployment",), deleted("configmap", "settings")),
+    "count": (("Deployment", "StatefulSet"), lambda shop: shop.kubectl("scale", f"{shop.kind}/{shop.name}", "--replicas=0")),
+    "quota": (("Deployment",), refused("resourcequota", hard={"pods": "0"})),
+    "limits": (("Deployment",), refused("limitrange", limits=[{"type": "Pod", "min": {"cpu": "1"}, "max": {"cpu": "1"}}])),
+    "autoscaler": (("Deployment",), autoscaled_low),
+}  # fmt: skip
 ALL = ("Deployment", "StatefulSet", "DaemonSet")
 COUNTED = ("Deployment", "StatefulSet")
 EXERCISES = {
@@ -192,6 +270,10 @@ EXERCISES = {
     "restart": Exercise("kubernetes_restart", ALL),
     "scale": Exercise("kubernetes_scale", COUNTED, lambda shop: {"replicas": 3}),
     "rollback": Exercise("kubernetes_rollback", ALL, other_image),
+    **{
+        f"restore {what}": Exercise("kubernetes_restore", kinds, remembered, broken(how))
+        for what, (kinds, how) in RESTORED.items()
+    },
 }
 
 
@@ -290,14 +372,35 @@ BY_UNDO = {
     ("kubernetes_isolate", "horizontalpodautoscalers", "patch"),
     ("kubernetes_isolate", "pods", "delete"),
     ("kubernetes_isolate", "networkpolicies", "delete"),
+    ("kubernetes_restore", "services", "delete"),
+    ("kubernetes_restore", "configmaps", "delete"),
+    ("kubernetes_restore", "networkpolicies", "delete"),
 }
-BY = {
+BY: dict[tuple[str, ...], str] = {
     ("kubernetes_isolate", "daemonsets"): "network policy",
     ("kubernetes_isolate", "networkpolicies"): "network policy",
     ("kubernetes_isolate", "statefulsets"): "scale to zero",
     ("kubernetes_isolate", "deployments"): "scale to zero",
     ("kubernetes_isolate", "horizontalpodautoscalers"): "scale to zero",
     ("kubernetes_isolate", "leases"): "scale to zero",
+    ("kubernetes_restore", "deployments"): "restore count",
+    ("kubernetes_restore", "statefulsets"): "restore count",
+    ("kubernetes_restore", "replicasets"): "restore quota",
+    ("kubernetes_restore", "controllerrevisions"): "restore settings",
+    ("kubernetes_restore", "configmaps"): "restore settings",
+    ("kubernetes_restore", "networkpolicies"): "restore NetworkPolicy",
+    ("kubernetes_restore", "resourcequotas"): "restore quota",
+    ("kubernetes_restore", "limitranges"): "restore limits",
+    ("kubernetes_restore", "horizontalpodautoscalers"): "restore autoscaler",
+    **{
+        ("kubernetes_restore", resource, verb): f"restore deleted {what}"
+        for resource, what in (
+            ("services", "Service"),
+            ("configmaps", "settings"),
+            ("networkpolicies", "NetworkPolicy"),
+        )
+        for verb in ("create", "delete")
+    },
 }
 """Which exercise uses a right, where it is not the action's first."""
 
@@ -352,7 +455,10 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
     request: pytest.FixtureRequest, action: str, resource: str, verb: str,
 ) -> None:  # fmt: skip
     first = next(name for name, one in EXERCISES.items() if one.action == action)
-    exercise, kind = EXERCISES[BY.get((action, resource), first)], KIND_OF.get(resource, "Deployment")
+    exercise, kind = (
+        EXERCISES[BY.get((action, resource, verb), BY.get((action, resource), first))],
+        KIND_OF.get(resource, "Deployment"),
+    )
     pair = pairs(kind if kind in exercise.kinds else "Deployment")
     pair.settle()
     if (action, resource) == ("kubernetes_restart", "controllerrevisions"):
@@ -371,7 +477,7 @@ def test_with_one_verb_less_the_error_names_that_verb_and_resource(
     alone_at_work = verb == "watch" or (action, resource) == ("kubernetes_restart", "pods")
     held = own_cluster.paused("kube-controller-manager") if alone_at_work else nullcontext()
     with without(account, action, resource, verb), held:
-        if resource in WARNED:
+        if resource in WARNED and action != "kubernetes_restore":
             change = EFFECTS[action].plan(pair.arguments(exercise))
             assert f"could not be looked at: cannot {verb}" in str(change.evidence)
         elif (action, resource, verb) in BY_UNDO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sre_responder.effects.kubernetes.api import MANAGER, Api, Document, Resource
@@ -63,6 +64,12 @@ class Scene:
         good = good_of(self.api, now, self.known)
         return good if good and difference(part_of(now.document, now.kind), good) else None
 
+    @property
+    def healthy_at(self) -> str:
+        """When the service was healthy, as a time of the API; empty where nobody knows."""
+        known = fresh(self.known)
+        return f"{datetime.fromtimestamp(known.at, UTC):%Y-%m-%dT%H:%M:%SZ}" if known else ""
+
     def says(self, now: Workload) -> bool:
         """Whether anything says how an object was."""
         return good_of(self.api, now, self.known) is not None
@@ -86,7 +93,8 @@ def culprits(scene: Scene) -> list[Culprit]:
     if sure or not rolled_out(scene.workload) or failing(scene.workload, live(scene.api, scene.workload)):
         return sure
     made = since(history(scene.api, scene.workload))
-    changed = [one for one in found if one.now is None or one.written.get("time", "") > made]
+    good_then = scene.healthy_at > made
+    changed = [one for one in found if (good_then and one.good.whole) or one.written.get("time", "") > made]
     return sorted(changed, key=lambda one: str(one.written.get("time", "")), reverse=True)
 
 

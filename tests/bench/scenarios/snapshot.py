@@ -10,7 +10,7 @@ from support.control_plane import Cluster
 
 Document = dict[str, Any]
 Snapshot = Mapping[str, Document]
-MADE_BY_CONTROLLERS = frozenset({"Event", "Endpoints", "EndpointSlice", "ControllerRevision"})
+MADE_BY_CONTROLLERS = frozenset({"Event", "Endpoints", "EndpointSlice", "ControllerRevision", "IPAddress"})
 HISTORY = (
     "responder.sre/",
     "kubernetes.io/change-cause",
