@@ -16,6 +16,7 @@ from sre_responder.evidence.looks import probe
 from sre_responder.home.catalogue import Service
 from sre_responder.model.actions import KUBERNETES
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.known_good import KnownGood
 from sre_responder.model.look import Place
 from sre_responder.model.names import shown
 from sre_responder.system.files import opened
@@ -29,15 +30,22 @@ class Skip(Exception):
 
 
 def diagnose(
-    service: Service, neighbours: Sequence[Service], criterion: Criterion | None, place: Place | None = None
+    service: Service,
+    neighbours: Sequence[Service],
+    criterion: Criterion | None,
+    place: Place | None = None,
+    known: KnownGood | None = None,
 ) -> dict[str, Any]:
-    """One part a collector: status ok, skipped, failed or timeout, with data or reason, and seconds."""
+    """One part a collector: status ok, skipped, failed or timeout, with data or reason, and seconds.
+
+    `known` is how the service's objects were when it was last healthy.
+    """
     collectors: dict[str, Callable[[], Any]] = {
         "probe": lambda: _probe(place or Place(service.name, "", service.annotations), criterion),
         "processes": lambda: _processes(service),
         "releases": lambda: _releases(service),
         "log": lambda: _log(service),
-        "kubernetes": lambda: _kubernetes(service),
+        "kubernetes": lambda: _kubernetes(service, known),
         "host": _host,
         "dependencies": lambda: {one.name: _health(one) for one in neighbours},
     }
@@ -124,11 +132,11 @@ def _log(service: Service) -> list[str]:
     return _tail(Path(_annotation(service, "log-file")), LOG_LINES)
 
 
-def _kubernetes(service: Service) -> dict[str, Any]:
+def _kubernetes(service: Service, known: KnownGood | None) -> dict[str, Any]:
     where = {name: service.annotations[key] for name, key in KUBERNETES.items() if key in service.annotations}
     if "namespace" not in where:
         raise Skip(f"{service.name} has no annotation {KUBERNETES['namespace']}")
-    return kubernetes.diagnose(where)
+    return kubernetes.diagnose(where, known)
 
 
 def _tail(path: Path, lines: int) -> list[str]:

@@ -15,7 +15,7 @@ from sre_responder.diagnosis import findings
 
 # pylint: disable-next=unused-import
 from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
-from sre_responder.ledger import audit
+from sre_responder.ledger import audit, known_good
 
 
 class ActionModule(ActionBase):
@@ -35,8 +35,10 @@ def diagnose(call: Call) -> dict[str, Any]:
     service, radius = catalogue.service(call.service), catalogue.radius(call.service)
     criterion = call.runbook.metadata.success if call.runbook else None
     needed = [catalogue.services[name] for name in service.depends_on if name in catalogue.services]
-    place = call.home.place(call.service, call.environment)
-    found = collect(service.only(call.environment), [one.only(call.environment) for one in needed], criterion, place)
+    place, here = call.home.place(call.service, call.environment), service.only(call.environment)
+    with call.ledger.transaction(reading=True) as connection:
+        known = known_good.find(connection, call.service, call.environment)
+    found = collect(here, [one.only(call.environment) for one in needed], criterion, place, known)
     wrong = findings(found)
     if not call.check:
         with call.ledger.transaction() as connection:

@@ -338,12 +338,12 @@ def test_an_action_is_done_and_undone_with_its_own_role_and_no_other(
     exercise.first(pair.admin)
     alone(exercise.action)
     change = pair.perform(exercise)
-    assert effect.became(change, effect.read(pair.arguments(exercise))) == "done"
+    assert effect.became(change, effect.read(pair.arguments(exercise, _target=change.target))) == "done"
     assert "could not be looked at" not in str(change.evidence)
     if ACTIONS[exercise.action].undoable:
         undone = undo(exercise, change)
         assert undone.returncode == 0, undone.stdout + undone.stderr
-        assert effect.became(change, effect.read(pair.arguments(exercise))) == "not_done"
+        assert effect.became(change, effect.read(pair.arguments(exercise, _target=change.target))) == "not_done"
 
 
 KIND_OF = {

@@ -11,6 +11,7 @@ from typing import Any
 from sre_responder.effects.kubernetes.api import MANAGER, Api, Document, Resource
 from sre_responder.effects.kubernetes.autoscaler import autoscalers
 from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, ports_of, targets_of
+from sre_responder.effects.kubernetes.grounds import RECENT_SECONDS
 from sre_responder.effects.kubernetes.known_good import RESTORES, Good, difference, fresh, good_of, part_of, remembered
 from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.revisions import history, since
@@ -64,12 +65,6 @@ class Scene:
         good = good_of(self.api, now, self.known)
         return good if good and difference(part_of(now.document, now.kind), good) else None
 
-    @property
-    def healthy_at(self) -> str:
-        """When the service was healthy, as a time of the API; empty where nobody knows."""
-        known = fresh(self.known)
-        return f"{datetime.fromtimestamp(known.at, UTC):%Y-%m-%dT%H:%M:%SZ}" if known else ""
-
     def says(self, now: Workload) -> bool:
         """Whether anything says how an object was."""
         return good_of(self.api, now, self.known) is not None
@@ -85,17 +80,23 @@ class Scene:
 def culprits(scene: Scene) -> list[Culprit]:
     """What to restore, the surest first. What Responder itself has set is not among it: that is contained, and has its own undo.
 
-    What was only changed counts where the workload itself is well, and only if its newest template came before the change.
+    What was only changed counts where the workload itself is well, if the change is of the last hour and came after the newest
+    template: of a service that nobody has measured for days, an older one is what its team wanted.
     """
     looks = (_count, _services, _policies, _limits, _autoscaler, _settings, _nodes)
     found = [one for look in looks for one in look(scene) if not _ours(one)]
     sure = [one for one in found if one.sure]
     if sure or not rolled_out(scene.workload) or failing(scene.workload, live(scene.api, scene.workload)):
         return sure
-    made = since(history(scene.api, scene.workload))
-    good_then = scene.healthy_at > made
-    changed = [one for one in found if (good_then and one.good.whole) or one.written.get("time", "") > made]
+    after = max(since(history(scene.api, scene.workload)), _time(datetime.now(UTC).timestamp() - RECENT_SECONDS))
+    good_then = scene.known is not None and _time(scene.known.at) > after
+    changed = [one for one in found if (good_then and one.good.whole) or one.written.get("time", "") > after]
     return sorted(changed, key=lambda one: str(one.written.get("time", "")), reverse=True)
+
+
+def _time(seconds: float) -> str:
+    """A time as the API writes it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _ours(one: Culprit) -> bool:

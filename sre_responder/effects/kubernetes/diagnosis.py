@@ -9,20 +9,25 @@ from typing import Any
 from sre_responder.effects.kubernetes import owners
 from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.autoscaler import autoscalers
+from sre_responder.effects.kubernetes.known_good import changes
 from sre_responder.effects.kubernetes.pod import counts, ready
 from sre_responder.effects.kubernetes.revisions import current, history, since
 from sre_responder.effects.kubernetes.rollout import denied, failing, pods, words
 from sre_responder.effects.kubernetes.suspects import suspects
 from sre_responder.effects.kubernetes.workload import Workload, find, images, rolled_out, seen, selects
 from sre_responder.errors import ResponderError
+from sre_responder.model.known_good import KnownGood
 from sre_responder.model.names import shown
 
 EVENTS = 10
 """How many events are told: warnings first, the most frequent first."""
 
 
-def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """One part a question; a part that may not be read, or cannot be, says why in its place."""
+def diagnose(arguments: Mapping[str, Any], known: KnownGood | None = None) -> dict[str, Any]:
+    """One part a question; a part that may not be read, or cannot be, says why in its place.
+
+    `known` is how the service's objects were when it was last healthy: what changed since is told.
+    """
     api = connect(arguments)
     workload = find(api, arguments)
     owned = pods(api, workload)
@@ -45,6 +50,11 @@ def diagnose(arguments: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = part()
         except ResponderError as error:
             found[name] = {"unknown": str(error)}
+    if known:
+        found["changed_since_healthy"] = told = changes(arguments, known)
+        said = str(found["findings"])
+        if isinstance(found["findings"], list):  # what is wrong by itself is told already
+            found["findings"] += [one for one in told if " ".join(one.split()[:2]) not in said]
     return found
 
 

@@ -33,13 +33,10 @@ REFUSING = ("ResourceQuota", "LimitRange")
 
 
 def _read(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of the object that a plan has changed, which its target names, or of the one that is named now."""
-    api = connect(arguments)
-    place = _target(arguments) or _named(arguments)
-    if place is None:
-        one = _culprit(api, arguments)
-        return _state(one.kind, one.name, one.now)
-    document = api.seek(place)
+    """The state of the object that a plan has changed, which its target names; else of the one that `object` names."""
+    if (place := _target(arguments) or _named(arguments)) is None:
+        raise InputError("no object is named.", cure="Set object, or name the attempt that changed it.")
+    document = connect(arguments).seek(place)
     return _state(place.kind, place.name, Workload(place.kind, document) if document else None)
 
 
@@ -132,7 +129,7 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             "why": one.why,
             "known_good": one.good.source,
             "last_written": _written(one),
-            "warnings": [*owners.warnings(api, owned), *_kept_by_pods(one)],
+            "warnings": [*owners.warnings(api, owned), *_warnings(one)],
         },
         busy=(healers if one.kind == "Node" else owners).at_work(api, one.now) if one.now else owners.at_work(api, workload),
         diff={"before": _shown(one.kind, one.now), "after": _shown(one.kind, predicted)},
@@ -146,11 +143,12 @@ def _written(one: Culprit) -> str:
     return f"by {note.get('manager', 'somebody')} at {note.get('time', 'a time not known')}"
 
 
-def _kept_by_pods(one: Culprit) -> list[str]:
-    """Environment variables are read when a container starts."""
-    if one.kind != "ConfigMap":
-        return []
-    return ["pods that have read it as environment variables keep those until they are restarted"]
+def _warnings(one: Culprit) -> list[str]:
+    said = {
+        "ConfigMap": "pods that have read it as environment variables keep those until they are restarted",
+        "Service": "" if one.now else "it gets another cluster IP, unless it is headless",
+    }
+    return [word for word in (said.get(one.kind),) if word]
 
 
 def _target_of(one: Culprit, workload: Workload) -> str:
