@@ -104,6 +104,16 @@ def test_pods_that_are_ready_are_not_returned_where_the_cause_is_elsewhere(serve
     assert served.tag == "2"
 
 
+def test_a_policy_that_closes_all_is_no_cause_where_another_lets_requests_in(served: Shop) -> None:
+    closed = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    opened = {"podSelector": {"matchLabels": {"app": "shop"}}, "ingress": [{"ports": [{"port": 8080}]}]}
+    for name, spec in (("closed", closed), ("opened", opened)):
+        put(served, "networking.k8s.io/v1", "NetworkPolicy", name, spec=spec)
+    time.sleep(SECOND)
+    release(served, "3")
+    assert planned(served).target
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_workload_of_any_kind_is_not_returned_for_what_changed_beside_it(shop: Shop, kind: str) -> None:
     here = serve(Shop(shop.cluster, shop.namespace, kind))

@@ -150,11 +150,16 @@ def test_what_somebody_changed_is_as_it_was_and_its_pods_serve(shop: Shop, fault
     wait_until(lambda: ready(shop) == 2, "its pods serve")
 
 
-def test_a_service_that_was_deleted_is_created_again_and_its_undo_deletes_it(shop: Shop) -> None:
+@pytest.mark.parametrize("address", ["headless", "its own"])
+def test_a_service_that_was_deleted_is_created_again_and_its_undo_deletes_it(shop: Shop, address: str) -> None:
+    if address == "headless":
+        shop.kubectl("delete", "service", "shop")
+        ports = [{"port": 80, "targetPort": 8080}]
+        put(shop, "v1", "Service", "shop", spec={"selector": LABELS, "clusterIP": "None", "ports": ports})
     before, known = spec(shop, "service", "shop"), healthy(shop)
     shop.kubectl("delete", "service", "shop")
     change = restored(shop, known)
-    allocated = ("clusterIP", "clusterIPs")
+    allocated = () if address == "headless" else ("clusterIP", "clusterIPs")
     assert {k: v for k, v in spec(shop, "service", "shop").items() if k not in allocated} == {
         k: v for k, v in before.items() if k not in allocated
     }

@@ -207,7 +207,7 @@ def broken(how: Callable[[Shop], object]) -> Callable[[Shop], None]:
             ("networking.k8s.io/v1", "NetworkPolicy", shop.name, opened),
             ("networking.k8s.io/v1", "NetworkPolicy", f"{shop.name}-closed", closed),
             ("v1", "ResourceQuota", "all", {"hard": {"pods": "99"}}),
-            ("v1", "LimitRange", "all", {"limits": [{"type": "Pod", "max": {"cpu": "8"}}]}),
+            ("v1", "LimitRange", "all", {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "1Ti"}}]}),
         ):
             document = {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
             shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(document))
@@ -254,7 +254,7 @@ RESTORED: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
     "deleted settings": (("Deployment",), deleted("configmap", "settings")),
     "count": (("Deployment", "StatefulSet"), lambda shop: shop.kubectl("scale", f"{shop.kind}/{shop.name}", "--replicas=0")),
     "quota": (("Deployment",), refused("resourcequota", hard={"pods": "0"})),
-    "limits": (("Deployment",), refused("limitrange", limits=[{"type": "Pod", "min": {"cpu": "1"}, "max": {"cpu": "1"}}])),
+    "limits": (("Deployment",), refused("limitrange", limits=[{"type": "Pod", "min": {"cpu": "1"}}])),
     "autoscaler": (("Deployment",), autoscaled_low),
 }  # fmt: skip
 ALL = ("Deployment", "StatefulSet", "DaemonSet")
@@ -340,7 +340,7 @@ def test_an_action_is_done_and_undone_with_its_own_role_and_no_other(
     change = pair.perform(exercise)
     assert effect.became(change, effect.read(pair.arguments(exercise, _target=change.target))) == "done"
     assert "could not be looked at" not in str(change.evidence)
-    if ACTIONS[exercise.action].undoable:
+    if ACTIONS[exercise.action].undoable and change.undo:  # what may be secret is not kept to undo it with
         undone = undo(exercise, change)
         assert undone.returncode == 0, undone.stdout + undone.stderr
         assert effect.became(change, effect.read(pair.arguments(exercise, _target=change.target))) == "not_done"

@@ -10,7 +10,16 @@ from typing import Any
 
 from sre_responder.effects.kubernetes.api import MANAGER, Api, Document, Resource
 from sre_responder.effects.kubernetes.autoscaler import autoscalers
-from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, ports_of, targets_of
+from sre_responder.effects.kubernetes.front import (
+    admits,
+    endpoints,
+    isolates,
+    labels_of,
+    leads_to,
+    lets_in,
+    ports_of,
+    targets_of,
+)
 from sre_responder.effects.kubernetes.grounds import RECENT_SECONDS
 from sre_responder.effects.kubernetes.known_good import RESTORES, Good, difference, fresh, good_of, part_of, remembered
 from sre_responder.effects.kubernetes.references import references
@@ -145,38 +154,19 @@ def _services(scene: Scene) -> Iterator[Culprit]:
 
 def _policies(scene: Scene) -> Iterator[Culprit]:
     labels, ports = labels_of(scene.workload), ports_of(scene.workload)
-    policies = [one for one in scene.all_of("NetworkPolicy") if selects(one.spec.get("podSelector") or {}, labels)]
-    closed = [one for one in policies if not admits(one.spec, ports)]
+    there = scene.all_of("NetworkPolicy")
+    policies = [one for one in there if selects(one.spec.get("podSelector") or {}, labels)]
+    shut = not lets_in([one.spec for one in policies], ports)
     for one in policies:
+        sure = shut and isolates(one.spec)
         if good := scene.differs(one):
-            shut = one in closed
-            yield _found(one, good, "lets no request in to its pods" if shut else "was changed", sure=shut)
+            yield _found(one, good, "lets no request in to its pods" if sure else "was changed", sure=sure)
         elif aside := _aside(scene, one):
-            shut = one in closed
-            yield _found(one, aside, "is new" + (", and lets no request in to its pods" if shut else ""), sure=shut)
-    names = {one.metadata["name"] for one in scene.all_of("NetworkPolicy")}
+            yield _found(one, aside, "is new" + (", and lets no request in to its pods" if sure else ""), sure=sure)
+    names = {one.metadata["name"] for one in there}
     for name, kept in scene.remembered("NetworkPolicy").items():
-        if closed and name not in names and admits(kept.get("spec") or {}, ports):
+        if shut and name not in names and admits(kept.get("spec") or {}, ports):
             yield scene.deleted("NetworkPolicy", name, "let requests in, and was deleted")
-
-
-def admits(spec: Mapping[str, Any], ports: set[str]) -> bool:
-    """Whether a policy lets anybody in to one of these ports; whom it lets in, it knows by labels that may be anybody's."""
-    if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
-        return True
-    return any(
-        not rule.get("ports") or any(_covers(port, ports) for port in rule["ports"])
-        for rule in spec.get("ingress") or ()
-    )
-
-
-def _covers(port: Mapping[str, Any], ports: set[str]) -> bool:
-    first = port.get("port")
-    if first is None or not ports:
-        return True
-    if isinstance(first, int) and "endPort" in port:
-        return any(name.isdecimal() and first <= int(name) <= port["endPort"] for name in ports)
-    return str(first) in ports
 
 
 def _aside(scene: Scene, policy: Workload) -> Good | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
 from sre_responder.effects.kubernetes.workload import SERVICE_LABEL, Workload
@@ -37,6 +39,34 @@ def ports_of(workload: Workload) -> set[str]:
 def targets_of(service: Document) -> set[str]:
     """The ports of pods to which a Service leads."""
     return {str(port.get("targetPort", port["port"])) for port in service["spec"].get("ports") or ()}
+
+
+def isolates(policy: Mapping[str, Any]) -> bool:
+    """Whether by the spec of a NetworkPolicy only those come in whom a policy lets in."""
+    return "Ingress" in (policy.get("policyTypes") or ["Ingress"])
+
+
+def lets_in(policies: Sequence[Mapping[str, Any]], ports: set[str]) -> bool:
+    """Whether requests come in to these ports of pods that these policies select: what one lets in, no other takes back."""
+    isolating = [one for one in policies if isolates(one)]
+    return not isolating or any(admits(one, ports) for one in isolating)
+
+
+def admits(spec: Mapping[str, Any], ports: set[str]) -> bool:
+    """Whether a policy lets anybody in to one of these ports; whom it lets in, it knows by labels that may be anybody's."""
+    return any(
+        not rule.get("ports") or any(_covers(port, ports) for port in rule["ports"])
+        for rule in spec.get("ingress") or ()
+    )
+
+
+def _covers(port: Mapping[str, Any], ports: set[str]) -> bool:
+    first = port.get("port")
+    if first is None or not ports:
+        return True
+    if isinstance(first, int) and "endPort" in port:
+        return any(name.isdecimal() and first <= int(name) <= port["endPort"] for name in ports)
+    return str(first) in ports
 
 
 def leads_to(service: Document, labels: dict[str, str]) -> bool:

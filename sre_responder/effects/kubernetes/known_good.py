@@ -34,7 +34,7 @@ RESTORES: Mapping[str, tuple[str, ...]] = {
 }
 """The fields of each kind that are restored. A template is for kubernetes_rollback, which knows its history; a Secret is never read."""
 ALLOCATED = ("clusterIP", "clusterIPs", "healthCheckNodePort")
-"""Fields of a Service that the API server chooses."""
+"""Fields of a Service that the API server chooses, unless it is headless."""
 LARGEST = 256 * 1024
 """An object with more characters than this is not remembered: the ledger is no store of files."""
 STALE_SECONDS = 7 * 24 * 3600
@@ -65,7 +65,8 @@ def part_of(document: Mapping[str, Any], kind: str) -> Document:
         elif inner and values.get(inner) is not None:
             part[outer] = {inner: values[inner]}
         elif values and not inner:
-            part[outer] = {k: v for k, v in values.items() if kind != "Service" or k not in ALLOCATED}
+            chosen = ALLOCATED if kind == "Service" and values.get("clusterIP") != "None" else ()
+            part[outer] = {name: value for name, value in values.items() if name not in chosen}
     return part
 
 

@@ -211,7 +211,7 @@ def _write(
     mark = {PLAN: plan_of(arguments)}
     if one.now is not None:
         fields = difference(part_of(one.now.document, one.kind), one.good)
-        metadata = {"annotations": mark, "resourceVersion": one.now.version}
+        metadata = {"annotations": mark, **({} if dry_run else {"resourceVersion": one.now.version})}
         return Workload(one.kind, api.merge(one.now.resource, {**fields, "metadata": metadata}, dry_run=dry_run))
     kept = (one.good.document or {}).get("metadata") or {}
     metadata = {**kept, "annotations": {**(kept.get("annotations") or {}), **mark}}

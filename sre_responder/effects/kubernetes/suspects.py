@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sre_responder.effects.kubernetes.api import Api, Document, Resource
-from sre_responder.effects.kubernetes.front import endpoints, labels_of, leads_to, ports_of, services, targets_of
+from sre_responder.effects.kubernetes.front import (
+    endpoints,
+    isolates,
+    labels_of,
+    leads_to,
+    lets_in,
+    ports_of,
+    services,
+    targets_of,
+)
 from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.rollout import denied
 from sre_responder.effects.kubernetes.workload import Workload, changed_at, selects
@@ -62,12 +71,12 @@ def _front(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
 
 def _policies(api: Api, workload: Workload, since: str) -> Iterator[Suspect]:
     """Network policies that let nobody in, or that are newer than the template."""
-    for policy in api.search(Resource("NetworkPolicy", workload.metadata["namespace"])):
-        spec = policy["spec"]
-        if not selects(spec.get("podSelector") or {}, labels_of(workload)):
-            continue
+    there, labels = api.search(Resource("NetworkPolicy", workload.metadata["namespace"])), labels_of(workload)
+    mine = [policy for policy in there if selects(policy["spec"].get("podSelector") or {}, labels)]
+    shut = not lets_in([policy["spec"] for policy in mine], ports_of(workload))
+    for policy in mine:
         name = f"NetworkPolicy {policy['metadata']['name']}"
-        if "Ingress" in spec.get("policyTypes", ["Ingress"]) and not spec.get("ingress"):
+        if shut and isolates(policy["spec"]):
             yield Suspect(name, f"lets no request in to the pods {written_by(policy)}")
         elif changed := _changed(policy, since):
             yield Suspect(name, changed)
