@@ -17,13 +17,15 @@ class KnownGood:
     objects: Mapping[str, Mapping[str, Any]]
     looked: frozenset[str]
     """The kinds that could be read. What is of such a kind, and not among the objects, did not exist."""
+    template: str = ""
+    """What identifies what its pods ran."""
     at: float = 0.0
 
     @property
     def document(self) -> str:
-        return canonical({"objects": dict(self.objects), "looked": sorted(self.looked)})
+        return canonical({"objects": dict(self.objects), "looked": sorted(self.looked), "template": self.template})
 
     @classmethod
     def of(cls, document: str, at: float) -> KnownGood:
         found = json.loads(document)
-        return cls(found["objects"], frozenset(found["looked"]), at)
+        return cls(found["objects"], frozenset(found["looked"]), found["template"], at)

@@ -17,6 +17,7 @@ from support.control_plane import Cluster, wait_until
 from support.kubernetes_shop import Shop
 
 from sre_responder.effects import EFFECTS, Change
+from sre_responder.effects.kubernetes import culprits
 from sre_responder.effects.kubernetes.known_good import STALE_SECONDS, capture, changes
 from sre_responder.errors import InputError, NotApplicable, StateMoved
 from sre_responder.model.known_good import KnownGood
@@ -312,6 +313,27 @@ def test_what_was_released_together_with_the_template_is_left_to_a_rollback(shop
     time.sleep(SECOND)
     shop.kubectl("set", "image", "deployment/shop", "shop=registry.test:5000/shop:2")
     shop.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
+    with pytest.raises(NotApplicable):
+        planned(shop, known)
+
+
+def test_what_was_released_with_a_template_is_restored_once_a_rollback_has_left_that(shop: Shop) -> None:
+    known = healthy(shop)
+    put(shop, "v1", "ConfigMap", "settings", data={"mode": "of the next release"})
+    shop.kubectl("set", "image", "deployment/shop", "shop=registry.test:5000/shop:2")
+    shop.kubectl("rollout", "undo", "deployment/shop")
+    shop.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
+    time.sleep(SECOND)
+    wait_until(lambda: len(shop.ready()) == 2, "all serve")
+    assert restored(shop, known).evidence["object"] == "ConfigMap/settings"
+
+
+def test_a_change_that_is_older_than_an_hour_is_what_the_team_wanted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(healthy(shop), at=time.time() - 2 * 3600)
+    patch(shop, "configmap", "settings", data={"mode": "other"})
+    monkeypatch.setattr(culprits, "RECENT_SECONDS", -3600)
     with pytest.raises(NotApplicable):
         planned(shop, known)
 

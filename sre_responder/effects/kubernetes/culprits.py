@@ -26,7 +26,7 @@ from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.revisions import history, since
 from sre_responder.effects.kubernetes.rollout import denied, failing, live
 from sre_responder.effects.kubernetes.suspects import last_write
-from sre_responder.effects.kubernetes.workload import Workload, condition, rolled_out, selects
+from sre_responder.effects.kubernetes.workload import Workload, condition, content, rolled_out, selects
 from sre_responder.model.known_good import KnownGood
 
 _QUOTA = re.compile(r"(?:exceeded|failed) quota: ([a-z0-9.-]+)")
@@ -89,18 +89,29 @@ class Scene:
 def culprits(scene: Scene) -> list[Culprit]:
     """What to restore, the surest first. What Responder itself has set is not among it: that is contained, and has its own undo.
 
-    What was only changed counts where the workload itself is well, if the change is of the last hour and came after the newest
-    template: of a service that nobody has measured for days, an older one is what its team wanted.
+    What was only changed counts where the workload itself is well.
     """
     looks = (_count, _services, _policies, _limits, _autoscaler, _settings, _nodes)
     found = [one for look in looks for one in look(scene) if not _ours(one)]
     sure = [one for one in found if one.sure]
     if sure or not rolled_out(scene.workload) or failing(scene.workload, live(scene.api, scene.workload)):
         return sure
-    after = max(since(history(scene.api, scene.workload)), _time(datetime.now(UTC).timestamp() - RECENT_SECONDS))
-    good_then = scene.known is not None and _time(scene.known.at) > after
-    changed = [one for one in found if (good_then and one.good.whole) or one.written.get("time", "") > after]
+    made = since(history(scene.api, scene.workload))
+    changed = [one for one in found if _lately(scene, one) and _apart(scene, one, made)]
     return sorted(changed, key=lambda one: str(one.written.get("time", "")), reverse=True)
+
+
+def _lately(scene: Scene, one: Culprit) -> bool:
+    """Whether it was changed in the last hour: of a service that nobody has measured for days, an older change is what its team wanted."""
+    ago = _time(datetime.now(UTC).timestamp() - RECENT_SECONDS)
+    healthy = _time(scene.known.at) if scene.known and one.good.whole else ""
+    return max(str(one.written.get("time", "")), healthy) > ago
+
+
+def _apart(scene: Scene, one: Culprit, made: str) -> bool:
+    """Whether it was not released together with the template: changed after it, or while pods ran what they ran when all was well."""
+    same = scene.known is not None and scene.known.template == content(scene.workload.template)
+    return (one.good.whole and same) or str(one.written.get("time", "")) > made
 
 
 def _time(seconds: float) -> str:

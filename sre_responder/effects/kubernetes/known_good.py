@@ -17,7 +17,7 @@ from sre_responder.effects.kubernetes.references import references
 from sre_responder.effects.kubernetes.rollback import APPLIED
 from sre_responder.effects.kubernetes.rollout import live
 from sre_responder.effects.kubernetes.suspects import written_by
-from sre_responder.effects.kubernetes.workload import Workload, find, selects
+from sre_responder.effects.kubernetes.workload import Workload, content, find, selects
 from sre_responder.errors import ResponderError
 from sre_responder.model.known_good import KnownGood
 
@@ -82,7 +82,7 @@ def capture(arguments: Mapping[str, Any]) -> KnownGood:
             looked.add(kind)
             objects |= {f"{kind}/{one['metadata']['name']}": _kept(one, kind) for one in found}
     small = {name: one for name, one in objects.items() if len(json.dumps(one)) <= LARGEST}
-    return KnownGood(small, frozenset(looked))
+    return KnownGood(small, frozenset(looked), content(workload.template))
 
 
 def _kept(document: Document, kind: str) -> Document:

@@ -102,5 +102,5 @@ def test_what_one_policy_lets_in_no_other_takes_back() -> None:
 
 
 def test_what_was_captured_is_read_back_as_it_was() -> None:
-    good = KnownGood({"Service/a": {"spec": {"x": 1}}}, frozenset({"Service", "Node"}), 0.0)
-    assert KnownGood.of(good.document, 7.0) == KnownGood(good.objects, good.looked, 7.0)
+    good = KnownGood({"Service/a": {"spec": {"x": 1}}}, frozenset({"Service", "Node"}), "abc", 0.0)
+    assert KnownGood.of(good.document, 7.0) == KnownGood(good.objects, good.looked, "abc", 7.0)
