@@ -225,6 +225,7 @@ def test_a_node_that_was_cordoned_takes_pods_again(shop: Shop) -> None:
 
 def test_a_policy_that_is_new_no_longer_selects_its_pods_and_stays_for_all_others(shop: Shop) -> None:
     Shop(shop.cluster, shop.namespace, name="other").release("1")
+    shop.kubectl("delete", "networkpolicy", "shop")
     known = healthy(shop)
     put(shop, "networking.k8s.io/v1", "NetworkPolicy", "closed", spec=policy([], {}))
     change = restored(shop, known)
@@ -247,7 +248,8 @@ def test_a_quota_that_is_new_limits_nothing_and_its_undo_limits_again(shop: Shop
 
 
 def test_a_policy_that_may_not_be_new_is_left_alone(shop: Shop) -> None:
-    """Nothing was captured, or what was captured could not look at policies."""
+    """Nothing was captured, or what was captured could not look at policies, or is too old."""
+    shop.kubectl("delete", "networkpolicy", "shop")
     known = healthy(shop)
     put(shop, "networking.k8s.io/v1", "NetworkPolicy", "closed", spec=policy([], {}))
     blind = replace(known, looked=known.looked - {"NetworkPolicy"})

@@ -135,7 +135,8 @@ class Pair:
         what = f"{self.admin.kind}/{self.admin.name}"
         self.admin.kubectl("rollout", "resume", what, check=False)
         self.admin.kubectl("delete", "networkpolicies,leases,services,resourcequotas,limitranges", "--all")
-        self.admin.kubectl("create", "configmap", "settings", check=False)  # which a test may have deleted
+        self.admin.kubectl("delete", "configmap", "settings", "--ignore-not-found")  # which a test may have changed
+        self.admin.kubectl("create", "configmap", "settings")
         self.admin.kubectl("set", "image", what, image)
         broken = any("waiting" in state for tag in ("1", "2") for state in self.admin.states(tag))
         if broken or self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
@@ -383,6 +384,7 @@ BY: dict[tuple[str, ...], str] = {
     ("kubernetes_isolate", "deployments"): "scale to zero",
     ("kubernetes_isolate", "horizontalpodautoscalers"): "scale to zero",
     ("kubernetes_isolate", "leases"): "scale to zero",
+    ("kubernetes_restore", "leases"): "restore count",
     ("kubernetes_restore", "deployments"): "restore count",
     ("kubernetes_restore", "statefulsets"): "restore count",
     ("kubernetes_restore", "replicasets"): "restore quota",
