@@ -11,13 +11,12 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from sre_responder import home as homes
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.cli.record import lines
 from sre_responder.errors import InputError
 from sre_responder.home.catalogue import Catalogue
-from sre_responder.ledger import attempts, incidents
+from sre_responder.ledger import attempts, incidents, known_good
 from sre_responder.model import names
 from sre_responder.model.names import shown
 from sre_responder.record import handoff as handovers
@@ -39,14 +38,17 @@ def diagnose(
     from sre_responder.diagnosis import diagnose as collect  # with every platform, which help does not need
     from sre_responder.diagnosis import findings
 
-    catalogue = homes.find().catalogue
+    here = context()
+    catalogue = here.home.catalogue
     one = catalogue.service(service)
     where = environment or (one.environments[0] if len(one.environments) == 1 else None)
     if where is None:
         raise InputError(f"{service} exists in {', '.join(one.environments)}.", cure="Say which with --environment.")
     catalogue.environment(service, where)
     needed = [catalogue.services[name].only(where) for name in one.depends_on if name in catalogue.services]
-    found = collect(one.only(where), needed, None)
+    with here.ledger.transaction(reading=True) as connection:
+        known = known_good.find(connection, service, where)
+    found = collect(one.only(where), needed, None, here.home.place(service, where), known)
     if json:
         print_json({"service": service, "environment": where, "findings": findings(found), "diagnosis": found})
         return

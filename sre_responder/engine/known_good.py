@@ -48,13 +48,13 @@ def measure(home: Home, ledger: Ledger, service: Service, environment: str) -> M
 
 
 def _strictest(home: Home, service: Service, environment: str) -> Runbook:
-    annotations = service.reached(environment)
+    place = home.place(service.name, environment)
     fit = [
         book
         for book in registry(home.folder)
         if book.registered
-        and any(look.source == "kubernetes" for look in book.metadata.success.looks)
-        and not isinstance(probe(book.metadata.success, annotations), str)
+        and any(look.workload for look in book.metadata.success.looks)
+        and not isinstance(probe(book.metadata.success, place), str)
     ]
     if not fit:
         raise InputError(
