@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, or_, select, text
 
 from sre_responder.errors import InputError
-from sre_responder.ledger import audit
+from sre_responder.ledger import audit, tally
 from sre_responder.ledger.connection import Ledger
 from sre_responder.ledger.schema import archives, incidents
 from sre_responder.ledger.schema import audit as record
@@ -65,12 +65,14 @@ def move(ledger: Ledger, before: float, file: Path, who: str) -> int:
 def _forget(connection: Connection, now: float, last: audit.Entry, checksum: str, who: str, summary: str) -> None:
     """Take all entries up to the last that was moved out of the record, and say so there."""
     lift, restore = _TRIGGER[connection.dialect.name]
+    counted = tally.total(connection)
     connection.execute(text(lift))
     connection.execute(delete(record).where(record.c.id <= last.id))
     connection.execute(text(restore))
     connection.execute(insert(archives).values(last_id=last.id, last_hash=last.hash, checksum=checksum, at=now))
     audit.append(
-        connection, now, audit.ARCHIVED, who, summary, last_id=last.id, last_hash=last.hash, checksum=checksum
+        connection, now, audit.ARCHIVED, who, summary, last_id=last.id, last_hash=last.hash, checksum=checksum,
+        tally=counted - tally.here(connection),
     )  # fmt: skip
 
 
