@@ -47,6 +47,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "contained": Command("state", "List what is contained and not yet undone."),
         "guard": Command("record", "Report what the guard decided in a period."),
         "audit": Command("record", "Show, verify, export and archive the audit chain."),
+        "metrics": Command("metrics", "Print metrics for Prometheus."),
         "break-glass": Command("people", "Approve offline; review each use."),
     },
     "Installation": {

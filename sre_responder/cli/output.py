@@ -47,6 +47,15 @@ def print_json(value: Any) -> None:
         _note(error)
 
 
+def print_bytes(value: bytes) -> None:
+    """What a program reads on stdout, in its own encoding whatever the locale."""
+    try:
+        sys.stdout.buffer.write(value)
+        sys.stdout.buffer.flush()
+    except (OSError, ValueError) as error:
+        _note(error)
+
+
 def say(text: str) -> None:
     """A message to the person, on stderr."""
     error_console.print(text, markup=False)

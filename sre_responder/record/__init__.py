@@ -1,1 +1,1 @@
-"""What is told from the record: hand-off, closing, anchors, the guard's own account."""
+"""What is told from the record: hand-off, closing, anchors, metrics, the guard's own account."""

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from sre_responder import __version__, cli
 
 PRINTS_TEXT_FOR_MACHINES = {
-    "completion", "audit export", "audit anchor", "break-glass sign", "kubernetes manifests", "policy schema",
+    "completion", "audit export", "audit anchor", "break-glass sign", "kubernetes manifests", "metrics", "policy schema",
 }  # fmt: skip
 
 
