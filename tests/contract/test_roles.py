@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import grp
 import os
-import re
 import secrets
 import stat
 import subprocess
@@ -15,31 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from sqlalchemy.engine import make_url
 from support.postgresql import Server
+from support.roles import play, recap
 
 pytestmark = [pytest.mark.contract, pytest.mark.slow]
-BIN = Path(sys.executable).parent
-
-
-def recap(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """The numbers of the play's last line."""
-    return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout.partition("PLAY RECAP")[2])}
-
-
-def play(folder: Path, role: str, variables: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
-    book = folder / f"{role}.yml"
-    python = {"ansible_python_interpreter": sys.executable}
-    roles = [{"role": f"sre.responder.{role}"}]
-    written = {"name": role, "hosts": "localhost", "connection": "local", "gather_facts": False, "roles": roles}
-    book.write_text(yaml.safe_dump([{**written, "vars": {**python, **variables}}]))
-    (folder / "account").mkdir(exist_ok=True)
-    environ = {"HOME": str(folder / "account"), "LANG": "C.UTF-8", "PATH": f"{BIN}:{os.environ['PATH']}"}
-    return subprocess.run(
-        [str(BIN / "ansible-playbook"), *words, str(book)], env=environ, cwd=folder, text=True, capture_output=True,
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
 
 
 def git(folder: Path, *words: str) -> None:
@@ -77,7 +56,11 @@ def test_a_controller_is_set_up_once_and_left_alone_afterwards(
     before = sorted(tmp_path.iterdir())
     checked = play(tmp_path, "controller", controller, "--check")
     assert checked.returncode == 0 and recap(checked)["changed"] > 0, checked.stdout
-    assert {path.name for path in set(tmp_path.iterdir()) - set(before)} == {"controller.yml", "account"}
+    assert {path.name for path in set(tmp_path.iterdir()) - set(before)} == {
+        "controller.yml",
+        "controller-inventory.yml",
+        "account",
+    }
 
     refused = play(tmp_path, "controller", controller)
     assert refused.returncode == 2 and "A lost ledger forgets attempts and stops" in refused.stdout, refused.stdout

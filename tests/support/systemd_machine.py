@@ -42,6 +42,7 @@ mkdir -p "$1"
 mount --bind /run/kept "$1"
 mount --bind "$1/machine-id" /etc/machine-id
 mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs none /etc/systemd/system
 hostname inner
 [ ! -e /etc/hostname ] || mount --bind "$1/hostname" /etc/hostname
 # A unit that reached this machine's own /tmp could empty it, as systemd-tmpfiles does at boot.
