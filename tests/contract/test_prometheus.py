@@ -71,6 +71,7 @@ def sample(place: Place, query: str, **fields: object) -> Sample:
     return taken("must", Prometheus.model_validate({"query": query, "timeout_s": 10, **good, **fields}), place).sample
 
 
+TOTAL = "sum(rate(requests_total[1m]))"
 RATIO = 'sum(rate(errors_total{job="$job"}[1m])) / sum(rate(requests_total{job="$job"}[1m]))'
 
 
@@ -95,6 +96,8 @@ def test_a_ratio_below_its_limit_is_good_and_one_that_is_not_is_bad(place: Place
         ("sum(rate(idle_total[1m])) / sum(rate(idle_total[1m]))", {}, "the value is nan"),
         ("sum(rate(requests_total[1m])) / sum(rate(idle_total[1m]))", {}, "the value is inf"),
         ("sum(rate(requests_total[1m])", {}, "the query was refused"),
+        ("sum(rate(never_total[1m])) or vector(0)", {}, "no data: never_total has no current sample"),
+        (f"sum(rate(never_total[1m])) / {TOTAL}", {}, "no data: no series matches"),
         ("requests_total[1m]", {}, "2 series where one was meant"),
         ('"text"', {}, "the answer is not one of Prometheus' API: ValueError a string is no number"),
         ("sum(rate(requests_total[1m])) > 1e9", {}, "no data: no series matches"),
@@ -119,6 +122,7 @@ def test_a_number_that_may_lie_is_not_measured_and_says_why(
         ("sum(resets(crashing_total[5m])) > bool 0", {}, 1),
         ("sum(rate(stopped_total[5m]))", {"max_age_s": 600}, None),
         ("2 * 21", {}, 42),
+        (f"(sum(rate(never_total[1m])) or 0 * {TOTAL}) / {TOTAL}", {}, 0),
         ('sum(rate(requests_total{instance=~"a.*|b:80"}[1m]))', {}, pytest.approx(8 / 3, rel=0.01)),
         ("avg(temperature)", {"range_s": 120, "below": 31}, 30),
         ("avg(temperature)", {"range_s": 120, "above": 19}, 20),

@@ -94,14 +94,20 @@ class Prometheus(Number):
             yield named("down", f"count((up == 0) and on (job, instance) last_over_time({one.text}[{over}]))")
 
     def _trust(self, looked: Query, rows: Sequence[Row]) -> None:
-        """NotMeasured for the first reason not to believe the number."""
+        """NotMeasured for the first reason not to believe the number.
+
+        A selector may be empty beside one that is not, as that of errors is until the first one: the query itself says what then.
+        """
         found = {row.labels.get("check", ""): row.values[-1] for row in rows}
-        for number, one in enumerate(looked.selectors):
+        ages = [found.get(f"age{number}") for number in range(len(looked.selectors))]
+        if all(age is None for age in ages):
+            none = looked.selectors[0].text
+            raise NotMeasured(f"no data: {none} has no current sample, so it is absent or its target is gone")
+        for number, (one, age) in enumerate(zip(looked.selectors, ages, strict=True)):
             if down := found.get(f"down{number}"):
                 raise NotMeasured(f"{down:.0f} scrape target{'s' if down > 1 else ''} of {one.text} down")
-            age = found.get(f"age{number}")
             if age is None:
-                raise NotMeasured(f"no data: {one.text} has no current sample, so it is absent or its target is gone")
+                continue
             if age > self.max_age_s:
                 raise NotMeasured(f"stale: the newest sample of {one.text} is {age:.0f} s old")
             if one.range_s and (points := found.get(f"points{number}", 0)) < self.minimum_points:
@@ -159,6 +165,14 @@ class Prometheus(Number):
                 "a series that is absent counts as a number, so a target that was deleted or scaled to zero is healthy"
             )
             yield "absent", words, "Leave it out: without data nothing is measured."
+        for one in looked.selectors:
+            name, _, labels = one.text.partition("{")
+            wider = any(
+                other.text.partition("{")[0] == name and len(other.text) < len(one.text) for other in looked.selectors
+            )
+            if wider and "!" not in labels and not re.search(r"\bor\b", plain):
+                words = f"{one.text} is absent until the first of its kind is counted, so a service without errors is not measured"
+                yield "first", words, "Write (A or 0 * B) / B, or count what is good."
         if _FILTER.search(plain):
             words = "a comparison inside the query gives no data while it does not hold, so it is not measured then"
             yield "filter", words, "Compare with above or below, or write `bool` behind the operator."

@@ -41,12 +41,14 @@ class Now:
     body: bytes | None = None
     probe: int = 200
     facts: Mapping[str, Any] = field(default_factory=dict)
+    absent: tuple[int, ...] = ()
+    """The selectors that find nothing now."""
 
     def answer(self, query: str) -> bytes:
         if self.body is not None:
             return self.body
         if query.startswith("label_replace("):
-            rows = [(f"{name}{n}", value) for name, value in self.checks.items() for n in range(4)]
+            rows = [(f"{name}{n}", value) for name, value in self.checks.items() for n in {*range(4)} - {*self.absent}]
             result = [{"metric": {"check": name}, "value": [0, str(value)]} for name, value in rows]
             return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
         data = self.value if isinstance(self.value, dict) else number(self.value)
@@ -130,6 +132,9 @@ CASES: dict[str, Case] = {
     "no data, and then bad": (ERRORS, lambda t: GOOD if t < 60 else NO_DATA if t < 70 else BAD, "not_improved", ""),
     "the metric is absent": (ERRORS, always(Now(checks={})), "unknown", "errors_total has no current sample"),
     "the metric is absent from the window on": (ERRORS, then(GOOD, 60, Now(checks={})), "unknown", "its target is gone"),
+    "no error was ever counted": (ERRORS, always(Now(0, absent=(0,))), "improved", "0 is below 0.05"),
+    "no error was ever counted, and the query gives nothing": (ERRORS, always(Now(NO_DATA.value, absent=(0,))), "unknown", "no data"),
+    "nothing at all is counted any more": (ERRORS, then(GOOD, 60, Now(0, absent=(0, 1))), "unknown", "its target is gone"),
     "not a number": (ERRORS, always(Now("NaN")), "unknown", "the value is nan"),
     "not a number without traffic in the window": (ERRORS, then(GOOD, 80, Now("NaN")), "unknown", "no traffic"),
     "infinite": (ERRORS, always(Now("+Inf")), "unknown", "the value is inf"),
