@@ -325,8 +325,8 @@ def _measured(look: Look, place: Place) -> str:
 
 def _fetched(url: str, named: str | None, looks: Mapping[str, Http], place: Place) -> str:
     wanted = looks or {"": Http()}
-    login: Login | None = place.login(Http().source, named)
     try:
+        login: Login | None = place.login(Http().source, named)
         answer = fetch(url, max(one.timeout_s for one in wanted.values()), login=login)
     except NotMeasured as error:
         raise EffectFailed(f"{error}.", cure="Check the address, the service and the network.") from error

@@ -147,7 +147,7 @@ def _draw(row: dict[str, Any]) -> None:
         _line(numbers, row["limits"], unit)
     told = [f"{word} {limit:g}" for word, limit in row["limits"].items()]
     if row["baseline"]:
-        told.append(f"baseline {row['baseline']['value']}: {row['baseline']['reason']}")
+        told.append("baseline {value}: {reason}".format(**row["baseline"]))
     if told:
         console.print(f"  good is {'; '.join(told)}", markup=False)
     console.print(f"  {MARKS[row['ok']]}: {row['reason']}", markup=False)
@@ -156,9 +156,9 @@ def _draw(row: dict[str, Any]) -> None:
 def _line(numbers: Sequence[float], limits: dict[str, float], words: str) -> None:
     """The numbers as bars, and below them an x for each that is beyond a limit."""
     shown = thinned(numbers)
-    bars, scale = sparkline(shown, limits.values())
+    bars, span = sparkline(shown, limits.values())
     above, below = limits.get("above", -math.inf), limits.get("below", math.inf)
     beyond = "".join(" " if above < number < below else "x" for number in shown)
-    console.print(f"  {bars}  {scale} {words}", markup=False)
+    console.print(f"  {bars}  {span} {words}", markup=False)
     if "x" in beyond:
         console.print(f"  {beyond.rstrip()}", markup=False)

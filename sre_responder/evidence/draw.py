@@ -10,11 +10,13 @@ WIDTH = 60
 
 
 def sparkline(numbers: Sequence[float], limits: Iterable[float] = ()) -> tuple[str, str]:
-    """The bars, the newest last, and their scale, on which the limits are too."""
+    """The bars, the newest last, on a scale that shows the limits too; and from where to where the numbers go."""
     scale = [*numbers, *limits]
     low, high = min(scale), max(scale)
     span = (high - low) or 1.0
-    return "".join(_BARS[min(7, int((number - low) / span * 8))] for number in numbers), f"{low:g} to {high:g}"
+    return "".join(
+        _BARS[min(7, int((number - low) / span * 8))] for number in numbers
+    ), f"{min(numbers):g} to {max(numbers):g}"
 
 
 def thinned(numbers: Sequence[float], width: int = WIDTH) -> list[float]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sre_responder.errors import ResponderError
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.look import Look, NotMeasured, Part, Place, Role, Sample
 
@@ -29,7 +28,7 @@ def probe(criterion: Criterion, place: Place) -> Take | str:
 def _missing(look: Look, place: Place) -> str | None:
     try:
         return look.missing(place)
-    except ResponderError:
+    except NotMeasured:
         return None  # it is named, and named wrongly: each sample says so, and none is left out
 
 
@@ -38,7 +37,7 @@ def taken(role: Role, look: Look, place: Place) -> Part:
     at = time.monotonic()
     try:
         return Part(role, look, replace(look.measure(place), at=at))
-    except (NotMeasured, ResponderError) as error:
+    except NotMeasured as error:
         return Part(role, look, Sample(at, None, str(error)))
 
 

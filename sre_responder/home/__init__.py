@@ -14,7 +14,7 @@ from typing import Any
 from sre_responder.errors import InputError
 from sre_responder.home import catalogue, connections, people, policy, runbook
 from sre_responder.model.action_spec import ActionSpec
-from sre_responder.model.look import Place
+from sre_responder.model.look import NotMeasured, Place
 
 SYSTEM = Path("/etc/sre-responder")
 
@@ -57,7 +57,14 @@ class Home:
     def place(self, service: str, environment: str) -> Place:
         """Where evidence of a service is found in an environment. InputError if the catalogue has no such service."""
         way = self.catalogue.service(service).reached(environment)
-        return Place(service, environment, way, lambda source, named: self.connections.of_source(source, named, way))
+
+        def login(source: str, named: str | None) -> Any:
+            try:
+                return self.connections.of_source(source, named, way)
+            except InputError as error:
+                raise NotMeasured(str(error)) from error
+
+        return Place(service, environment, way, login)
 
     @cached_property
     def people(self) -> people.People:

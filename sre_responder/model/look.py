@@ -72,7 +72,7 @@ class Place:
     environment: str
     annotations: Mapping[str, str] = field(default_factory=dict)
     login: Callable[[str, str | None], Any] = _no_login
-    """The connection of a source by its name, else the one that the service names; None if it names none."""
+    """The connection of a source by its name, else the one that the service names; None if it names none, NotMeasured if there is none of it."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """By the key of the look."""
     acted_at: float | None = None

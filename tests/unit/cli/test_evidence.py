@@ -67,7 +67,7 @@ def test_a_file_with_numbers_and_a_shadow_is_drawn_with_its_limits(home: Home, s
     done = tried(str(tmp_path / "criterion.yml"))
     assert done.exit_code == 0, done.output
     assert (
-        "shadow  queue\n  ███  5 to 7 in the samples\n  xxx\n  good is below 5\n  bad: queue 7 is not below 5"
+        "shadow  queue\n  ███  7 to 7 in the samples\n  xxx\n  good is below 5\n  bad: queue 7 is not below 5"
         in done.output
     )
 

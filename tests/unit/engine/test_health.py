@@ -85,8 +85,11 @@ def test_a_relative_limit_without_history_is_not_measured(home: Callable[..., Ho
     assert "its baseline is not known" in str(sampled(here, "action.ended")["looks"][0]["reason"])
 
 
-def test_a_connection_that_is_not_there_is_not_measured_and_breaks_nothing(home: Callable[..., Home]) -> None:
-    here, light = home("errors", 1), Light()
+@pytest.mark.parametrize("below", [1, {"times": 2}])
+def test_a_connection_that_is_not_there_is_not_measured_and_breaks_nothing(
+    home: Callable[..., Home], below: Any
+) -> None:
+    here, light = home("errors", below), Light()
     (here.folder / "connections.yml").unlink()
     take(here, light)
     assert "connection 'metrics' is not in" in str(sampled(here, "action.ended")["looks"][0]["reason"])

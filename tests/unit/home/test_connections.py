@@ -15,6 +15,7 @@ from sre_responder.home import Home
 from sre_responder.home.connections import Connections, load
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.criterion import SOURCES
+from sre_responder.model.look import NotMeasured
 from sre_responder.system.secret import Secret
 
 RESTART = ACTIONS["supervisor_restart"]
@@ -197,9 +198,9 @@ def test_a_connection_to_a_source_of_evidence_is_found_by_annotation_or_by_name(
     assert (login.url, login.tenant) == ("https://metrics.example/prometheus", "team-a")
     assert by_service.login("prometheus", "metrics") is login
     assert by_service.login("http", None) is None
-    with pytest.raises(InputError, match="connection 'metric' is not in"):
+    with pytest.raises(NotMeasured, match="connection 'metric' is not in"):
         by_service.login("prometheus", "metric")
-    with pytest.raises(InputError, match="is one of prometheus"):
+    with pytest.raises(NotMeasured, match="is one of prometheus"):
         by_service.login("postgresql", "metrics")
 
 
