@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import threading
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from sre_responder.evidence.within import within
 from sre_responder.model.look import Look, NotMeasured, Place, Sample
 
 _NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
@@ -28,33 +28,18 @@ class Dns(Look):
 
     def measure(self, place: Place) -> Sample:
         host = place.filled(self.host)
-        found = self._resolved(host)
-        if isinstance(found, socket.gaierror):
-            if found.errno in _NO_SUCH_NAME:
+        try:
+            answers = within(self.timeout_s, f"resolving {host}", lambda: socket.getaddrinfo(host, None))
+        except socket.gaierror as error:
+            if error.errno in _NO_SUCH_NAME:
                 return Sample(0, False, f"{host} does not exist")
-            raise NotMeasured(f"{host} cannot be resolved: {found.strerror}")
+            raise NotMeasured(f"{host} cannot be resolved: {error.strerror}") from error
+        except UnicodeError:
+            return Sample(0, False, f"{host} is not a name")
+        found = {str(answer[4][0]) for answer in answers}
         told = f"{host} is {', '.join(sorted(found))}"
         strange = found - set(self.addresses) if self.addresses else set()
         return Sample(0, not strange, f"{told}, where {', '.join(self.addresses)} was meant" if strange else told)
-
-    def _resolved(self, host: str) -> set[str] | socket.gaierror:
-        """Its addresses, or why there are none. The resolver has no timeout of its own."""
-        results: list[set[str] | socket.gaierror] = []
-
-        def work() -> None:
-            try:
-                results.append({str(answer[4][0]) for answer in socket.getaddrinfo(host, None)})
-            except socket.gaierror as error:
-                results.append(error)
-            except UnicodeError:
-                results.append(socket.gaierror(socket.EAI_NONAME, "not a name"))
-
-        asking = threading.Thread(target=work, daemon=True)
-        asking.start()
-        asking.join(self.timeout_s)
-        if not results:
-            raise NotMeasured(f"{host} was not resolved within {self.timeout_s:g} s")
-        return results[0]
 
 
 SOURCE = Dns

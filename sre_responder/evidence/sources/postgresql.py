@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sre_responder.evidence.within import within
 from sre_responder.model.look import NotMeasured, Number, Place
 from sre_responder.model.names import shown
 from sre_responder.system.secret import Secret
@@ -66,13 +67,18 @@ def _number(login: DatabaseLogin, query: str, timeout_s: float) -> float:
         import psycopg  # here, for only who looks at a database needs it
     except ImportError as error:
         raise NotMeasured("psycopg is not installed: pip install 'sre-responder[postgresql]'") from error
-    try:
-        with psycopg.connect(**_way(login, timeout_s)) as connection:
+    way, where = _way(login, timeout_s), f"{login.database} on {login.host}:{login.port}"
+
+    def ask() -> list[tuple[Any, ...]]:
+        with psycopg.connect(**way) as connection:
             connection.read_only = True
             # Binary takes one statement alone: a second one could end the transaction that only reads.
-            rows = connection.execute(query.encode(), binary=True).fetchmany(2)
+            return connection.execute(query.encode(), binary=True).fetchmany(2)
+
+    try:
+        # The server has the limit itself; this one is for a name server, and for a connection that is lost.
+        rows = within(timeout_s + _LEAST_CONNECT_S, f"asking {where}", ask)
     except psycopg.Error as error:
-        where = f"{login.database} on {login.host}:{login.port}"
         raise NotMeasured(f"{where} gives no number: {shown(' '.join(str(error).split()), 300)}") from error
     if len(rows) != 1 or len(rows[0]) != 1:
         many = "no row" if not rows else "several rows" if len(rows) > 1 else f"{len(rows[0])} columns"

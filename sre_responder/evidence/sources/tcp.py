@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sre_responder.evidence.within import within
 from sre_responder.model.look import Look, NotMeasured, Place, Sample
 
 
@@ -23,7 +24,7 @@ class Tcp(Look):
         host = place.filled(self.host)
         where, began = f"{host}:{self.port}", time.monotonic()
         try:
-            socket.create_connection((host, self.port), self.timeout_s).close()
+            within(self.timeout_s, f"connecting to {where}", lambda: _connect(host, self.port, self.timeout_s))
         except ConnectionRefusedError:
             return Sample(0, False, f"{where} refuses connections")
         except OSError as error:
@@ -33,6 +34,10 @@ class Tcp(Look):
             slow = f"{where} accepts connections after {latency:.0f} ms, more than {self.max_latency_ms:g}"
             return Sample(0, False, slow, latency_ms=latency)
         return Sample(0, True, f"{where} accepts connections", latency_ms=latency)
+
+
+def _connect(host: str, port: int, timeout_s: float) -> None:
+    socket.create_connection((host, port), timeout_s).close()
 
 
 SOURCE = Tcp

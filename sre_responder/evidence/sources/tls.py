@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from sre_responder.evidence.within import within
 from sre_responder.model.look import Look, NotMeasured, Place, Sample
 
 _DAY = 86_400
@@ -31,12 +33,7 @@ class Tls(Look):
         host = place.filled(self.host)
         where = f"{host}:{self.port}"
         try:
-            context = ssl.create_default_context(cafile=self.ca_certificate)
-            with (
-                socket.create_connection((host, self.port), self.timeout_s) as plain,
-                context.wrap_socket(plain, server_hostname=self.server_name or host) as secured,
-            ):
-                certificate = secured.getpeercert() or {}
+            certificate = within(self.timeout_s, f"the handshake with {where}", lambda: self._handshake(host))
         except ssl.SSLCertVerificationError as error:
             return Sample(0, False, f"the certificate of {where} is refused: {error.verify_message}")
         except OSError as error:
@@ -45,6 +42,15 @@ class Tls(Look):
         good = days >= self.minimum_days
         least = "" if good else f", fewer than {self.minimum_days:g}"
         return Sample(0, good, f"the certificate of {where} is valid for {days:.1f} days{least}", value=round(days, 3))
+
+    def _handshake(self, host: str) -> Mapping[str, Any]:
+        """The certificate, which was verified."""
+        context = ssl.create_default_context(cafile=self.ca_certificate)
+        with (
+            socket.create_connection((host, self.port), self.timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=self.server_name or host) as secured,
+        ):
+            return secured.getpeercert() or {}
 
 
 SOURCE = Tls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from sre_responder.evidence.sources.dns import Dns
 from sre_responder.evidence.sources.file import File
 from sre_responder.evidence.sources.loki import Loki
 from sre_responder.evidence.sources.tcp import Tcp
+from sre_responder.evidence.sources.tls import Tls
 from sre_responder.evidence.sources.victorialogs import Victorialogs
 from sre_responder.model.criterion import SOURCES, look
 from sre_responder.model.look import Look, Place, Sample
@@ -76,6 +78,15 @@ def test_a_port_that_listens_is_good_and_one_that_refuses_is_bad() -> None:
     assert (refused.ok, refused.reason) == (False, f"127.0.0.1:{port} refuses connections")
 
 
+def test_a_name_server_that_never_answers_holds_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(dns.socket, "getaddrinfo", lambda *_, **__: over.wait(20) and [])
+    for one in (Tcp(host="checkout.test", port=1, timeout_s=0.1), Tls(host="checkout.test", timeout_s=0.1)):
+        found = sample(one)
+        assert (found.ok, "took longer than 0.1 s" in found.reason) == (None, True), found.reason
+    over.set()
+
+
 @pytest.mark.parametrize(
     ("answer", "addresses", "ok", "words"),
     [
@@ -86,7 +97,7 @@ def test_a_port_that_listens_is_good_and_one_that_refuses_is_bad() -> None:
         (["10.0.0.1", "10.0.0.9"], ["10.0.0.1"], False, ""),
         (socket.gaierror(socket.EAI_NONAME, "unknown"), [], False, "does not exist"),
         (socket.gaierror(socket.EAI_AGAIN, "try again"), [], None, "cannot be resolved: try again"),
-        (None, [], None, "was not resolved within 0.2 s"),
+        (None, [], None, "resolving checkout.test took longer than 0.2 s"),
     ],
 )
 def test_a_name_is_good_if_it_leads_where_it_should(
