@@ -26,13 +26,19 @@ pytestmark = pytest.mark.slow
 
 
 HELD = ("kubernetes_hold", "not_applicable")
+CRASHED = [
+    ("kubernetes_restore", "not_applicable"),
+    ("kubernetes_restart", "not_applicable"),
+    ("kubernetes_rollback", "improved"),
+    ("kubernetes_restore", "healthy"),
+]
 FAULTS = {
-    "a crash loop": ("KubePodCrashLooping", "crash-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")]),
+    "a crash loop": ("KubePodCrashLooping", "crash-2", [HELD, *CRASHED]),
     "an image that cannot be pulled": (
         "KubeImagePullBackOff", "bad-pull-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
     ),
     "a container that is killed for its memory": (
-        "PodCrashLoop", "oom-2", [HELD, ("kubernetes_restart", "not_applicable"), ("kubernetes_rollback", "improved")],
+        "PodCrashLoop", "oom-2", [HELD, *CRASHED],
     ),
 }  # fmt: skip
 
@@ -223,7 +229,8 @@ def test_a_rollout_is_paused_first_and_then_left_and_nothing_of_the_pause_is_lef
     healed = team.alert("BadNews")
     assert healed.returncode == 0, healed.stdout + healed.stderr
     assert [(step["action"], step["result"]) for step in json.loads(healed.stdout)["steps"]] == [
-        ("kubernetes_pause_rollout", "improved"), ("kubernetes_rollback", "improved"),
+        ("kubernetes_pause_rollout", "improved"), ("kubernetes_restore", "not_applicable"),
+        ("kubernetes_rollback", "improved"), ("kubernetes_restore", "healthy"),
     ]  # fmt: skip
     assert (team.shop.tag, team.shop.serving()) == ("1", {"1"})
     [contained] = json.loads(team.responder("contained", "--json").stdout)

@@ -78,8 +78,11 @@ def argo(team: Team) -> Iterator[ArgoCD]:
     argo.join()
 
 
-def steps(told: str) -> list[tuple[str, str]]:
-    return [(step["action"], step["result"]) for step in json.loads(told)["steps"]]
+RETURNED = ["kubernetes_restore not_applicable", "kubernetes_rollback improved", "kubernetes_restore healthy"]
+
+
+def steps(told: str) -> list[str]:
+    return [f"{step['action']} {step['result']}" for step in json.loads(told)["steps"]]
 
 
 def test_gitops_is_left_alone_and_the_remedy_refused_where_the_policy_does_not_say_otherwise(
@@ -87,7 +90,11 @@ def test_gitops_is_left_alone_and_the_remedy_refused_where_the_policy_does_not_s
 ) -> None:
     refused = team.alert("BadRollout")
     assert refused.returncode == 3, refused.stdout + refused.stderr
-    assert steps(refused.stdout) == [("kubernetes_hold", "not_applicable"), ("kubernetes_rollback", "refused")]
+    assert steps(refused.stdout) == [
+        "kubernetes_hold not_applicable",
+        "kubernetes_restore not_applicable",
+        "kubernetes_rollback refused",
+    ]
     assert "revert it in Git, or hold it off" in refused.stdout
     assert team.shop.tag == "bad-pull-2"
 
@@ -96,13 +103,13 @@ def test_gitops_is_held_off_until_git_says_what_heals_and_the_incident_closes_th
     team.policy(gitops="hold")
     healed = team.alert("BadRollout")
     assert healed.returncode == 0, healed.stdout + healed.stderr
-    assert steps(healed.stdout) == [("kubernetes_hold", "improved"), ("kubernetes_rollback", "improved")]
+    assert steps(healed.stdout) == ["kubernetes_hold improved", *RETURNED]
     incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
     [contained] = json.loads(team.responder("contained", "--json").stdout)
     assert f"Application/{argo.app}" in contained["what"] and " until " in contained["what"]
 
     again = team.alert("BadRollout")
-    assert steps(again.stdout) == [("kubernetes_hold", "healthy"), ("kubernetes_rollback", "healthy")]
+    assert steps(again.stdout) == [f"kubernetes_{what} healthy" for what in ("hold", "restore", "rollback", "restore")]
     closed = team.responder("incident", "close", incident)
     assert closed.returncode == 3 and "contained: " in closed.stderr and "held off, so nobody can tell" in closed.stderr
     assert team.shop.tag == "1", "nobody has put it back"
@@ -120,7 +127,7 @@ def test_an_application_that_heals_nothing_keeps_the_incident_open_until_git_agr
     argo.over.set()
     argo.join()
     healed = team.alert("BadRollout")
-    assert steps(healed.stdout) == [("kubernetes_hold", "not_applicable"), ("kubernetes_rollback", "improved")]
+    assert steps(healed.stdout) == ["kubernetes_hold not_applicable", *RETURNED]
     incident = json.loads(team.responder("incident", "list", "--json").stdout)[0]["id"]
     closed = team.responder("incident", "close", incident)
     assert closed.returncode == 3 and "has not looked at it since" in closed.stderr, closed.stderr
