@@ -45,10 +45,14 @@ class Culprit:
     """Whether it keeps users from the service as it is now, and would not as it was; else it was only changed."""
 
     @property
+    def field(self) -> str:
+        """The field that tells who last wrote what is restored; empty for the object as a whole."""
+        return "" if self.kind == "ConfigMap" else RESTORES[self.kind][0]
+
+    @property
     def written(self) -> Document:
-        """Who last wrote what is restored, and when."""
-        field = RESTORES[self.kind][0] if self.kind != "ConfigMap" else ""
-        return last_write(self.now.document, field) if self.now else {}
+        """The API's own note of the last write of what is restored; empty if the object is gone."""
+        return last_write(self.now.document, self.field) if self.now else {}
 
 
 @dataclass(frozen=True)

@@ -215,17 +215,23 @@ def _within(good: Any, now: Any) -> bool:
 
 
 def changes(arguments: Mapping[str, Any], known: KnownGood) -> list[str]:
-    """What is not as it was when the service was last healthy, each with who changed it and when."""
+    """What is not as it was when the service was last healthy, each with who changed it and when.
+
+    What comes and goes by itself is not among it: nodes, and the number of pods where an autoscaler sets it.
+    """
     api = connect(arguments)
     namespace, found = str(arguments["namespace"]), []
+    autoscaled = any(name.startswith("HorizontalPodAutoscaler/") for name in known.objects)
     for name, kept in sorted(known.objects.items()):
         kind, _, own = name.partition("/")
+        if autoscaled and kind in ("Deployment", "StatefulSet"):
+            continue
         place = Resource(kind, "" if kind == "Node" else namespace, own)
         with suppress(ResponderError):
             document = api.metadata(place) if kind == "Secret" else api.seek(place)
-            if document is None:
+            if document is None and kind != "Node":
                 found.append(f"{kind} {own} was deleted since the service was last healthy")
-            elif _moved(kind, document, kept):
+            elif document and _moved(kind, document, kept):
                 found.append(f"{kind} {own} was changed {written_by(document)}, since the service was last healthy")
     return found
 

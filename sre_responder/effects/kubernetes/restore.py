@@ -19,7 +19,7 @@ from sre_responder.effects.kubernetes.options import UNDO_BY_KUBECTL, WorkloadOp
 from sre_responder.effects.kubernetes.place import same_cluster, same_namespace
 from sre_responder.effects.kubernetes.revisions import current, history, since
 from sre_responder.effects.kubernetes.rollout import after, insist
-from sre_responder.effects.kubernetes.suspects import suspects
+from sre_responder.effects.kubernetes.suspects import suspects, written_by
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, digest, find, kubectl, plan_of
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, StateMoved
 from sre_responder.model.known_good import KnownGood
@@ -128,19 +128,12 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             "object": f"{one.kind}/{one.name}",
             "why": one.why,
             "known_good": one.good.source,
-            "last_written": _written(one),
+            "last_written": written_by(one.now.document, one.field) if one.now else "deleted; the API server keeps no note of it",
             "warnings": [*owners.warnings(api, owned), *_warnings(one)],
         },
         busy=(healers if one.kind == "Node" else owners).at_work(api, one.now) if one.now else owners.at_work(api, workload),
         diff={"before": _shown(one.kind, one.now), "after": _shown(one.kind, predicted)},
     )  # fmt: skip
-
-
-def _written(one: Culprit) -> str:
-    if one.now is None:
-        return "deleted by somebody, whom the API server does not remember"
-    note = one.written
-    return f"by {note.get('manager', 'somebody')} at {note.get('time', 'a time not known')}"
 
 
 def _warnings(one: Culprit) -> list[str]:

@@ -116,7 +116,8 @@ def _changed(document: Document, since: str) -> str:
 
 def written_by(document: Document, field: str = "") -> str:
     """Who last wrote an object, or a field of it, and when."""
-    return f"by {(last := last_write(document, field)).get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
+    last = last_write(document, field)
+    return f"by {last.get('manager', 'somebody')} at {last.get('time', 'a time not known')}"
 
 
 def last_write(document: Document, field: str = "") -> Document:
