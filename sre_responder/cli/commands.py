@@ -28,10 +28,12 @@ GROUPS: dict[str, dict[str, Command]] = {
         "lift": Command("people", "Lift an emergency stop."),
     },
     "Incidents and runbooks": {
+        "serve": Command("serve", "Receive alerts over HTTP and run what serves them."),
+        "work": Command("serve", "Run one job of the queue that alerts fill."),
         "respond": Command("running", "Read an alert and run the runbook that serves it."),
         "plan": Command("running", "Preview a runbook: steps, gates, approvals, radius."),
         "incident": Command("record", "Open, list, show, note and close incidents."),
-        "alerts": Command("alerts", "Show what an alert would become, and why."),
+        "alerts": Command("alerts", "What became of each alert, and what one would become."),
         "runbooks": Command("house", "List and register runbooks."),
         "new": Command("new", "Write a starter for a runbook of your own."),
         "lint": Command("house", "Find what weakens a guardrail in a playbook."),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -18,8 +19,10 @@ from sre_responder.cli.progress import Progress
 from sre_responder.engine.conclusion import Outcome
 from sre_responder.engine.run import climb
 from sre_responder.errors import InputError
+from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
-from sre_responder.intake import alertmanager, groups
+from sre_responder.intake import groups, plain, sources
+from sre_responder.intake.alert import BYTES_LIMIT, Webhook
 from sre_responder.ledger import audit, foreseen, incidents, plans
 from sre_responder.lint import classify
 from sre_responder.model import names
@@ -99,14 +102,20 @@ def _about(here: Context, incident: str, service: str | None, environment: str |
 
 
 def respond(
-    alert: Annotated[str, typer.Option("--alert", help="File of an Alertmanager webhook, or - for standard input.")],
+    alert: Annotated[
+        str,
+        typer.Option(
+            "--alert",
+            help="File of a webhook (Alertmanager, Grafana, CloudEvents, PagerDuty), or - for standard input.",
+        ),
+    ],
     confirm_production: Confirm = False,
     wait: Wait = "0s",
     json: Json = False,
 ) -> None:
     """Read an alert, open or join its incident, pick the runbook that serves it, and run it; once for each service."""
     here = context()
-    webhook = alertmanager.parse(given_text(alert, alertmanager.BYTES_LIMIT))
+    webhook = read_alerts(here.home, alert)
     found, problems = groups.understood(webhook, groups.reader(here.home), confirmed=confirm_production)
     for problem in problems[:_SHOWN_PROBLEMS]:
         say(str(problem))
@@ -133,6 +142,11 @@ def respond(
         ending, code = ("bad_input", 2) if problems else ("resolved", 0)
         print_json({"ending": ending, "exit_code": code, **not_used})
     raise typer.Exit(2 if problems else 0)
+
+
+def read_alerts(home: Home, name: str) -> Webhook:
+    """The alerts of a file, or of standard input for `-`, as `responder serve` would read them."""
+    return sources.parse(given_text(name, BYTES_LIMIT), plain=partial(plain.read, home.policy.serve.mapping))
 
 
 def _respond(here: Context, group: groups.Group, truncated: int, patience: float) -> Outcome:

@@ -24,7 +24,7 @@ from sre_responder.errors import EffectFailed
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.incident import times
-from sre_responder.intake import alertmanager, groups
+from sre_responder.intake import groups, sources
 from sre_responder.lab import sandbox as lab
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
@@ -151,7 +151,7 @@ def _one(here: Lab, ledger: Ledger, fault: str) -> dict[str, Any]:
     title(f"Fault: {fault} ({environment})")
     record = lab.break_(here, fault, environment)
     home = homes.find()  # the catalogue now gives the shop this environment
-    found = alertmanager.parse(lab.await_alert(here, record["id"]).read_text()).alerts[1]
+    found = sources.parse(lab.await_alert(here, record["id"]).read_text()).alerts[1]
     line(f"The alert fires: {found.title}")
     means = groups.reader(home)(1, found)
     runbook, severity = means.runbook, means.severity

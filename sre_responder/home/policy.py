@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 import jmespath
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from sre_responder.errors import InputError
 from sre_responder.home.documents import read_documents, validated
+from sre_responder.home.section import Section as _Section
+from sre_responder.home.serving import EXAMPLE as _SERVING
+from sre_responder.home.serving import Serve
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.expression import Expression
 from sre_responder.model.names import ENVIRONMENTS, Severity, shown
@@ -31,21 +34,6 @@ _ALIASES: dict[str, Severity] = {
     "low": "SEV4",
     "info": "SEV4",
 }
-
-
-MOST = 1_000_000
-"""More seconds, minutes or days are a slip of the pen, and more than timers and calendars take."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _within_reason(cls, value: Any) -> Any:
-        if isinstance(value, int | float) and value > MOST:
-            raise ValueError(f"more than {MOST}")
-        return value
 
 
 class Cluster(_Section):
@@ -329,6 +317,7 @@ class Policy(_Section):
     severities: Mapping[Severity, SeverityLimits] = Field(default_factory=lambda: dict(_SEVERITIES))
     severity_aliases: Mapping[str, Severity] = Field(default_factory=lambda: dict(_ALIASES))
     alerts: Alerts = Field(default_factory=lambda: Alerts.model_validate({}))
+    serve: Serve = Field(default_factory=lambda: Serve.model_validate({}))
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     rollbacks: Rollbacks = Field(default_factory=lambda: Rollbacks.model_validate({}))
     deadlines: Deadlines = Field(default_factory=lambda: Deadlines.model_validate({}))
@@ -471,6 +460,5 @@ def example(profile: Profile) -> str:
         doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
-        if name == "notifications":
-            lines += _CHANNELS.splitlines()
+        lines += {"notifications": _CHANNELS, "serve": _SERVING}.get(name, "").splitlines()
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ from sre_responder.home.documents import Loader, read_model, read_text, sound_ya
 from sre_responder.model import names
 from sre_responder.model.actions import ACTIONS, COLLECTION, short_name
 from sre_responder.model.criterion import Criterion
-from sre_responder.model.expression import Expression
+from sre_responder.model.expression import Expression, conditions
 from sre_responder.model.plan import canonical
 
 SHIPPED = Path(__file__).parents[1] / "runbooks"
@@ -391,16 +391,22 @@ class Registry:
         return [digest for digest in digests if digest not in registered]
 
     def for_alert(self, alert: Mapping[str, Any]) -> Runbook:
-        """The one runbook that serves an alert; none or several is an error, never a guess."""
-        serving = [r for r in self if r.metadata.serves(alert)]
-        if len(serving) != 1:
-            found = ", ".join(r.metadata.id for r in serving) or "none"
+        """The runbook that serves an alert by the most conditions; none, or several alike, is an error, never a guess."""
+        serving = [book for book in self if book.metadata.serves(alert)]
+        most = max((conditions(book.metadata.alerts) for book in serving), default=0)
+        chosen = [book for book in serving if conditions(book.metadata.alerts) == most]
+        if len(chosen) != 1:
+            found = ", ".join(book.metadata.id for book in chosen) or "none"
             hidden = f" {len(self.broken)} folders hold no usable runbook: responder doctor." if self.broken else ""
-            raise InputError(
-                f"{len(serving)} runbooks serve this alert ({found}).",
+            raise NotOneRunbook(
+                f"{len(chosen)} runbooks serve this alert ({found}).",
                 cure=f"Name one: `responder run RUNBOOK ...`.{hidden}",
             )
-        return serving[0]
+        return chosen[0]
+
+
+class NotOneRunbook(InputError):
+    """An alert that no runbook serves, or several equally: a person chooses."""
 
 
 class _Lock(BaseModel):

@@ -9,8 +9,8 @@ from typing import Any
 
 from sre_responder.errors import InputError
 from sre_responder.home import Home
-from sre_responder.home.runbook import Runbook
-from sre_responder.intake.alertmanager import Alert, Problem, Webhook, named
+from sre_responder.home.runbook import NotOneRunbook, Runbook
+from sre_responder.intake.alert import Alert, Problem, Webhook, named
 from sre_responder.model import names
 
 
@@ -24,6 +24,11 @@ class Meaning:
     environment: str
     severity: str
     runbook: Runbook
+
+    @property
+    def symptom(self) -> tuple[str, str, str]:
+        """What alerts of one incident share."""
+        return self.runbook.metadata.failure_class, self.service, self.environment
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,11 @@ def reader(home: Home) -> Callable[[int, Alert], Meaning]:
         service = catalogue.service(expressions.service.read(facts, "service")).name
         environment = catalogue.environment(service, expressions.environment.read(facts, "environment"))
         severity = policy.severity(expressions.severity.read(facts, "severity"))
-        return Meaning(position, alert, service, environment, severity, runbooks.for_alert(facts))
+        try:
+            return Meaning(position, alert, service, environment, severity, runbooks.for_alert(facts))
+        except NotOneRunbook as error:
+            error.details |= {"service": service, "environment": environment, "severity": severity}
+            raise
 
     return meaning
 
@@ -76,8 +85,7 @@ def understood(
         except InputError as error:
             problems.append(Problem(position, named(alert.model_dump()), error.message, error.cure))
             continue
-        symptom = (found.runbook.metadata.failure_class, found.service, found.environment)
-        groups.setdefault(symptom, []).append(found)
+        groups.setdefault(found.symptom, []).append(found)
     problems.sort(key=lambda problem: problem.position)
     return tuple(Group(tuple(found)) for found in groups.values()), tuple(problems)
 

@@ -91,6 +91,14 @@ def _over_since(ledger: Ledger, id: int, subject: str) -> bool:
         return any(message.over and message.subject == subject for message in messages)
 
 
+def overdue(ledger: Ledger, seconds: float) -> bool:
+    """Whether a message has been due for so long that whoever left it is not delivering it."""
+    with ledger.transaction(reading=True) as connection:
+        late = outbox.c.next_at <= ledger.now(connection) - seconds
+        query = select(outbox.c.id).where(outbox.c.done_at.is_(None), late).limit(1)
+        return connection.execute(query).first() is not None
+
+
 def waiting(ledger: Ledger) -> int:
     """How many messages are not delivered everywhere."""
     with ledger.transaction(reading=True) as connection:

@@ -262,3 +262,66 @@ outbox = Table(
     Index("outbox_waiting", "done_at", "next_at"),
 )
 """`delivered_to`: the channels that took the message or that were given up; `problems`: by channel, why it did not take it."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("source", String(32), nullable=False),
+    Column("sender", String(64), nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("starts_at", Float, nullable=False),
+    Column("ends_at", Float),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("incident", String(16)),
+    Column("times", Integer, nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Index("alerts_fingerprint", "fingerprint", "starts_at"),
+    Index("alerts_outcome", "outcome", "last_at"),
+    Index("alerts_last", "last_at"),
+)
+"""One row an alert from its start to its end, however often it is reported; `times` counts the reports."""
+
+intake = Table(
+    "intake",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Column("last", Text, nullable=False),
+)
+"""What is counted apart from the alerts: those received, and the requests that were turned away, by why."""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("last_at", Float, nullable=False),
+    Column("paged_at", Float),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("incident", String(16), nullable=False),
+    Column("runbook", String(64), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("environment", String(16), nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("queued_at", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("holder", Text),
+    Column("seen_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("ending", String(16)),
+    Index("jobs_open", "ended_at", "severity", "queued_at"),
+    Index("jobs_incident", "incident"),
+)
+"""Runs that alerts ask for: they wait without a holder, run with one, and end."""

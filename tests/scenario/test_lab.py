@@ -22,7 +22,7 @@ from ansible_collections.sre.responder.plugins.module_utils import _release
 from sre_responder.effects import EFFECTS
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.home import Home
-from sre_responder.intake import alertmanager
+from sre_responder.intake import sources
 from sre_responder.lab import programs, sandbox
 from sre_responder.lab.lab import Lab
 from sre_responder.lab.sandbox import FAULTS, RUNGS, SEVERITIES, Fault
@@ -97,7 +97,7 @@ def test_a_fault_outlives_the_rungs_below_its_own_and_heals_at_its_own(lab: Lab,
 def test_an_alert_fires_once_customers_see_errors(lab: Lab, fault: Fault) -> None:
     record = sandbox.break_(lab, fault, "production")
     path = sandbox.await_alert(lab, record["id"])
-    [fired] = alertmanager.parse(path.read_text()).alerts.values()
+    [fired] = sources.parse(path.read_text()).alerts.values()
     assert fired.starts_at is not None
     assert 0 < fired.starts_at.timestamp() - record["at"] < 5
     names = ("alertname", "service", "environment", "severity", "fault")

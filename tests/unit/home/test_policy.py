@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sre_responder.errors import InputError
 from sre_responder.home import policy
 from sre_responder.home.policy import PROFILES, Policy, Profile
+from sre_responder.home.section import MOST
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.names import SEVERITIES
 from sre_responder.notify.channels import KINDS
@@ -269,9 +270,9 @@ def test_a_number_that_no_timer_and_no_calendar_takes_is_refused(
 
 def test_the_largest_number_is_one_that_timers_and_calendars_take(load: Load) -> None:
     assert ("deadlines", "plan_seconds") in numbers() and ("", "run_deadline_minutes") in numbers()
-    assert signal.setitimer(signal.ITIMER_REAL, policy.MOST * 60) == (0.0, 0.0)
+    assert signal.setitimer(signal.ITIMER_REAL, MOST * 60) == (0.0, 0.0)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert datetime.now(UTC) + timedelta(days=policy.MOST)
+    assert datetime.now(UTC) + timedelta(days=MOST)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sre_responder.errors import InputError
-from sre_responder.intake.alertmanager import BYTES_LIMIT, TITLE_LIMIT, Alert, parse
+from sre_responder.intake.alert import BYTES_LIMIT, TITLE_LIMIT, Alert
+from sre_responder.intake.sources import parse
 
 PAYLOAD = Path(__file__).with_name("alertmanager-v4.json").read_text()
 

@@ -12,7 +12,7 @@ from support import ledgers
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.home.policy import Policy
-from sre_responder.intake.alertmanager import Alert, Webhook
+from sre_responder.intake.alert import Alert, Webhook
 from sre_responder.intake.groups import Group, Meaning, reader, understood
 from sre_responder.ledger import Ledger, audit, incidents
 from sre_responder.model import names

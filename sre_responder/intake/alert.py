@@ -1,17 +1,17 @@
-"""Alertmanager's webhook: every field is data, never a template, and cut at a stated length."""
+"""An alert and a payload of alerts, whoever sent it: every field is data, never a template, and cut at a stated length."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sre_responder.errors import InputError
 from sre_responder.model.names import shown
+from sre_responder.model.plan import canonical
 
 BYTES_LIMIT = 8 << 20
 """A payload that is larger is refused: some ten thousand alerts."""
@@ -28,13 +28,14 @@ class Alert(BaseModel):
     labels: dict[str, str]
     annotations: dict[str, str] = Field(default_factory=dict)
     starts_at: datetime | None = Field(None, alias="startsAt")
+    ends_at: datetime | None = Field(None, alias="endsAt")
 
     @field_validator("annotations", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return {} if value is None else value
 
-    @field_validator("starts_at")
+    @field_validator("starts_at", "ends_at")
     @classmethod
     def _known(cls, value: datetime | None) -> datetime | None:
         """Go's zero time means unknown; a time without a zone is UTC."""
@@ -46,6 +47,11 @@ class Alert(BaseModel):
     def title(self) -> str:
         text = self.annotations.get("summary") or self.labels.get("alertname") or "alert without a name"
         return shown(text, TITLE_LIMIT)
+
+    @property
+    def fingerprint(self) -> str:
+        """What two reports of one alert share: its labels, whoever reports it and in which order."""
+        return hashlib.sha256(canonical(self.labels).encode()).hexdigest()
 
     def as_jmespath(self) -> dict[str, Any]:
         """The alert as an expression of a runbook or the policy sees it."""
@@ -67,52 +73,31 @@ class Problem:
 
 @dataclass(frozen=True)
 class Webhook:
-    """Version 4 of Alertmanager's webhook: its alerts by their place, from 1, and those that are not alerts."""
+    """A payload: its alerts by their place, from 1, and those that are not alerts."""
 
     alerts: Mapping[int, Alert]
     problems: tuple[Problem, ...] = ()
     truncated: int = 0
-    """How many alerts of the group Alertmanager left out."""
+    """How many alerts of the group the sender left out."""
+    source: str = "alertmanager"
+    ignored: tuple[str, ...] = ()
+    """What it holds that says nothing about an alert, such as a test message; each by what it is."""
+
+    @property
+    def received(self) -> int:
+        return len(self.alerts) + len(self.problems) + len(self.ignored)
 
 
-class _Envelope(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    version: Literal["4"] = "4"
-    alerts: tuple[Any, ...] = Field(min_length=1)
-    truncated: int = Field(0, ge=0, alias="truncatedAlerts")
-
-
-def parse(text: str) -> Webhook:
-    """The alerts of a payload. InputError names what is wrong with the whole; one wrong alert does not stop the others."""
-    if len(text.encode("utf-8", "replace")) > BYTES_LIMIT:
-        raise InputError(
-            f"the alert is larger than {BYTES_LIMIT >> 20} MiB.",
-            cure="Set max_alerts in Alertmanager's webhook_configs, or shorten annotations.",
-        )
-    try:
-        envelope = _Envelope.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"the alert is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
-            cure="Send Alertmanager's webhook.",
-        ) from error
-    except ValidationError as error:
-        raise InputError(
-            f"the alert is not an Alertmanager webhook: {_places(error)}.", cure="Send version 4."
-        ) from error
-    except ValueError as error:  # a number of thousands of digits
-        raise InputError(f"the alert is not JSON: {shown(error, 100)}.", cure="Send Alertmanager's webhook.") from error
-    except RecursionError as error:
-        raise InputError("the alert is nested too deeply.", cure="Send Alertmanager's webhook.") from error
+def webhook(source: str, given: Iterable[Any], *, truncated: int = 0, cure: str = "") -> Webhook:
+    """The alerts among what was given; one that is wrong does not stop the others."""
     alerts: dict[int, Alert] = {}
     problems = []
-    for position, given in enumerate(envelope.alerts, 1):
+    for position, one in enumerate(given, 1):
         try:
-            alerts[position] = Alert.model_validate(given)
+            alerts[position] = Alert.model_validate(one)
         except ValidationError as error:
-            cure = "Send alerts as Alertmanager does."
-            problems.append(Problem(position, named(given), f"not an alert: {_places(error)}.", cure))
-    return Webhook(alerts, tuple(problems), envelope.truncated)
+            problems.append(Problem(position, named(one), f"not an alert: {places(error)}.", cure))
+    return Webhook(alerts, tuple(problems), truncated, source)
 
 
 def named(given: Any) -> str:
@@ -126,6 +111,7 @@ def named(given: Any) -> str:
     return f"{shown(labels.get('alertname', 'no alertname'), 60)} {', '.join(words)}{more}".strip()
 
 
-def _places(error: ValidationError) -> str:
+def places(error: ValidationError) -> str:
+    """What is wrong, field by field."""
     rows = [f"{'.'.join(map(str, place['loc'])) or 'payload'}: {place['msg']}" for place in error.errors()[:5]]
     return shown("; ".join(rows), 500)

@@ -1,0 +1,201 @@
+"""Commands that turn alerts into runs without a hand: serve, work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from sre_responder import home as homes
+from sre_responder.approvals import approval
+from sre_responder.cli.context import Context, context
+from sre_responder.cli.output import say
+from sre_responder.errors import InputError, Refused, ResponderError, Stopped
+from sre_responder.home import Home
+from sre_responder.home.serving import Serve
+from sre_responder.intake.credentials import Keys, revealed
+from sre_responder.intake.dispatch import Dispatcher
+from sre_responder.intake.homes import Homes
+from sre_responder.ledger import Ledger, heartbeats, jobs, outbox
+from sre_responder.model import names
+from sre_responder.notify.deliver import deliver
+
+_DELIVER_SECONDS = 5
+"""Whoever leaves a message delivers it; what is still here after this long, the server delivers."""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+    app.command("work")(work)
+
+
+def serve(
+    listen: Annotated[str | None, typer.Option("--listen", help="Address and port, instead of serve.listen.")] = None,
+) -> None:
+    """Receive alerts over HTTP, open or join their incidents, and run the runbooks that serve them; until SIGTERM.
+
+    A run is a process of its own: it goes on when the server ends, and the next server knows of it.
+
+    \b
+    responder serve
+    responder serve --listen 127.0.0.1:9000
+    """
+    here = context()
+    policy = here.home.policy.serve
+    if listen is not None:
+        policy = Serve.model_validate({**policy.model_dump(), "listen": listen})
+    keys = _allowed(policy)
+    _ = here.home.catalogue, here.home.runbooks
+    with here.ledger.transaction() as connection:
+        now = here.ledger.now(connection)
+        heartbeats.expect(connection, now, {beat.name: beat.every_minutes for beat in policy.heartbeats})
+    _serve(here, policy, keys)
+
+
+def _allowed(policy: Serve) -> Keys:
+    """The keys of a server that may start. InputError says what would make it unsafe."""
+    if not policy.on_this_machine and policy.tls is None and not policy.plain_http:
+        raise InputError(
+            f"serve.listen is {policy.listen}: tokens would cross the network in the clear.",
+            cure="Set serve.tls in policy.yml, or serve.plain_http where TLS ends at a proxy in front of it.",
+        )
+    certificates = policy.tls is not None and policy.tls.client_ca is not None
+    return revealed(policy.credentials, certificates=certificates)
+
+
+def _serve(here: Context, policy: Serve, keys: Keys) -> None:
+    try:
+        from sre_responder.intake import server
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"responder serve needs the package {error.name}.", cure="pip install 'sre-responder[serve]'"
+        ) from error
+    from sre_responder.intake.rate import Rate
+
+    current, turned_away = Homes(homes.find), server.TurnedAway()
+    dispatcher = Dispatcher(current, here.ledger, start=_start, flush=lambda: turned_away.write(here.ledger), say=say)
+    receiver = server.Receiver(
+        current, here.ledger, keys, turned_away, Rate(policy.requests_per_minute, time.monotonic), policy.body_mib << 20,
+        on_receipt=dispatcher.wake.set,
+    )  # fmt: skip
+    threads = [
+        threading.Thread(target=dispatcher.run, name="dispatch"),
+        threading.Thread(
+            target=_deliver, args=(current, here.ledger, dispatcher.stopping), name="deliver", daemon=True
+        ),
+    ]
+    for thread in threads:
+        thread.start()
+    host, port = policy.address
+    say(f"Listening on {'https' if policy.tls else 'http'}://{policy.listen}")
+    try:
+        with suppress(KeyboardInterrupt):  # uvicorn has ended its work, and hands the signal on
+            server.serve(receiver, host=host, port=port, tls=_tls(policy))
+    finally:
+        dispatcher.stopping.set()
+        dispatcher.wake.set()
+        threads[0].join()
+    left = [str(id) for id, child in dispatcher.children.items() if child.poll() is None]
+    say(f"Stopped. Jobs of this server that are still running: {', '.join(left) or 'none'}.")
+
+
+def _tls(policy: Serve) -> dict[str, Any]:
+    if policy.tls is None:
+        return {}
+    import ssl
+
+    tls = policy.tls
+    for path in (tls.certificate, tls.key, tls.client_ca):
+        if path is not None and not path.is_file():
+            raise InputError(f"{path} is not a file.", cure="Correct serve.tls in policy.yml.")
+    given = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    if tls.client_ca is None:
+        return given
+    return {**given, "ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+def _start(home: Home, job: int) -> subprocess.Popen[bytes]:
+    """The process of a job: in a session of its own, so that it outlives the server; what it says is in a file."""
+    folder = home.state / "jobs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(folder / f"{job}.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sre_responder.cli", "work", str(job)], start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url},
+        )  # fmt: skip
+
+
+def _deliver(current: Homes, ledger: Ledger, stopping: threading.Event) -> None:
+    """Deliver what nobody else has delivered."""
+    told = ""
+    while not stopping.wait(1):
+        try:
+            if outbox.overdue(ledger, _DELIVER_SECONDS):
+                outbox.deliver(ledger, current.now().policy.notifications, deliver)
+            told = ""
+        except ResponderError as error:
+            if error.message != told:
+                say(str(error))
+            told = error.message
+
+
+def work(job: Annotated[int, typer.Argument(help="Number of the job; see `responder alerts`.", min=1)]) -> None:
+    """Run one job of the queue, if it may start now: one run at a time a target, and serve.parallel_runs in all."""
+    here = context()
+    limit = here.home.policy.serve.parallel_runs
+    with here.ledger.transaction() as connection:
+        now = here.ledger.now(connection)
+        jobs.settle(connection, now)
+        row = jobs.claim(connection, now, job, limit)
+    if row is None:
+        say(f"Job {job} is running, over, or waits for another one.")
+        return
+    seen = time.monotonic()
+
+    def on_tick() -> None:
+        nonlocal seen
+        if time.monotonic() - seen >= jobs.SEEN_SECONDS:
+            seen = time.monotonic()
+            with here.ledger.transaction() as connection:
+                jobs.seen(connection, here.ledger.now(connection), job)
+
+    from sre_responder.engine.run import climb
+
+    names.incident(row.incident)
+    try:
+        outcome = climb(
+            here.home, here.ledger, here.home.runbooks.named(row.runbook), incident=row.incident, service=row.service,
+            environment=row.environment, confirm_production=row.confirmed, on_tick=on_tick,
+        )  # fmt: skip
+    except (InputError, Refused, Stopped) as error:
+        with here.ledger.transaction() as connection:
+            jobs.give_up(connection, here.ledger.now(connection), row, error.message)
+        here.deliver()
+        raise
+    with here.ledger.transaction() as connection:
+        now = here.ledger.now(connection)
+        if outcome.interrupted:
+            jobs.again(connection, now, row, outcome.message)
+        else:
+            jobs.end(connection, now, job, outcome.ending)
+    say(f"{row.incident} {outcome.ending}: {outcome.message}")
+    if outcome.ending == "healed":
+        _close(here, row.incident)
+
+
+def _close(here: Context, incident: str) -> None:
+    """Close what was measured healed, unless something of it stands: then a person closes it."""
+    from sre_responder.record import closing
+
+    try:
+        closing.close(here.home, here.ledger, incident, approval.requester(here.home.people))
+    except ResponderError as error:
+        say(f"{incident} stays open: {error}")
+    here.deliver()
