@@ -23,11 +23,10 @@ def follow(known: Span | None, alert: Alert, now: float) -> tuple[Span, bool]:
     """
     limit = now + SKEW_SECONDS  # a clock that is ahead must not put an end behind every later start
     start = min(alert.starts_at.timestamp(), limit) if alert.starts_at else None
-    over = known is not None and known.ends_at is not None
     if alert.status == "firing":
         if known is None or (known.ends_at is not None and (start is None or start > known.ends_at)):
             return Span(now if start is None else start, None), True
-        return (known if over else Span(min(known.starts_at, start or known.starts_at), None)), False
+        return known, False
     end = min(alert.ends_at.timestamp(), limit) if alert.ends_at else start
     if known is None or (known.ends_at is not None and start is not None and start > known.ends_at):
         began = start if start is not None else now if end is None else end

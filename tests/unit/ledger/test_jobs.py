@@ -1,0 +1,101 @@
+"""The queue: the most severe first, one a target, each job claimed by one process and settled when that process dies."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, update
+from support import ledgers
+
+from sre_responder.errors import InputError
+from sre_responder.ledger import Ledger, audit, jobs
+from sre_responder.ledger.schema import jobs as table
+
+DEAD = {"machine": jobs.MACHINE, "pid": 1, "started": -1.0}
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Ledger:
+    return ledgers.make(Ledger(ledger_url))
+
+
+def put(
+    connection: Connection, incident: str = "INC-00001", severity: str = "SEV3", service: str = "hello", **more: Any
+) -> int:
+    values = {"runbook": "r", "environment": "dev", "confirmed": False, **more}
+    return jobs.put(connection, 1.0, incident=incident, service=service, severity=severity, **values)
+
+
+def hold(connection: Connection, id: int, seen_at: float, tries: int = 1, **holder: Any) -> None:
+    """Let a process hold the job that is proven dead, or as `holder` says."""
+    held = json.dumps({**DEAD, "space": jobs.process.space(), **holder})
+    connection.execute(update(table).where(table.c.id == id).values(holder=held, seen_at=seen_at, tries=tries))
+
+
+def test_the_most_severe_comes_first_then_the_oldest_one_a_target(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        mild, worst = put(connection), put(connection, severity="SEV1")
+        other, elsewhere = put(connection, service="other"), put(connection, environment="staging")
+        assert [row.id for row in jobs.ready(connection, 9)] == [worst, other, elsewhere]
+        assert [row.id for row in jobs.ready(connection, 1)] == [worst]
+        assert jobs.claim(connection, 2.0, mild, 9) is None  # its target is that of a worse one
+        assert jobs.claim(connection, 2.0, worst, 9) is not None
+        assert jobs.claim(connection, 2.0, worst, 9) is None
+        assert [row.id for row in jobs.ready(connection, 2)] == [other]
+        jobs.end(connection, 3.0, worst, "healed")
+        assert mild in {row.id for row in jobs.ready(connection, 9)}
+
+
+def test_of_many_that_claim_one_job_one_has_it(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        id = put(connection)
+
+    def claim(_: int) -> bool:
+        with ledger.transaction() as connection:
+            return jobs.claim(connection, 2.0, id, 4) is not None
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(claim, range(6))) == 1
+
+
+def test_a_job_that_is_not_in_the_ledger_is_bad_input(ledger: Ledger) -> None:
+    with ledger.transaction() as connection, pytest.raises(InputError, match="job 7 is not"):
+        jobs.claim(connection, 1.0, 7, 4)
+
+
+def test_a_process_that_died_gives_its_job_back_and_the_last_try_calls_a_person(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        id, now = put(connection), ledger.now(connection)
+        hold(connection, id, now)
+        jobs.settle(connection, now)
+        assert [row.id for row in jobs.ready(connection, 1)] == [id]
+        hold(connection, id, now, tries=jobs.TRIES)
+        jobs.settle(connection, now)
+        row = jobs.get(connection, id)
+        assert row is not None and row.ending == "given_up" and jobs.open_now(connection) == []
+        [entry] = audit.entries(connection, type="job.given_up")
+        assert "responder run r --incident INC-00001" in entry.summary
+
+
+@pytest.mark.parametrize(("silent_s", "given_up"), [(60, False), (600, True)])
+def test_a_process_that_cannot_be_seen_keeps_its_job_until_it_falls_silent(
+    ledger: Ledger, silent_s: float, given_up: bool
+) -> None:
+    with ledger.transaction() as connection:
+        id, now = put(connection), ledger.now(connection)
+        hold(connection, id, now - silent_s, machine="another")
+        jobs.settle(connection, now)
+        row = jobs.get(connection, id)
+        assert row is not None and (row.ending == "given_up") == given_up
+        assert row.holder is not None  # it never runs twice
+
+
+def test_a_process_that_lives_keeps_its_job(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        id, now = put(connection), ledger.now(connection)
+        assert jobs.claim(connection, now, id, 1) is not None
+        jobs.settle(connection, now + 1e6)
+        assert jobs.dead(connection, now) == [] and jobs.get(connection, id).ended_at is None  # type: ignore[union-attr]
