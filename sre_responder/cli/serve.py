@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from sre_responder import home as homes
 from sre_responder.approvals import approval
 from sre_responder.cli.context import Context, context
-from sre_responder.cli.output import say
+from sre_responder.cli.output import LARGEST, Json, done, say
 from sre_responder.errors import InputError, Refused, ResponderError, Stopped
 from sre_responder.home import Home
 from sre_responder.home.serving import Serve
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     listen: Annotated[str | None, typer.Option("--listen", help="Address and port, instead of serve.listen.")] = None,
+    json: Json = False,
 ) -> None:
     """Receive alerts over HTTP, open or join their incidents, and run the runbooks that serve them; until SIGTERM.
 
@@ -49,13 +51,22 @@ def serve(
     here = context()
     policy = here.home.policy.serve
     if listen is not None:
-        policy = Serve.model_validate({**policy.model_dump(), "listen": listen})
+        policy = _listening(policy, listen)
     keys = _allowed(policy)
     _ = here.home.catalogue, here.home.runbooks
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
         heartbeats.expect(connection, now, {beat.name: beat.every_minutes for beat in policy.heartbeats})
-    _serve(here, policy, keys)
+    _serve(here, policy, keys, json)
+
+
+def _listening(policy: Serve, listen: str) -> Serve:
+    try:
+        return Serve.model_validate({**policy.model_dump(), "listen": listen})
+    except ValidationError as error:
+        raise InputError(
+            f"'{names.shown(listen)}' is not an address and a port.", cure="Write 127.0.0.1:8787 or [::1]:8787."
+        ) from error
 
 
 def _allowed(policy: Serve) -> Keys:
@@ -69,12 +80,13 @@ def _allowed(policy: Serve) -> Keys:
     return revealed(policy.credentials, certificates=certificates)
 
 
-def _serve(here: Context, policy: Serve, keys: Keys) -> None:
+def _serve(here: Context, policy: Serve, keys: Keys, json: bool) -> None:
     try:
         from sre_responder.intake import server
     except ModuleNotFoundError as error:
         raise InputError(
-            f"responder serve needs the package {error.name}.", cure="pip install 'sre-responder[serve]'"
+            f"responder serve needs the package {str(error.name).partition('.')[0]}.",
+            cure="pip install 'sre-responder[serve]'",
         ) from error
     from sre_responder.intake.rate import Rate
 
@@ -93,7 +105,8 @@ def _serve(here: Context, policy: Serve, keys: Keys) -> None:
     for thread in threads:
         thread.start()
     host, port = policy.address
-    say(f"Listening on {'https' if policy.tls else 'http'}://{policy.listen}")
+    url = f"{'https' if policy.tls else 'http'}://{policy.listen}"
+    done(json, f"Listening on {url}", url=url)
     try:
         with suppress(KeyboardInterrupt):  # uvicorn has ended its work, and hands the signal on
             server.serve(receiver, host=host, port=port, tls=_tls(policy))
@@ -146,7 +159,10 @@ def _deliver(current: Homes, ledger: Ledger, stopping: threading.Event) -> None:
             told = error.message
 
 
-def work(job: Annotated[int, typer.Argument(help="Number of the job; see `responder alerts`.", min=1)]) -> None:
+def work(
+    job: Annotated[int, typer.Argument(help="Number of the job; see `responder alerts`.", min=1, max=LARGEST)],
+    json: Json = False,
+) -> None:
     """Run one job of the queue, if it may start now: one run at a time a target, and serve.parallel_runs in all."""
     here = context()
     limit = here.home.policy.serve.parallel_runs
@@ -155,7 +171,7 @@ def work(job: Annotated[int, typer.Argument(help="Number of the job; see `respon
         jobs.settle(connection, now)
         row = jobs.claim(connection, now, job, limit)
     if row is None:
-        say(f"Job {job} is running, over, or waits for another one.")
+        done(json, f"Job {job} is running, over, or waits for another one.", job=job, claimed=False)
         return
     seen = time.monotonic()
 
@@ -185,7 +201,7 @@ def work(job: Annotated[int, typer.Argument(help="Number of the job; see `respon
             jobs.again(connection, now, row, outcome.message)
         else:
             jobs.end(connection, now, job, outcome.ending)
-    say(f"{row.incident} {outcome.ending}: {outcome.message}")
+    done(json, f"{row.incident} {outcome.ending}: {outcome.message}", job=job, claimed=True, **outcome.as_dict())
     if outcome.ending == "healed":
         _close(here, row.incident)
 

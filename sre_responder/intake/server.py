@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -184,8 +185,6 @@ def _peer(request: Request) -> str:
 
 def serve(receiver: Receiver, *, host: str, port: int, tls: dict[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT; requests that are in flight then are answered."""
-    import uvicorn
-
     configuration = uvicorn.Config(
         receiver.application(), host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
         timeout_keep_alive=30, timeout_graceful_shutdown=20, server_header=False, **tls,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ class Server:
         )
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.verify: ssl.SSLContext | bool = True
 
     def start(self) -> None:
         with open(self.folder / f"serve-{self.port}.log", "ab") as log:
@@ -59,7 +61,7 @@ class Server:
     def answers(self) -> bool:
         assert self.process is not None and self.process.poll() is None, self.said()
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/healthz").status_code == 200
+            return httpx.get(f"{self.url}/healthz", verify=self.verify).status_code == 200
         return False
 
     def said(self) -> str:
@@ -67,7 +69,7 @@ class Server:
 
     def post(self, content: str, token: str = TOKEN) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.post(f"{self.url}/alerts", content=content, headers=headers, timeout=60)
+        return httpx.post(f"{self.url}/alerts", content=content, headers=headers, timeout=60, verify=self.verify)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
