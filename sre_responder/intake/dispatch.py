@@ -1,4 +1,4 @@
-"""What a server does beside receiving: start the runs that wait, settle those that died, page for missed heartbeats."""
+"""What a server does beside receiving: start the runs that wait, settle those that died, resume what was approved, page for missed heartbeats."""
 
 from __future__ import annotations
 
@@ -59,12 +59,15 @@ class Dispatcher:
         self.flush()
         with self.ledger.transaction(reading=True) as connection:
             now = self.ledger.now(connection)
-            due = bool(jobs.dead(connection, now) or heartbeats.late(connection, now, beats))
+            due = (
+                jobs.dead(connection, now) or jobs.approved(connection, now) or heartbeats.late(connection, now, beats)
+            )
         ended = self._ended()
         if due or ended:
             with self.ledger.transaction() as connection:
                 now = self.ledger.now(connection)
                 jobs.settle(connection, now)
+                jobs.resume(connection, now)
                 heartbeats.page(connection, now, beats)
                 self._without_claim(connection, now, ended)
         with self.ledger.transaction(reading=True) as connection:

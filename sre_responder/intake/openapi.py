@@ -49,7 +49,6 @@ def _receive() -> dict[str, Any]:
     refusals = {
         "400": "It is not JSON in UTF-8, or holds no alerts in any known form. Never send it again.",
         "401": "No valid credential.",
-        "408": "The payload did not arrive in time.",
         "413": "The payload is larger than serve.body_mib.",
         "415": "The payload is compressed.",
         "503": "It cannot be committed now. Send it again after Retry-After seconds.",

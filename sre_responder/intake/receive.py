@@ -188,10 +188,8 @@ class _Intake:
         if not self._rested(number):
             jobs.raise_severity(self.connection, number, worst.severity)
             return "joined", ""
-        job = jobs.put(
-            self.connection, self.now, incident=number, runbook=name, service=worst.service, environment=worst.environment,
-            severity=worst.severity, confirmed=production,
-        )  # fmt: skip
+        wanted = jobs.Wanted(number, name, worst.service, worst.environment, worst.severity, confirmed=production)
+        job = jobs.put(self.connection, self.now, wanted)
         return "started", f"job {job} runs {name} for {number}"
 
     def _page(self, reasons: Iterable[str]) -> None:

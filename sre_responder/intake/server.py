@@ -32,7 +32,7 @@ from sre_responder.model.names import shown
 
 _BODY_SECONDS = 15
 _AT_ONCE = 4
-"""So many payloads are in memory at once; the others wait at the socket."""
+"""So many payloads of proven senders are in memory at once, and so many whose signature is not read yet; the others wait."""
 _RETRY_SECONDS = 15
 
 
@@ -83,23 +83,24 @@ class Receiver:
     on_receipt: Callable[[], None]
 
     def application(self) -> Starlette:
-        limiter = anyio.CapacityLimiter(_AT_ONCE)
+        proven, unproven = anyio.CapacityLimiter(_AT_ONCE), anyio.CapacityLimiter(_AT_ONCE)
 
         async def alerts_in(request: Request) -> Response:
             try:
-                return await self._take(request, limiter)
+                return await self._take(request, proven, unproven)
             except _Answer as answer:
                 return self._answered(answer)
             except ResponderError as error:  # of the ledger or the home: what is wrong here may be right later
                 return self._answered(_Answer(503, error.message, retry=_RETRY_SECONDS))
             except ClientDisconnect:
-                return self._answered(_Answer(400, "the sender went away before the end of the payload"))
+                return self._answered(_Answer(503, "the sender went away before the end of the payload"))
             except Exception:
                 traceback.print_exc(file=sys.stderr)
                 return self._answered(_Answer(500, "internal error"))
 
         async def healthy(_: Request) -> Response:
-            problem = await run_in_threadpool(self._problem)
+            async with unproven:
+                problem = await run_in_threadpool(self._problem)
             return JSONResponse({"ok": problem is None, "problem": problem}, 503 if problem else 200)
 
         async def openapi(_: Request) -> Response:
@@ -113,7 +114,8 @@ class Receiver:
             ]
         )
 
-    async def _take(self, request: Request, limiter: anyio.CapacityLimiter) -> Response:
+    async def _take(self, request: Request, proven: anyio.CapacityLimiter, unproven: anyio.CapacityLimiter) -> Response:
+        """One request. A signature is known to be right behind the body only: such bodies keep no others waiting."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         signed = self.keys.signed(headers)
         sender = self.keys.sender(headers, b"", time.time())
@@ -121,10 +123,9 @@ class Receiver:
             raise _Answer(401, "no valid credential", detail=_peer(request))
         if headers.get("content-encoding", "identity") != "identity":
             raise _Answer(415, "the payload is compressed; send it as it is")
-        async with limiter:
+        async with unproven if sender is None else proven:
             body = await self._body(request)
-            if signed and sender is None:
-                sender = self.keys.sender(headers, body, time.time())
+            sender = sender or self.keys.sender(headers, body, time.time())
             if sender is None:
                 raise _Answer(401, "no valid credential", detail=_peer(request))
             if wait := self.rate.wait(sender):
@@ -143,7 +144,7 @@ class Receiver:
                 if len(body) > self.body_bytes:
                     raise too_large
         if scope.cancelled_caught:
-            raise _Answer(408, f"the payload did not arrive within {_BODY_SECONDS} s")
+            raise _Answer(503, f"the payload did not arrive within {_BODY_SECONDS} s", retry=_RETRY_SECONDS)
         return bytes(body)
 
     def _commit(self, body: bytes, headers: dict[str, str], sender: str) -> Response:

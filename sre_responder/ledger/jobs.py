@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from sre_responder.errors import InputError
 from sre_responder.ledger import audit
 from sre_responder.ledger.runs import MACHINE, alive
-from sre_responder.ledger.schema import jobs
+from sre_responder.ledger.schema import approvals, incidents, jobs, plans
 from sre_responder.system import process
 
 TRIES = 3
@@ -22,22 +22,20 @@ _SILENT_SECONDS = 180
 """A process that cannot be seen from here, and that has said nothing for this long, is given up and a person is called."""
 
 
-def put(  # noqa: PLR0913 - each is a column of one row
-    connection: Connection,
-    now: float,
-    *,
-    incident: str,
-    runbook: str,
-    service: str,
-    environment: str,
-    severity: str,
-    confirmed: bool,
-) -> int:
+class Wanted(NamedTuple):
+    """The run that an incident asks for; `confirmed` is the word that production wants."""
+
+    incident: str
+    runbook: str
+    service: str
+    environment: str
+    severity: str
+    confirmed: bool
+
+
+def put(connection: Connection, now: float, wanted: Wanted) -> int:
     """Queue a run for an incident."""
-    values = {
-        "incident": incident, "runbook": runbook, "service": service, "environment": environment, "severity": severity,
-        "confirmed": confirmed, "queued_at": now, "tries": 0,
-    }  # fmt: skip
+    values = {**wanted._asdict(), "queued_at": now, "tries": 0}
     row = connection.execute(insert(jobs).values(values).returning(jobs.c.id)).one()
     return int(row.id)
 
@@ -129,6 +127,31 @@ def dead(connection: Connection, now: float) -> list[tuple[Row[Any], bool]]:
         if lives is False or (lives is None and (row.seen_at or 0) < now - _SILENT_SECONDS):
             found.append((row, lives is False))
     return found
+
+
+def approved(connection: Connection, now: float) -> list[Row[Any]]:
+    """The jobs that a gate refused and that people have approved since, while their incident is open."""
+    granted = (
+        select(approvals.c.id)
+        .join(plans, plans.c.digest == approvals.c.plan)
+        .where(
+            plans.c.incident == jobs.c.incident, approvals.c.decision == "grant", approvals.c.used_by.is_(None),
+            approvals.c.expires_at > now, approvals.c.signed_at > jobs.c.ended_at,
+        )
+    )  # fmt: skip
+    is_open = select(incidents.c.id).where(incidents.c.id == jobs.c.incident, incidents.c.status == "open")
+    return list(connection.execute(select(jobs).where(jobs.c.ending == "refused", granted.exists(), is_open.exists())))
+
+
+def resume(connection: Connection, now: float) -> None:
+    """Queue again what was approved: its run resumes where it left off."""
+    for row in approved(connection, now):
+        values = {"holder": None, "seen_at": None, "ended_at": None, "ending": None, "tries": 0}
+        connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
+        audit.append(
+            connection, now, "job.requeued", "responder", f"{row.runbook} resumes for {row.incident}: a plan of it was approved",
+            incident=row.incident, job=row.id,
+        )  # fmt: skip
 
 
 def settle(connection: Connection, now: float) -> None:

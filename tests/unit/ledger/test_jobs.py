@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, update
 from support import ledgers
 
 from sre_responder.errors import InputError
-from sre_responder.ledger import Ledger, audit, jobs
+from sre_responder.ledger import Ledger, audit, incidents, jobs, schema
 from sre_responder.ledger.schema import jobs as table
 
 DEAD = {"machine": jobs.MACHINE, "pid": 1, "started": -1.0}
@@ -23,10 +23,13 @@ def ledger(ledger_url: str) -> Ledger:
 
 
 def put(
-    connection: Connection, incident: str = "INC-00001", severity: str = "SEV3", service: str = "hello", **more: Any
+    connection: Connection,
+    severity: str = "SEV3",
+    service: str = "hello",
+    environment: str = "dev",
+    incident: str = "INC-00001",
 ) -> int:
-    values = {"runbook": "r", "environment": "dev", "confirmed": False, **more}
-    return jobs.put(connection, 1.0, incident=incident, service=service, severity=severity, **values)
+    return jobs.put(connection, 1.0, jobs.Wanted(incident, "r", service, environment, severity, confirmed=False))
 
 
 def hold(connection: Connection, id: int, seen_at: float, tries: int = 1, **holder: Any) -> None:
@@ -99,3 +102,49 @@ def test_a_process_that_lives_keeps_its_job(ledger: Ledger) -> None:
         assert jobs.claim(connection, now, id, 1) is not None
         jobs.settle(connection, now + 1e6)
         assert jobs.dead(connection, now) == [] and jobs.get(connection, id).ended_at is None  # type: ignore[union-attr]
+
+
+def test_a_refused_job_resumes_once_for_each_approval_while_its_incident_is_open(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        now = ledger.now(connection)
+        number, _ = incidents.open_(
+            connection,
+            now,
+            service="hello",
+            environment="dev",
+            severity="SEV3",
+            title="t",
+            actor="alert",
+            failure_class="c",
+        )
+        id = put(connection, incident=number)
+        jobs.end(connection, now + 1, id, "refused")
+        plan = {"digest": "d" * 64, "incident": number, "made_at": now, "waiting": True}
+        texts = dict.fromkeys(("action", "service", "environment", "document", "gates", "requester", "undo"), "x")
+        connection.execute(insert(schema.plans).values(plan | texts))
+        assert jobs.approved(connection, now + 2) == []
+        row = {
+            "plan": "d" * 64,
+            "kind": "approval",
+            "person": "dana",
+            "statement": "",
+            "signature": "",
+            "expires_at": now + 100,
+        }
+        connection.execute(
+            insert(schema.approvals).values(row | {"decision": "deny", "nonce": "1", "signed_at": now + 2})
+        )
+        assert jobs.approved(connection, now + 3) == []
+        connection.execute(
+            insert(schema.approvals).values(row | {"decision": "grant", "nonce": "2", "signed_at": now + 2})
+        )
+        assert jobs.approved(connection, now + 200) == []  # it is not valid any more
+        jobs.resume(connection, now + 3)
+        assert [one.id for one in jobs.ready(connection, 1)] == [id]
+        jobs.end(connection, now + 4, id, "refused")  # it needs one more
+        assert jobs.approved(connection, now + 5) == []
+        connection.execute(
+            insert(schema.approvals).values(row | {"decision": "grant", "nonce": "3", "signed_at": now + 6})
+        )
+        incidents.close(connection, now + 7, number, "dana")
+        assert jobs.approved(connection, now + 8) == []
