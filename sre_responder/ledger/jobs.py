@@ -76,6 +76,10 @@ def claim(connection: Connection, now: float, id: int, limit: int) -> Row[Any] |
         raise InputError(f"job {id} is not in the ledger.", cure="See: responder alerts")
     if id not in {one.id for one in ready(connection, limit)}:
         return None
+    incident = connection.execute(select(incidents.c.status).where(incidents.c.id == row.incident)).scalar()
+    if incident != "open":  # a person, or another run, was faster
+        end(connection, now, id, "not_needed")
+        return None
     pid = os.getpid()
     holder = {"machine": MACHINE, "pid": pid, "started": process.started(pid), "space": process.space()}
     values = {"holder": json.dumps(holder), "started_at": now, "seen_at": now, "tries": row.tries + 1}
@@ -130,7 +134,7 @@ def dead(connection: Connection, now: float) -> list[tuple[Row[Any], bool]]:
 
 
 def approved(connection: Connection, now: float) -> list[Row[Any]]:
-    """The jobs that a gate refused and that people have approved since, while their incident is open."""
+    """Of each open incident the last job, if a gate refused it and people have approved a plan since."""
     granted = (
         select(approvals.c.id)
         .join(plans, plans.c.digest == approvals.c.plan)
@@ -140,7 +144,10 @@ def approved(connection: Connection, now: float) -> list[Row[Any]]:
         )
     )  # fmt: skip
     is_open = select(incidents.c.id).where(incidents.c.id == jobs.c.incident, incidents.c.status == "open")
-    return list(connection.execute(select(jobs).where(jobs.c.ending == "refused", granted.exists(), is_open.exists())))
+    later = jobs.alias()
+    last_of_it = ~select(later.c.id).where(later.c.incident == jobs.c.incident, later.c.id > jobs.c.id).exists()
+    refused = select(jobs).where(jobs.c.ending == "refused", granted.exists(), is_open.exists(), last_of_it)
+    return list(connection.execute(refused))
 
 
 def resume(connection: Connection, now: float) -> None:

@@ -19,7 +19,16 @@ DEAD = {"machine": jobs.MACHINE, "pid": 1, "started": -1.0}
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Ledger:
-    return ledgers.make(Ledger(ledger_url))
+    """A ledger with INC-00001, which is open."""
+    made = ledgers.make(Ledger(ledger_url))
+    with made.transaction() as connection:
+        assert opened(made, connection) == "INC-00001"
+    return made
+
+
+def opened(ledger: Ledger, connection: Connection) -> str:
+    about = {"service": "hello", "environment": "dev", "severity": "SEV3", "title": "t", "actor": "alert"}
+    return incidents.open_(connection, ledger.now(connection), **about)[0]
 
 
 def put(
@@ -62,6 +71,15 @@ def test_of_many_that_claim_one_job_one_has_it(ledger: Ledger) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(claim, range(6))) == 1
+
+
+def test_a_job_whose_incident_was_closed_before_it_began_ends_without_a_run(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        id = put(connection)
+        incidents.close(connection, ledger.now(connection), "INC-00001", "dana")
+        assert jobs.claim(connection, ledger.now(connection), id, 4) is None
+        row = jobs.get(connection, id)
+        assert row is not None and row.ending == "not_needed"
 
 
 def test_a_job_that_is_not_in_the_ledger_is_bad_input(ledger: Ledger) -> None:
@@ -107,16 +125,7 @@ def test_a_process_that_lives_keeps_its_job(ledger: Ledger) -> None:
 def test_a_refused_job_resumes_once_for_each_approval_while_its_incident_is_open(ledger: Ledger) -> None:
     with ledger.transaction() as connection:
         now = ledger.now(connection)
-        number, _ = incidents.open_(
-            connection,
-            now,
-            service="hello",
-            environment="dev",
-            severity="SEV3",
-            title="t",
-            actor="alert",
-            failure_class="c",
-        )
+        number = opened(ledger, connection)
         id = put(connection, incident=number)
         jobs.end(connection, now + 1, id, "refused")
         plan = {"digest": "d" * 64, "incident": number, "made_at": now, "waiting": True}
@@ -139,6 +148,9 @@ def test_a_refused_job_resumes_once_for_each_approval_while_its_incident_is_open
             insert(schema.approvals).values(row | {"decision": "grant", "nonce": "2", "signed_at": now + 2})
         )
         assert jobs.approved(connection, now + 200) == []  # it is not valid any more
+        again = put(connection, incident=number)
+        assert jobs.approved(connection, now + 3) == []  # another job of the incident is behind it
+        connection.execute(table.delete().where(table.c.id == again))
         jobs.resume(connection, now + 3)
         assert [one.id for one in jobs.ready(connection, 1)] == [id]
         jobs.end(connection, now + 4, id, "refused")  # it needs one more
