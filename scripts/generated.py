@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 import sre_responder.effects
 from sre_responder.effects.action import Action, Described, Options, described
 from sre_responder.effects.effect import Effect, HostProbe
+from sre_responder.effects.perform import PERFORM_ACTION
 from sre_responder.home.annotations import connection
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import READ_ONLY
@@ -156,7 +157,9 @@ if __name__ == "__main__":
 
 
 def documentation(action: Action, own: Mapping[str, Described]) -> dict[str, Any]:
-    rung = f"Rung {action.rung}." if action.rung else "Containment, before the ladder."
+    rung = {None: "The rung that the policy says.", 0: "Containment, before the ladder."}.get(
+        action.rung, f"Rung {action.rung}."
+    )
     options = {name: described_option(option) for name, option in own.items()}
     if action.on_host:
         alone = "Set by the guard alone; a task that sets it is refused."
@@ -208,7 +211,7 @@ def argument(option: Described) -> dict[str, Any]:
         spec["default"] = option.default
     if option.secret:
         spec["no_log"] = True
-    if spec["type"] == "dict":
+    if spec["type"] == "dict" and option.type != dict[str, Any]:
         inner: type[Options] = option.type
         spec["options"] = {name: argument(below) for name, below in described(inner).items()}
         if inner.one_of:
@@ -287,7 +290,7 @@ They fill an option that a task leaves out; `ENVIRONMENT.KEY` holds for one envi
 
 
 def _row(action: Action) -> str:
-    rung = action.rung or "containment"
+    rung = {None: "by the policy", 0: "containment"}.get(action.rung, str(action.rung))
     return f"| `{action.name}` | {rung} | {action.platform} | {action.summary} | {'yes' if action.undoable else 'no'} |"
 
 
@@ -306,7 +309,8 @@ def _annotations(actions: list[Action]) -> str:
 def _connections(actions: list[Action]) -> str:
     found: dict[str, dict[str, Described]] = {}
     for action in actions:
-        found.setdefault(action.platform, {}).update(described(action.options))
+        if action is not PERFORM_ACTION:
+            found.setdefault(action.platform, {}).update(described(action.options))
     return "\n".join(
         f"| {platform} | `{connection(platform)}` | "
         f"{', '.join(f'*{name}*' if option.secret else f'`{name}`' for name, option in sorted(options.items()))} |"
@@ -388,7 +392,7 @@ def formatted(text: str) -> str:
 def files() -> Iterator[tuple[Path, str]]:
     """Every generated file and what it must say."""
     places = found()
-    actions = [action for _, action in places]
+    actions = [*(action for _, action in places), PERFORM_ACTION]
     yield ROOT / "sre_responder/model/allowlist.py", allowlist([action.spec(place) for place, action in places])
     yield ROOT / "meta/runtime.yml", runtime(actions)
     yield ROOT / "docs/actions.md", actions_page(actions)

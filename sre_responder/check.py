@@ -172,9 +172,9 @@ def _platforms(home: Home, way: Mapping[str, str], books: list[Runbook]) -> Iter
     for book in books:
         for play, node in plays(book.playbook):
             for task in tasks(play, node):
-                if task.action:
+                if task.action in ACTIONS:  # where a module of another collection leads, only its own check mode says
                     written = _written(play, task.module, task.arguments)
-                    used.append((ACTIONS[task.action], written, (book.metadata.id,), str(play.get("hosts"))))
+                    used.append((ACTIONS[str(task.action)], written, (book.metadata.id,), str(play.get("hosts"))))
     platforms = {spec.platform for spec, *_ in used}
     used += [(spec, {}, (), "localhost") for spec in ACTIONS.values() if spec.platform not in platforms]
     for spec, written, uses, hosts in used:
@@ -315,6 +315,7 @@ def _meant_for(way: Mapping[str, str], book: Runbook) -> bool:
     return any(
         key in way or (isinstance(task.arguments, Mapping) and option in task.arguments)
         for task in book.steps
+        if task.action in ACTIONS
         for option, key in ACTIONS[str(task.action)].annotations.items()
     )
 

@@ -11,11 +11,13 @@ from sre_responder import modules
 from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
+from sre_responder.home.allowed import how_to_allow, unfit
 from sre_responder.home.documents import line_of, read_text
 from sre_responder.home.loadable import unloadable
+from sre_responder.home.policy import Policy
 from sre_responder.home.readme import README, TOPICS, lacking
 from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
-from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY, short_name
+from sre_responder.model.actions import COLLECTION, PERFORM, READ_ONLY, short_name
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.names import shown
 
@@ -195,8 +197,8 @@ def _weaker(
                 yield Finding(str(file), line, known, f"{keyword}{meant} on {where}: {row.why}", row.cure, row.level)
 
 
-def findings(path: Path) -> tuple[Finding, ...]:
-    """Everything that weakens a guard in a playbook, or in a runbook's folder."""
+def findings(path: Path, policy: Policy = Policy()) -> tuple[Finding, ...]:
+    """Everything that weakens a guard in a playbook, or in a runbook's folder, by what the policy allows."""
     folder = path if path.is_dir() else path.parent
     playbook = path / PLAYBOOK if path.is_dir() else path
     if not playbook.is_file():
@@ -215,7 +217,8 @@ def findings(path: Path) -> tuple[Finding, ...]:
         found += _play(playbook, play, node.start_mark.line + 1, ladder)
         for task in listed:
             found += _task(playbook, task, ladder)
-        found += _order(playbook, listed)
+            found += _performed(playbook, task, policy)
+        found += _order(playbook, listed, policy)
     if playbook.name == PLAYBOOK:
         found += _criterion(playbook, Runbook(folder, None, False).metadata.success)
     return tuple(found)
@@ -271,7 +274,7 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
                 task.line,
                 "unguarded",
                 f"'{task.name}' mutates through {task.module}, past the guard",
-                "Use a guarded module.",
+                _guarded(task.module),
             )
         elif classify(task) == "undetermined":
             yield Finding(
@@ -279,7 +282,7 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
                 task.line,
                 "undetermined",
                 f"cannot tell whether '{task.name}' ({task.module}) changes anything",
-                "Use a module that says so.",
+                _guarded(task.module, "Use a module that says so."),
             )
         if short_name(task.module).endswith("pause"):
             yield Finding(
@@ -295,6 +298,38 @@ def _task(file: Path, task: Task, ladder: int) -> Iterator[Finding]:
         yield Finding(str(file), task.line, "handlers", f"guarded task '{task.name}' is a handler", "Make it a task.")
 
 
+def _guarded(module: str, otherwise: str = "Use a guarded module.") -> str:
+    """What to do about an unguarded task: `perform` runs every module that shows a plan."""
+    whole = module if "." in module else f"ansible.builtin.{module}"
+    return otherwise if unfit(whole) else f"{otherwise} {how_to_allow(whole)}"
+
+
+def _performed(file: Path, task: Task, policy: Policy) -> Iterator[Finding]:
+    """What the policy refuses of a module that runs through `perform`, as far as it is written out."""
+    if task.module != f"{COLLECTION}.{PERFORM}":
+        return
+    name = str(task.action)
+    given = task.arguments.get("args") if isinstance(task.arguments, Mapping) else None
+    why: str | None
+    if name == PERFORM:
+        why, cure = (
+            "its module is not the whole name of one of another collection",
+            "Write namespace.collection.module.",
+        )
+    elif not (allowed := policy.perform.get(name)):
+        why, cure = unfit(name) or f"the policy does not allow {name}", how_to_allow(name)
+        cure = "Use a guarded module." if unfit(name) else cure
+    elif missing := modules.problem(name):
+        why, cure = missing
+    else:
+        literal = (
+            {key: value for key, value in given.items() if "{{" not in str(value)} if isinstance(given, Mapping) else {}
+        )
+        why, cure = allowed.refusal(literal), f"Correct it, or perform.{name}.args in policy.yml."
+    if why:
+        yield Finding(str(file), task.line, "perform", f"'{task.name}' would be refused: {why}", cure)
+
+
 def _meta(arguments: Any) -> str:
     """What a meta task does, in any spelling."""
     if isinstance(arguments, Mapping):
@@ -302,13 +337,14 @@ def _meta(arguments: Any) -> str:
     return str(arguments or "").strip().removeprefix("meta").strip()
 
 
-def _order(file: Path, listed: list[Task]) -> Iterator[Finding]:
+def _order(file: Path, listed: list[Task], policy: Policy) -> Iterator[Finding]:
     highest, looked, done = 0, False, set[str]()
     for task in listed:
         looked = looked or short_name(task.module) in ("diagnose", "blast_radius")
-        if task.action is None or ACTIONS[task.action].containment:
+        spec = policy.action(task.action) if task.action else None
+        if spec is None or spec.containment:
             continue
-        rung = ACTIONS[task.action].rung
+        rung = spec.rung
         if rung < highest and task.does not in done:  # a step may be taken again behind a more invasive one
             yield Finding(
                 str(file),

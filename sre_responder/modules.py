@@ -14,7 +14,7 @@ import yaml
 
 from sre_responder.errors import InputError
 from sre_responder.home.documents import read_text, sound_yaml
-from sre_responder.model.actions import ACTIONS, COLLECTION, READ_ONLY
+from sre_responder.model.actions import ACTIONS, COLLECTION, PERFORM, READ_ONLY
 from sre_responder.model.names import shown
 
 _BUILTIN = ("ansible.builtin", "ansible.legacy")
@@ -38,7 +38,7 @@ def problem(module: str, before: tuple[str, ...] = ()) -> tuple[str, str] | None
             return problem(routes[name], (*before, module))
         return _missing(name, there, "ansible.builtin") if there else None
     if collection == COLLECTION:
-        return _missing(name, frozenset({*ACTIONS, *READ_ONLY}), COLLECTION)
+        return _missing(name, frozenset({*ACTIONS, *READ_ONLY, PERFORM}), COLLECTION)
     if module.count(".") < 2:
         return f"{shown(module)} is not a whole name", "Write namespace.collection.module."
     collection = ".".join(collection.split(".")[:2])

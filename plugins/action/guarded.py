@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
@@ -17,9 +17,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.sre.responder.plugins.plugin_utils import performed
 from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
 from ansible_collections.sre.responder.plugins.plugin_utils.screen import failure, tell_skip
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
+    ISOLATED,
     checking,
     declared,
     driven,
@@ -35,7 +37,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.drive.words import brief
-from sre_responder.effects import EFFECTS, Change, leads_to
+from sre_responder.effects import EFFECTS, PROBES, Change, leads_to
 from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import (
@@ -49,18 +51,15 @@ from sre_responder.errors import (
 from sre_responder.home import Home
 from sre_responder.home.annotations import hosts_of
 from sre_responder.home.runbook import Runbook, resolve, task_digest
+from sre_responder.home.runbook import performed as performed_by
 from sre_responder.ledger import Ledger, incidents, known_good, runs
 from sre_responder.model import names
-from sre_responder.model.actions import ACTIONS, short_name
+from sre_responder.model.actions import ACTIONS, PERFORM, short_name
 from sre_responder.model.plan import IfWorse
 from sre_responder.model.request import Request
 
 SET_ONCE = "Set it in module_defaults of the play, for group/sre.responder.guarded."
 GUARDED_OPTIONS = ("incident", "service", "environment", "applies", "because", "confirm_production", "if_worse")
-ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
-    ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
-)
-"""What runs on a host comes from Python's own places, not from the account's folder or variables there. Empty is as if not set."""
 _GRACE_SECONDS = 5
 """After the controller gave a plan up, what looks on the host ends itself too, so that nothing stays there."""
 
@@ -210,13 +209,14 @@ class ActionModule(ActionBase):
         runbook = resolve(place.folder, file)
         request, arguments, call = self._request(place, given, facts, runbook, file, line)
         self._record_run(ledger, request, runbook)
-        spec = ACTIONS.get(self.short)
         named = {name: given[name] for name in ("incident", "service", "environment") if name in given}
-        effect: Any = (
-            HostModule(self, {**named, **arguments}, facts, place)
-            if spec and spec.on_host
-            else ControllerEffect(self.short, arguments, ledger, request)
-        )
+        effect: Any
+        if request.action in place.policy.perform:
+            effect = performed.ForeignModule(self, request.action, arguments, facts, place)
+        elif request.action in PROBES:
+            effect = HostModule(self, {**named, **arguments}, facts, place)
+        else:
+            effect = ControllerEffect(request.action, arguments, ledger, request)
         step = Step(
             place, ledger, request, arguments, runbook, effect, check=checking(self._task), **call,
             tell=lambda line: Display().display(line, stderr=True),
@@ -276,7 +276,7 @@ class ActionModule(ActionBase):
         run = run_identity()[0]
         hosts = tuple(str(host) for host in facts.get("ansible_play_hosts", ()))
         request = Request(
-            action=self.short, **words, confirm_production=flags["confirm_production"], run=run,
+            action=performed_by(given) if self.short == PERFORM else self.short, **words, confirm_production=flags["confirm_production"], run=run,
             task=str(self._task._uuid), step=task_digest(plain(ds)) if ds and declared(self._task, runbook) else "",
             host=real_host(facts), hosts=hosts,
             requester=approval.requester(place.people), problems=tuple(problems),
@@ -286,6 +286,9 @@ class ActionModule(ActionBase):
 
     def _arguments(self, place: Home, given: Mapping[str, Any], service: str, environment: str) -> dict[str, Any]:
         """The effect's own arguments, checked against the module's argument spec; the catalogue fills what the task leaves out."""
+        if self.short == PERFORM:
+            self._known(given, ("module", "args"))
+            return performed.arguments(place.policy, self._task)
         if self.short not in ACTIONS:
             raise InputError(f"'{names.shown(self.short)}' is no guarded module.", cure=f"Use {', '.join(ACTIONS)}.")
         spec = ACTIONS[self.short]
@@ -295,12 +298,7 @@ class ActionModule(ActionBase):
             for name, option in module.ARGUMENT_SPEC.items()
             if not name.startswith("_") and name not in GUARDED_OPTIONS
         }
-        unknown = set(given) - set(options) - set(GUARDED_OPTIONS)
-        if unknown:
-            raise InputError(
-                f"{self.short} has no option {', '.join(sorted(names.shown(name) for name in unknown))}.",
-                cure=f"Its options: {', '.join(sorted((*options, *GUARDED_OPTIONS)))}.",
-            )
+        self._known(given, options)
         filled = {name: value for name, value in given.items() if name in options and value is not None}
         filled = {**place.given(spec, place.catalogue.service(service).reached(environment)), **filled}
         for name in spec.needs:
@@ -318,6 +316,15 @@ class ActionModule(ActionBase):
                 cure=f"See ansible-doc sre.responder.{self.short}.",
             )
         return dict(plain(_given(checked.validated_parameters)))
+
+    def _known(self, given: Mapping[str, Any], options: Iterable[str]) -> None:
+        """InputError where the task gives an option that there is not."""
+        known = {*options, *GUARDED_OPTIONS}
+        if unknown := set(given) - known:
+            raise InputError(
+                f"{self.short} has no option {', '.join(sorted(names.shown(name) for name in unknown))}.",
+                cure=f"Its options: {', '.join(sorted(known))}.",
+            )
 
     def _record_run(self, ledger: Ledger, request: Request, runbook: Runbook | None) -> None:
         """A plain ansible-playbook has no driver: its run is recorded by the process that forked this worker."""

@@ -28,6 +28,11 @@ from sre_responder.model.names import shown
 from sre_responder.system import process
 from sre_responder.system.prove import MARK, PLAY_MARK
 
+ISOLATED = {"PYTHONNOUSERSITE": "1"} | dict.fromkeys(
+    ("PYTHONPATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR", "PYTHONWARNINGS"), ""
+)
+"""What runs on a host comes from Python's own places, not from the account's folder or variables there. Empty is as if not set."""
+
 
 def plain(value: Any) -> Any:
     """Ansible's tagged strings, numbers and containers as Python's own; a vaulted text as it is written, not opened."""

@@ -69,7 +69,7 @@ def _heal(where: dict[str, Any]) -> dict[str, Any]:
             title="A rollout is stuck", actor="demo", started_at=began,
         )  # fmt: skip
     line(f"{number} is opened; runbook {runbook.metadata.id}")
-    with Progress(runbook) as progress:
+    with Progress(runbook, home.policy) as progress:
         outcome = climb(
             home, ledger, runbook, incident=number, service=shop.SERVICE, environment="staging", on_entry=progress.entry
         )

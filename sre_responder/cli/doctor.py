@@ -241,7 +241,7 @@ def _standing(home: Home) -> None:
 
 def _weakened(home: Home) -> None:
     own = [book for book in home.runbooks if not book.shipped]
-    if found := [one for book in own for one in findings(book.folder) if one.level == "error"]:
+    if found := [one for book in own for one in findings(book.folder, home.policy) if one.level == "error"]:
         rows = "\n".join(str(one) for one in found)
         raise InputError(f"{len(found)} {'line weakens' if len(found) == 1 else 'lines weaken'} a guard.\n{rows}")
 

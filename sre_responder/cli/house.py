@@ -161,8 +161,9 @@ def register(
 
 def _findings(home: homes.Home, paths: Iterable[Path]) -> list[Finding]:
     """What is wrong with playbooks and runbooks; in production also with what a person would read of a runbook."""
-    production = (home.folder / "policy.yml").exists() and home.policy.profile == "production"
-    return [one for path in paths for one in (*findings(path), *(undocumented(path) if production else ()))]
+    rules = home.policy if (home.folder / "policy.yml").exists() else policy.Policy(profile="homelab")
+    production = rules.profile == "production"
+    return [one for path in paths for one in (*findings(path, rules), *(undocumented(path) if production else ()))]
 
 
 def _folder(home: homes.Home, name: str) -> Path:

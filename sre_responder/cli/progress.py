@@ -9,9 +9,9 @@ from types import TracebackType
 from rich.markup import escape
 
 from sre_responder.cli.output import error_console
+from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger.audit import Entry
-from sre_responder.model.actions import ACTIONS
 
 _MARKS = {
     "improved": ("✔", "green"),
@@ -40,9 +40,10 @@ _DOING = {
 class Progress:
     """Tells each entry of the record as one line on stderr, with the seconds since the run began."""
 
-    def __init__(self, runbook: Runbook) -> None:
+    def __init__(self, runbook: Runbook, policy: Policy) -> None:
         self.doing, self.drawn = "starting", False
-        self.rungs = {step.action: ACTIONS[step.action].rung for step in runbook.steps if step.action}
+        specs = [policy.action(str(step.action)) for step in runbook.steps]
+        self.rungs = {spec.name: spec.rung for spec in specs if spec}
 
     def __enter__(self) -> Progress:
         self.began = self.last = time.monotonic()

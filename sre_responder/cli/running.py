@@ -20,13 +20,13 @@ from sre_responder.engine.conclusion import Outcome
 from sre_responder.engine.run import climb
 from sre_responder.errors import InputError
 from sre_responder.home import Home
+from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
 from sre_responder.intake import groups, plain, sources
 from sre_responder.intake.alert import BYTES_LIMIT, Webhook
 from sre_responder.ledger import audit, foreseen, incidents, plans
 from sre_responder.lint import classify
 from sre_responder.model import names
-from sre_responder.model.actions import ACTIONS
 
 Incident = Annotated[str, typer.Option("--incident", help="The incident's number, INC-1234.")]
 Service = Annotated[str | None, typer.Option("--service", help="A service; default is that of the incident.")]
@@ -185,7 +185,7 @@ def _climb(
     names.environment(environment)
     until = time.monotonic() + patience
     while True:
-        with Progress(runbook) as progress:
+        with Progress(runbook, here.home.policy) as progress:
             outcome = climb(
                 here.home, here.ledger, runbook, incident=incident, service=service, environment=environment,
                 confirm_production=confirm, check=check, on_entry=progress.entry, on_tick=progress.tick,
@@ -265,7 +265,7 @@ def plan(
             if entry.data["run"] == outcome.run
         ]
         waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
-    steps = [_described(task, previews) for task in chosen.tasks]
+    steps = [_described(task, previews, here.home.policy) for task in chosen.tasks]
     if json:
         print_json(
             {
@@ -298,11 +298,12 @@ def plan(
         raise typer.Exit(1)
 
 
-def _described(task: Any, previews: list[dict[str, Any]]) -> dict[str, Any]:
+def _described(task: Any, previews: list[dict[str, Any]], policy: Policy) -> dict[str, Any]:
+    spec = policy.action(task.action) if task.action else None
     made = next((p for p in previews if p["step"] == task.digest), {})
     return {
         "name": task.name, "module": task.module, "line": task.line, "class": classify(task),
-        "rung": ACTIONS[task.action].rung if task.action else None,
+        "rung": spec.rung if spec else None,
         "plan": made.get("plan"), "skipped": made.get("skipped"), "because": made.get("because"), "gates": made.get("gates", []),
     }  # fmt: skip
 

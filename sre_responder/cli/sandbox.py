@@ -172,7 +172,7 @@ def _one(here: Lab, ledger: Ledger, fault: str) -> dict[str, Any]:
         )
     outcome, refusals = None, 0
     for _ in range(3):
-        with Progress(runbook) as progress:
+        with Progress(runbook, home.policy) as progress:
             outcome = climb(
                 home, ledger, runbook, incident=number, service=here.service, environment=environment,
                 confirm_production=environment == "production", on_entry=progress.entry, on_tick=progress.tick,

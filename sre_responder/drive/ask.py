@@ -1,4 +1,4 @@
-"""One read-only module on one host of the home's inventory, and its answer."""
+"""One module that changes nothing, on one host of the home's inventory, and its answer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,19 @@ from sre_responder.errors import EffectFailed
 from sre_responder.home import Home
 
 TIMEOUT_SECONDS = 60
+_CHECK = {"check_mode": True, "diff": True}
 
 
-def ask(host: str, module: str, arguments: Mapping[str, Any], home: Home) -> dict[str, Any]:
-    """What the module answers; EffectFailed where the host gives no answer."""
+def ask(
+    host: str,
+    module: str,
+    arguments: Mapping[str, Any],
+    home: Home,
+    *,
+    check: bool = False,
+    become: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a module that only reads answers, or one in check mode; EffectFailed where the host gives no answer."""
     folder = Path(tempfile.mkdtemp(prefix="sre-ask-"))
     try:
         given = inherited(os.environ, home)
@@ -40,7 +49,7 @@ def ask(host: str, module: str, arguments: Mapping[str, Any], home: Home) -> dic
             "name": "Ask",
             "hosts": host,
             "gather_facts": False,
-            "tasks": [{"name": "Ask", module: dict(arguments)}],
+            "tasks": [{"name": "Ask", module: dict(arguments), **(become or {}), **(_CHECK if check else {})}],
         }
         playbook = folder / "ask.yml"
         playbook.write_text(literal.dump([play]), encoding="utf-8")

@@ -83,7 +83,7 @@ def _described(field: FieldInfo) -> Described:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """An action by name, and the words of its page.
+    """An action by name, and the words of its page. Its rung is None where the policy says it.
 
     `undo` says how it is undone, or why it cannot be. `minutes` is the option that says for how long it lasts (`ActionSpec.minutes`).
     `compares` names annotations that lead to what else it may change on its host (`ActionSpec.compares`).
@@ -91,7 +91,7 @@ class Action:
     """
 
     name: str
-    rung: Rung
+    rung: Rung | None
     platform: str
     options: type[Options]
     summary: str
@@ -107,6 +107,7 @@ class Action:
     def spec(self, effect: str) -> ActionSpec:
         """What the guard must know of it; `effect` is where it stands, MODULE:OBJECT."""
         options = described(self.options)
+        assert self.rung is not None, "the policy says it"
         return ActionSpec(
             self.name,
             self.rung,

@@ -20,7 +20,8 @@ class Change:
 
     `busy` names who else changes the target, `wait` says why it must be waited for though nobody does.
     `overwrites` says what somebody else did since, which an undo would take away.
-    `before` holds only what identifies the state; gauges and ages stand in `evidence`, for they move by themselves.
+    `before` holds only what identifies the state; gauges and ages stand in `evidence`, for they move by themselves. `basis` says
+    what carries it out, where that is not this library: another version of it is another plan.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Change:
     capacity: float | None = None
     diff: dict[str, Any] = field(default_factory=dict)
     overwrites: str = ""
+    basis: dict[str, Any] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -106,10 +108,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class HostProbe:
-    """How the state that a host module changes is read from afar: a read-only module of Ansible, and its answer in the words of `before`.
+    """How the state that a host module changes is read from afar: a module of Ansible, and its answer in the words of `before`.
 
     `told` says that state in a few words; InputError where there is none. `needs` is the path without which the state before cannot
-    be restored. `became` is that of an Effect.
+    be restored. `became` is that of an Effect. The module only reads, or is run in `check_mode`.
     """
 
     action: Action
@@ -119,3 +121,4 @@ class HostProbe:
     told: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
     needs: Callable[[Mapping[str, Any], Mapping[str, Any]], str] = lambda arguments, before: ""
     became: Callable[[Change, Mapping[str, Any]], Became | None] = by_state
+    check_mode: bool = False

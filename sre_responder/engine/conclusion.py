@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,9 @@ from sre_responder.emergency import cascade, stop
 from sre_responder.engine.ending import Ending, Facts, StepFact, judge
 from sre_responder.engine.follower import Follower
 from sre_responder.home import Home
+from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger, attempts, audit, runs
-from sre_responder.model.actions import ACTIONS
 from sre_responder.record.handoff import found, handoff
 
 
@@ -71,17 +72,21 @@ class Climb:
         came_to = {entry.data.get("step") for entry in mine}
         declared = self.runbook.steps
         judged = Facts(
-            steps=tuple(_fact(entry) for entry in steps),
+            steps=tuple(_fact(entry, self._contains) for entry in steps),
             how=ended.reason,
             rc=ended.rc,
             check=self.check,
             unknown=unknown,
             undone=undone,
             declared=bool(declared),
-            contains_only=all(ACTIONS[str(step.action)].containment for step in declared),
+            contains_only=all(self._contains(str(step.action)) for step in declared),
             silent=tuple(str(step.action) for step in declared if step.digest not in came_to),
         )
-        return judged, tuple(_step(entry) for entry in steps)
+        return judged, tuple(_step(entry, self.home.policy) for entry in steps)
+
+    def _contains(self, action: str) -> bool:
+        spec = self.home.policy.action(action)
+        return spec is not None and spec.containment
 
     def closed(self, ended: Ended, facts: Facts, steps: tuple[dict[str, Any], ...], said: str) -> Outcome:
         """Put the ending on the record, hand over what a person must take, and tell them; `said`: Ansible's last error."""
@@ -176,26 +181,27 @@ def _result(entry: audit.Entry) -> str:
     return str(entry.data.get(_RESULTS[entry.type], "refused"))
 
 
-def _fact(entry: audit.Entry) -> StepFact:
+def _fact(entry: audit.Entry, contains: Callable[[str], bool]) -> StepFact:
     """One step of the ladder as the ending is judged by it."""
     data, action = entry.data, str(entry.data.get("action", ""))
     return StepFact(
         action=action,
         result=_result(entry),
-        contains=action in ACTIONS and ACTIONS[action].containment,
+        contains=contains(action),
         measured=data.get("measured"),
         already=bool(data.get("already")),
         stopped=bool(data.get("stopped")),
     )
 
 
-def _step(entry: audit.Entry) -> dict[str, Any]:
+def _step(entry: audit.Entry, policy: Policy) -> dict[str, Any]:
     """One step of the ladder as a result names it."""
     data, action = entry.data, str(entry.data.get("action", ""))
+    spec = policy.action(action)
     return {
         "action": action,
         "target": data.get("target"),
-        "rung": ACTIONS[action].rung if action in ACTIONS else None,
+        "rung": spec.rung if spec else None,
         "result": _result(entry),
         "plan": data.get("plan"),
         "gates": [gate["name"] for gate in data.get("gates", [])],

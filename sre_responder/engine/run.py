@@ -52,7 +52,7 @@ def climb(  # noqa: PLR0913 - what a caller says of a run, each by its name
     if environment == "production" and not confirm_production:
         raise InputError("environment production needs an explicit confirmation.", cure="Add --confirm-production.")
     id, requester = f"run-{secrets.token_hex(6)}", approval.requester(home.people)
-    if why := _unfit(runbook, check=check):
+    if why := _unfit(home, runbook, check=check):
         with ledger.transaction() as connection:
             audit.append(
                 connection, ledger.now(connection), "gate.blocked", requester, f"{runbook.metadata.id} refused: {why.message}",
@@ -145,7 +145,7 @@ def _driven(
         ) from error
 
 
-def _unfit(runbook: Runbook, *, check: bool) -> Refused | None:
+def _unfit(home: Home, runbook: Runbook, *, check: bool) -> Refused | None:
     """Why no task of this runbook may run, guarded or not: a preview may be of one that is not registered yet."""
     name = runbook.metadata.id
     if not check and not runbook.registered:
@@ -153,7 +153,7 @@ def _unfit(runbook: Runbook, *, check: bool) -> Refused | None:
             f"runbook {name} is not registered with digest {runbook.digest[:12]}; no task of it was run.",
             cure=f"Review it, then: responder runbooks register {name}",
         )
-    if found := [one for one in findings(runbook.folder) if one.level == "error"]:
+    if found := [one for one in findings(runbook.folder, home.policy) if one.level == "error"]:
         lines = "; ".join(f"{one.file}:{one.line}: {one.message}" for one in found[:5])
         return Refused(
             f"runbook {name} weakens the guard; no task of it was run: {lines}.",

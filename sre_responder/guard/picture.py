@@ -12,11 +12,11 @@ from sre_responder.errors import InputError
 from sre_responder.guard.gates.loop import lockout
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import Home
+from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import attempts, audit, clock, foreseen, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
-from sre_responder.model.actions import ACTIONS, spec_of
 from sre_responder.model.facts import Acted, RunbookFacts, Step
 from sre_responder.model.plan import Plan, drift
 from sre_responder.model.request import Request
@@ -27,12 +27,12 @@ def symptom(environment: str, service: str, failure_class: str) -> str:
     return f"{environment}:{service}:{failure_class}"
 
 
-def facts(runbook: Runbook | None) -> RunbookFacts | None:
-    """A runbook as the gates see it."""
+def facts(runbook: Runbook | None, policy: Policy) -> RunbookFacts | None:
+    """A runbook as the gates see it. A step that the policy does not allow counts as of the first rung: what is above waits for it."""
     if runbook is None:
         return None
     steps = tuple(
-        Step(task.digest, task.action, ACTIONS[task.action].rung, task.name, task.does)
+        Step(task.digest, task.action, spec.rung if (spec := policy.action(task.action)) else 1, task.name, task.does)
         for task in runbook.steps
         if task.action
     )
@@ -62,7 +62,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
     joined: int | None = None,
 ) -> Snapshot:
     """The picture that the gates judge, read in the caller's transaction."""
-    policy, known = home.policy, facts(runbook)
+    policy, known = home.policy, facts(runbook, home.policy)
     name = symptom(request.environment, request.service, failure_class(request, known))
 
     verify = admissible(now, home, request.requester)
@@ -85,7 +85,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
     held = select(effects.c.id).where(
         effects.c.contains.is_(True), effects.c.state == "done", effects.c.undone_at.is_(None),
         effects.c.attempt.in_([
-            a.id for a in attempts.of_incident(connection, request.incident) if (made_by := spec_of(a.action)) and made_by.shields
+            a.id for a in attempts.of_incident(connection, request.incident) if (made_by := policy.action(a.action)) and made_by.shields
         ]),
     )  # fmt: skip
     declined = select(not_applicable.c.step).where(not_applicable.c.incident == request.incident)
@@ -95,7 +95,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
         jumps=clock.jumps(connection, now),
         policy=policy,
         request=request,
-        spec=spec_of(request.action),
+        spec=policy.action(request.action),
         plan=plan,
         symptom=name,
         stops=stop.standing(

@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal
 
 import jmespath
 import yaml
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from sre_responder.errors import InputError
+from sre_responder.home.allowed import Allowed, Module
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.home.section import Section as _Section
 from sre_responder.home.serving import EXAMPLE as _SERVING
 from sre_responder.home.serving import Serve
-from sre_responder.model.actions import ACTIONS
+from sre_responder.model.action_spec import ActionSpec
+from sre_responder.model.actions import ACTIONS, spec_of
 from sre_responder.model.expression import Expression
 from sre_responder.model.names import ENVIRONMENTS, Severity, shown
 from sre_responder.notify.channel import Channel
@@ -128,13 +130,6 @@ class Deadlines(_Section):
     )
 
 
-def _known_actions(by_action: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A name that is misspelled would silently change nothing: fewer people would be asked than somebody thought."""
-    if unknown := sorted(set(by_action) - set(ACTIONS)):
-        raise ValueError(f"no action is called {', '.join(unknown)}; known: {', '.join(ACTIONS)}")
-    return by_action
-
-
 class Approvals(_Section):
     """Who must agree, and for how long it holds (spec section 4)."""
 
@@ -145,8 +140,6 @@ class Approvals(_Section):
     needed_for: Mapping[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="How many people must approve an action, where that is more."
     )
-
-    _known = field_validator("needed_for")(_known_actions)
 
     commander_rungs: tuple[Literal[0, 1, 2, 3, 4], ...] = Field(
         (), description="Rungs of which one approver must be incident commander."
@@ -187,7 +180,6 @@ class Radius(_Section):
         default_factory=dict,
         description="The same for one action, such as one that shall leave nothing: kubernetes_isolate: 0.",
     )
-    _known = field_validator("capacity_left_for")(_known_actions)
     repairs_nearby: int = Field(0, ge=0, description="Other services under repair within two hops.")
     downstream: int | None = Field(
         None, ge=0, description="Services that may depend on the one acted on; null means no limit."
@@ -333,6 +325,9 @@ class Policy(_Section):
         description="Where Git says what a workload is: refuse to change it, or let kubernetes_hold hold GitOps off for a while.",
     )
     notifications: tuple[AnyChannel, ...] = Field((), description="Where messages to people go.")
+    perform: Mapping[Module, Allowed] = Field(
+        default_factory=dict, description="Modules of other collections that sre.responder.perform may run."
+    )
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
     )
@@ -343,6 +338,11 @@ class Policy(_Section):
         judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
         return self.model_dump(mode="json", include=judged_by)
 
+    def action(self, name: str) -> ActionSpec | None:
+        """What the guard must know of an action: one of ours, or a module that `perform` may run; None where it is neither."""
+        allowed = self.perform.get(name)
+        return allowed.spec(name) if allowed else spec_of(name)
+
     def act_limit(self, rollback: bool, timeout_s: float | None) -> float:
         """How long an act may take: a rollback has its own deadline, all else what its task waits for and some time beside."""
         return self.rollbacks.deadline_seconds if rollback else (timeout_s or 0) + self.deadlines.act_seconds
@@ -351,6 +351,20 @@ class Policy(_Section):
         """Why this policy never takes an action, whatever a runbook says; None where it may."""
         refused = action == "kubernetes_hold" and self.gitops == "refuse"
         return "the policy lets nobody hold GitOps off (gitops: refuse)" if refused else None
+
+    @model_validator(mode="after")
+    def _known_actions(self) -> Policy:
+        """A name that is misspelled would silently change nothing: fewer people would be asked than somebody thought."""
+        known = {*ACTIONS, *self.perform}
+        for place, named in (
+            ("approvals.needed_for", self.approvals.needed_for),
+            ("radius.capacity_left_for", self.radius.capacity_left_for),
+        ):
+            if unknown := sorted(set(named) - known):
+                raise ValueError(
+                    f"{place}: no action is called {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+                )
+        return self
 
     @field_validator("notifications")
     @classmethod

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sre_responder.errors import InputError
 from sre_responder.home.documents import Loader, read_model, read_text, sound_yaml, validated
 from sre_responder.model import names
-from sre_responder.model.actions import ACTIONS, COLLECTION, short_name
+from sre_responder.model.actions import ACTIONS, COLLECTION, MODULE, PERFORM, short_name
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.expression import Expression, conditions
 from sre_responder.model.plan import canonical
@@ -131,6 +131,8 @@ class Task:
     def action(self) -> str | None:
         """The guarded action that this task declares, if it does."""
         name = short_name(self.module)
+        if self.module == f"{COLLECTION}.{PERFORM}":
+            return performed(self.arguments)
         return name if self.module == f"{COLLECTION}.{name}" and name in ACTIONS else None
 
     @property
@@ -146,6 +148,13 @@ class Task:
                 key: value for key, value in arguments.items() if key not in ("applies", "because", "if_worse")
             }
         return task_digest({**self.raw, "name": "", self.module: arguments or None})
+
+
+def performed(arguments: Any) -> str:
+    """The module that a task of `perform` names; `perform` itself, which no policy allows, where that is no whole name of another's."""
+    module = arguments.get("module") if isinstance(arguments, Mapping) else None
+    whole = isinstance(module, str) and re.fullmatch(MODULE, module, re.ASCII) is not None
+    return str(module) if whole and not str(module).startswith(f"{COLLECTION}.") else PERFORM
 
 
 def task_digest(raw: Mapping[str, Any]) -> str:

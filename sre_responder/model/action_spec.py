@@ -35,6 +35,8 @@ class ActionSpec:
     minutes: str = ""
     """The option that says for how long it lasts: containment that only makes room for a remedy. It is not taken where the
     service is healthy, does not count as contained first, and its plan says when it is undone."""
+    limit_s: float | None = None
+    """How long its act may take, where the policy says that of this very action."""
     secrets: frozenset[str] = frozenset()
     """Options marked no_log: they enter the plan's digest as a keyed hash and never the record."""
 

@@ -20,8 +20,14 @@ UNDO = ActionSpec("undo", 0, "undo playbook", undoable=False)
 """The step back to the state before an attempt. Only `responder undo` takes it; no module and no task can."""
 
 
+MODULE = r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*){2,}"
+"""The whole name of a module: namespace.collection.module."""
+PERFORM = "perform"
+"""The module that carries out one of another collection. That one's name is the action, and the policy holds its spec."""
+
+
 def spec_of(action: str) -> ActionSpec | None:
-    """What the guard must know of an action; None where it is not on the allowlist."""
+    """What the guard must know of an action of our own; `Policy.action` knows those of `perform` too. None where it is not on the allowlist."""
     return UNDO if action == UNDO.name else ACTIONS.get(action)
 
 
@@ -35,4 +41,16 @@ def short_name(action: str) -> str:
     return action.removeprefix(COLLECTION + ".")
 
 
-__all__ = ["ACTIONS", "COLLECTION", "KUBERNETES", "READ_ONLY", "UNDO", "ActionSpec", "Rung", "short_name", "spec_of"]
+__all__ = [
+    "ACTIONS",
+    "COLLECTION",
+    "KUBERNETES",
+    "MODULE",
+    "PERFORM",
+    "READ_ONLY",
+    "UNDO",
+    "ActionSpec",
+    "Rung",
+    "short_name",
+    "spec_of",
+]

@@ -30,7 +30,7 @@ from sre_responder.home.annotations import hosts_of
 from sre_responder.home.catalogue import one_spelling
 from sre_responder.home.runbook import PLAYBOOK
 from sre_responder.ledger import Ledger, attempts, audit, foreseen, plans, runs
-from sre_responder.model.actions import UNDO, spec_of
+from sre_responder.model.actions import UNDO
 from sre_responder.model.plan import Plan
 from sre_responder.model.request import Request
 from sre_responder.recovery import probe
@@ -157,20 +157,20 @@ class _Capsule:
 
     def _misnamed(self) -> str | None:
         """Whose the target is by now: the catalogue may say another word of it than when it was changed."""
-        plan, spec = self.undone, spec_of(self.undone.action)
+        plan, spec = self.undone, self.home.policy.action(self.undone.action)
         if spec is None:
-            return f"{plan.action} is no action of this version"
+            return f"{plan.action} is not allowed any more, by this version or by perform in policy.yml"
         self.home.catalogue.environment(plan.service, plan.environment)
         change = Change(plan.target, plan.before, plan.after, evidence=plan.evidence)
         return misnamed(self.home, plan, spec, plan.arguments, partial(self.same, change))
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         """What lies on a host is known by its path and the host's name, without asking it."""
-        plan, spec = self.undone, spec_of(self.undone.action)
+        plan, spec = self.undone, self.home.policy.action(self.undone.action)
         if spec is None or not spec.on_host:
             return leads_to(plan.action, plan.arguments, change, way)
         hosts, keys = hosts_of(way), {option: spec.annotations[option] for option in spec.locates}
-        here = not hosts or self.row.host in hosts
+        here = self.row.host in hosts if hosts else bool(keys)
         return here and all(
             one_spelling(way.get(key)) == one_spelling(plan.arguments.get(option)) for option, key in keys.items()
         )

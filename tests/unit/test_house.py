@@ -27,7 +27,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import sre_responder
 from sre_responder.lint import findings
-from sre_responder.model.actions import ACTIONS, READ_ONLY
+from sre_responder.model.actions import ACTIONS, PERFORM, READ_ONLY
 
 ROOT = Path(__file__).parents[2]
 HOUSE = "ansible_collections/sre/responder"
@@ -36,6 +36,9 @@ RUNTIME = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
 
 def build(builder: type[Any], root: Path, into: Path, version: str = "standard") -> Path:
     return Path(next(iter(builder(str(root)).build(directory=str(into), versions=[version]))))
+
+
+GUARDED = {*ACTIONS, PERFORM}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def wheel(checkout: Path) -> Iterator[zipfile.ZipFile]:
 def test_wheel_carries_library_collection_and_runbooks(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     wanted = {f"{HOUSE}/{name}" for name in ("MANIFEST.json", "FILES.json", "meta/runtime.yml", "README.md", "LICENSE")}
-    wanted |= {f"{HOUSE}/plugins/modules/{name}.py" for name in ACTIONS}
+    wanted |= {f"{HOUSE}/plugins/modules/{name}.py" for name in GUARDED}
     wanted |= {f"{HOUSE}/plugins/action/guarded.py", f"{HOUSE}/playbooks/respond.yml"}
     wanted |= {
         "sre_responder/__init__.py",
@@ -127,21 +130,21 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 def test_every_guarded_module_is_routed_through_the_guard() -> None:
     routed = {name: route["action_plugin"] for name, route in RUNTIME["plugin_routing"]["modules"].items()}
-    assert routed == {name: "sre.responder.guarded" for name in ACTIONS}
+    assert routed == {name: "sre.responder.guarded" for name in GUARDED}
 
 
 def test_defaults_of_the_group_reach_every_step_of_a_ladder() -> None:
-    assert RUNTIME["action_groups"]["guarded"] == sorted({*ACTIONS, *READ_ONLY} - {"open_incident"})
+    assert RUNTIME["action_groups"]["guarded"] == sorted({*GUARDED, *READ_ONLY} - {"open_incident"})
 
 
 def test_modules_are_the_guarded_actions_and_the_read_only_steps() -> None:
     modules = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
-    assert modules == set(ACTIONS) | READ_ONLY
+    assert modules == GUARDED | READ_ONLY
 
 
 def test_action_plugins_but_the_guard_have_a_module_page() -> None:
     actions = {path.stem for path in (ROOT / "plugins/action").glob("[!_]*.py")}
-    assert actions <= READ_ONLY | {"guarded"} | set(ACTIONS)
+    assert actions <= READ_ONLY | {"guarded"} | GUARDED
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "plugins/action").glob("kubernetes_*.py")))

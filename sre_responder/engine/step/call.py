@@ -12,7 +12,7 @@ from sre_responder.engine.health import Health
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger import Ledger
-from sre_responder.model.actions import ActionSpec, spec_of
+from sre_responder.model.actions import ActionSpec
 from sre_responder.model.plan import IfWorse, Plan
 from sre_responder.model.request import Request
 
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def spec(self) -> ActionSpec | None:
-        return spec_of(self.request.action)
+        return self.home.policy.action(self.request.action)
 
     @property
     def declared(self) -> bool:

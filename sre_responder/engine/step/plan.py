@@ -54,17 +54,17 @@ def misnamed(
     home: Home, request: Request | Plan, spec: ActionSpec, arguments: Mapping[str, Any], same: Callable[[Mapping[str, str]], bool]
 ) -> str | None:  # fmt: skip
     """Why this target may not be changed under the name of this environment: it is judged by the strictest that reaches it."""
-    if not spec.locates:
+    if not spec.locates and not spec.on_host:
         return None
     told = {spec.annotations[option]: str(arguments[option]) for option in spec.locates if arguments.get(option)}
     other = home.catalogue.stricter(request.service, request.environment, same, told)
     if other is None:
         return None
+    own = ", ".join(f"{request.environment}.{spec.annotations[option]}" for option in spec.locates)
     return (
         f"what {request.action} would change as {request.service} in {request.environment} is, or may be, that of {other}, and one "
         f"target has one set of limits, the strictest: act for {other}, or give each environment its own "
-        f"{'responder/hosts, or its own ' if spec.on_host else ''}"
-        f"{', '.join(f'{request.environment}.{spec.annotations[option]}' for option in spec.locates)} in the catalogue"
+        f"{', or its own '.join(filter(None, ('responder/hosts' if spec.on_host else '', own)))} in the catalogue"
     )
 
 
@@ -79,9 +79,8 @@ def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
         arguments=hide_secrets(step.arguments, spec.secrets, home.secret if spec.secrets else b""),
         service=request.service,
         environment=request.environment,
-        basis={"library": __version__, "limits": home.policy.limits},
         if_worse=step.if_worse,
-        **vars(change),
+        **{**vars(change), "basis": {"library": __version__, "limits": home.policy.limits, **change.basis}},
     )
 
 

@@ -16,6 +16,7 @@ from sre_responder.cli.output import print_json, say
 from sre_responder.cli.progress import Progress
 from sre_responder.emergency import stop
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused, ResponderError, Stopped
+from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import SHIPPED, Runbook
 from sre_responder.ledger.audit import Entry
 
@@ -149,7 +150,7 @@ def test_a_run_that_is_watched_in_a_pipe_shows_that_it_is_alive(
 ) -> None:
     clock = iter([0.0, 3.0, 6.0, 6.0, 7.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True)) as progress:
+    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True), Policy()) as progress:
         for _ in range(3):
             progress.tick()
     assert capsys.readouterr().err.splitlines() == ["  6.0s ·        still at work: starting"]
@@ -160,7 +161,7 @@ def test_a_refusal_says_who_clears_it_where_no_command_does(
     capsys: pytest.CaptureFixture[str], approving: bool, told: bool
 ) -> None:
     gate = {"name": "budget", "reason": "all are used", "clears_by": "you: repair it", "clears_by_approval": approving}
-    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True)) as progress:
+    with Progress(Runbook(SHIPPED / "service-errors", None, shipped=True), Policy()) as progress:
         progress.entry(
             Entry(1, "2026-01-01T00:00:00Z", "INC-1234", "gate.blocked", "dana", "refused", {"gates": [gate]}, "", "")
         )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sre_responder.model.actions import ACTIONS, READ_ONLY
+from sre_responder.model.actions import ACTIONS, PERFORM, READ_ONLY
 
 ROOT = Path(__file__).parents[3] / "plugins"
 PACKAGE = "ansible_collections.sre.responder.plugins"
@@ -87,7 +87,7 @@ def test_page_is_the_modules_own_and_says_who_why_and_since_when(name: str) -> N
 @pytest.mark.parametrize("name", MODULES)
 def test_page_says_whether_it_mutates_and_passes_the_gates(name: str) -> None:
     attributes = documentation(name)["attributes"]
-    support = "full" if name in ACTIONS else "none"
+    support = "full" if name in {*ACTIONS, PERFORM} else "none"
     assert {key: attributes[key]["support"] for key in ("mutates", "guard")} == {"mutates": support, "guard": support}
     assert attributes["check_mode"]["support"] == "full"
     if name in ACTIONS:
@@ -108,7 +108,7 @@ def test_examples_call_the_module_by_its_full_name_with_documented_options(name:
             assert value in options[option].get("choices", [value])
 
 
-@pytest.mark.parametrize("name", sorted(ACTIONS))
+@pytest.mark.parametrize("name", sorted({*ACTIONS, PERFORM}))
 def test_result_of_a_guarded_module_is_documented_as_promised(name: str) -> None:
     page = returned(name)
     assert {"before", "after", "outcome", "skip_reason", "guard"} <= set(page)

@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright: the Responder maintainers
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/generate from sre_responder/effects; change it there.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: perform
+short_description: Run a module of another collection through the guard
+version_added: 0.1.0
+author: Responder maintainers (@sre-responder)
+description:
+  - Runs a module that C(perform) of C(policy.yml) allows, on the host of the play. The policy says its rung, what its target is, which arguments
+    a task may give, and how it is undone.
+  - The plan is the module's own check mode. After the act check mode must say that nothing is left to change.
+  - A module without check mode, or with an action plugin of its own, is refused.
+extends_documentation_fragment:
+  - sre.responder.guarded
+  - sre.responder.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  mutates:
+    support: full
+  undo:
+    support: full
+    details: The policy names the task that undoes it, or why there is none.
+  guard:
+    support: full
+    details: The rung that the policy says.
+options:
+  module:
+    description:
+      - Its whole name, written out, as C(perform) of C(policy.yml) allows it.
+    type: str
+    required: true
+  args:
+    description:
+      - Its arguments. Only those that the policy allows, with values that it allows.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Block the address that floods checkout
+  sre.responder.perform:
+    incident: INC-1234
+    service: checkout
+    environment: staging
+    module: community.general.ufw
+    args:
+      rule: deny
+      from_ip: 203.0.113.7
+"""
+
+RETURN = r"""
+before:
+  description: State that identifies the target before the action.
+  returned: when planned
+  type: dict
+after:
+  description: State after the action as read back; in check mode as predicted.
+  returned: when planned
+  type: dict
+outcome:
+  description: What the runbook's evidence said after the action; null in check mode and for all but the last host.
+  returned: always
+  type: str
+  sample: improved
+skip_reason:
+  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  returned: when skipped
+  type: str
+guard:
+  description: The decision with every gate.
+  returned: when asked
+  type: dict
+  contains:
+    decision:
+      description: Either V(allowed) or V(refused).
+      returned: always
+      type: str
+    plan:
+      description: SHA-256 of the plan.
+      returned: always
+      type: str
+    attempt:
+      description: Number of the attempt; null where refused.
+      returned: always
+      type: int
+    gates:
+      description: The verdict of every gate.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the gate.
+          returned: always
+          type: str
+        status:
+          description: One of V(passed), V(failed), V(unknown) and V(skipped); failed and unknown block.
+          returned: always
+          type: str
+        reason:
+          description: Why, in words.
+          returned: always
+          type: str
+        evidence:
+          description: The facts that the gate looked at.
+          returned: always
+          type: dict
+        clears_by:
+          description: Who or what can clear it; null where it does not block.
+          returned: always
+          type: str
+        clears_at:
+          description: When it clears by itself; null where it does not.
+          returned: always
+          type: str
+        command:
+          description: The command to type; null where there is none.
+          returned: always
+          type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+ARGUMENT_SPEC = {
+    "incident": {"type": "str"},
+    "service": {"type": "str"},
+    "environment": {"type": "str"},
+    "applies": {"type": "bool", "default": True},
+    "because": {"type": "str"},
+    "confirm_production": {"type": "bool", "default": False},
+    "module": {"type": "str", "required": True},
+    "args": {"type": "dict", "required": True},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(
+        msg="perform runs through its action plugin only. Install the collection whole; nothing was changed."
+    )
+
+
+if __name__ == "__main__":
+    main()
