@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from sre_responder import home
 from sre_responder.errors import InputError
 from sre_responder.home.documents import read_text, sound_yaml
 from sre_responder.model.actions import ACTIONS, COLLECTION, PERFORM, READ_ONLY
@@ -46,7 +47,7 @@ def problem(module: str, before: tuple[str, ...] = ()) -> tuple[str, str] | None
     if not places:
         return (
             f"the collection {shown(collection)} is not installed here",
-            f"Install it: ansible-galaxy collection install {shown(collection)}",
+            f"Install it: ansible-galaxy collection install {shown(collection)} -p {home.find().collections}",
         )
     routes = {old: to for place in places for old, to in _routed(place / "meta" / "runtime.yml").items()}
     if routes.get(name):
@@ -110,6 +111,6 @@ def _roots() -> list[Path]:
     named = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or "~/.ansible/collections:/usr/share/ansible/collections"
     places = [Path(one).expanduser() for one in named.split(":") if one]
     return [
-        *(one / "ansible_collections" for one in places),
+        *(one / "ansible_collections" for one in (home.find().collections, *places)),
         *(Path(one) / "ansible_collections" for one in sys.path if one),
     ]

@@ -122,7 +122,7 @@ class HostModule:
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         expect = {"target": change.target, **change.before}
-        seconds = math.ceil(self.policy.act_limit(self.spec.rollback, self.arguments.get("timeout_s")))
+        seconds = math.ceil(self.policy.act_limit(self.spec, self.arguments.get("timeout_s")))
         answer = self._run({"_plan": plan, "_expect": expect, "_deadline": seconds}, check=False)
         if answer.get("moved"):
             raise StateMoved(answer["msg"])

@@ -16,7 +16,7 @@ from sre_responder.effects import EFFECTS, leads_to
 from sre_responder.engine.step.plan import misnamed, plan_of
 from sre_responder.errors import InputError, ResponderError
 from sre_responder.guard.decide import preview
-from sre_responder.model.actions import ACTIONS, short_name
+from sre_responder.model.actions import ACTIONS, UNDO, short_name
 from sre_responder.model.request import Request
 
 
@@ -34,9 +34,9 @@ class ActionModule(ActionBase):
 def preflight(call: Call) -> dict[str, Any]:
     """The gate vector; a gate that blocks does not fail this task, it is what was asked."""
     action = short_name(str(call.arguments.get("action", "")))
-    if action not in ACTIONS:
+    spec, runbook = call.home.policy.action(action), call.runbook
+    if spec is None or spec is UNDO:
         raise InputError(f"action '{action[:64]}' is not on the allowlist.", cure=f"Use one of {', '.join(ACTIONS)}.")
-    spec, runbook = ACTIONS[action], call.runbook
     annotations = call.home.catalogue.service(call.service).reached(call.environment)
     arguments = {**call.home.given(spec, annotations), **(call.arguments.get("arguments") or {})}
     step = next((task.digest for task in runbook.steps if task.action == action), "") if runbook else ""

@@ -76,7 +76,7 @@ def _opened(value: Any) -> Any:
     return str(value) if isinstance(value, EncryptedString) else value
 
 
-def installed(name: str) -> dict[str, str]:
+def installed(name: str, collections: Path) -> dict[str, str]:
     """What would run under that name, by version and digest. InputError where it is another module, or has no check mode."""
     try:
         found = module_loader.find_plugin_with_context(name)
@@ -86,7 +86,7 @@ def installed(name: str) -> dict[str, str]:
         raise InputError(f"{name} cannot be used: {error}.", cure="Use its present name.") from error
     if not found.resolved:
         collection = ".".join(name.split(".")[:2])
-        cure = f"Install it: ansible-galaxy collection install {collection}"
+        cure = f"Install it: ansible-galaxy collection install {collection} -p {collections}"
         raise InputError(f"{name} is not installed here.", cure=cure)
     if found.resolved_fqcn != name:
         raise InputError(
@@ -135,28 +135,30 @@ class ForeignModule:
         self, action: Any, name: str, arguments: Mapping[str, Any], task_vars: dict[str, Any], place: Home
     ) -> None:
         self.action, self.name, self.arguments, self.task_vars = action, name, arguments, task_vars
+        self.place = place
         self.allowed: Allowed = place.policy.perform[name]
         self.known = {key: value for key, value in arguments.items() if key not in self.allowed.secrets}
         self.hidden = bool(self.allowed.secrets) or bool(action._task.no_log)
 
     def plan(self) -> Change:
         basis = {
-            "module": installed(self.name),
+            "module": installed(self.name, self.place.collections),
             "allowed": self.allowed.model_dump(mode="json"),
             "become": self._become(),
             "hidden": self.hidden,
         }
         target = perform.target(self.name, self.allowed.target, self.known)
         answer = perform.check(self.name, self._run(check=True))
-        undo, allowed = [], self.allowed.undo
+        undo, note, allowed = [], self.allowed.because, self.allowed.undo
         if allowed != "none" and answer["changed"]:
             undo = [perform.undo(allowed.module, allowed.args, self.known, answer, basis["become"])]
+            note = f"Restores the state before. If {allowed.module} is not found: ANSIBLE_COLLECTIONS_PATH={self.place.collections}"
         return Change(
             target=f"{self._node()}:{self.name}:{target}",
             before=perform.state(answer, hidden=self.hidden),
             after=perform.predicted(answer, hidden=self.hidden),
             undo=undo,
-            undo_note=self.allowed.because,
+            undo_note=note,
             diff=perform.diff(answer, hidden=self.hidden),
             basis=basis,
         )

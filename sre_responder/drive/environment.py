@@ -38,7 +38,8 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
         kept[VAULT] = str(named)
     else:
         kept |= vault_of(environ)
-    return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **_isolated()}
+    places = f"{home.collections}:/usr/share/ansible/collections"
+    return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "ANSIBLE_COLLECTIONS_PATH": places, **_isolated()}
 
 
 def risky(environment: Any) -> list[str]:

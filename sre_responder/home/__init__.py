@@ -96,6 +96,11 @@ class Home:
         return path.read_bytes()
 
     @property
+    def collections(self) -> Path:
+        """Where a run finds collections of others, beside those that are installed with this library."""
+        return self.folder / "collections"
+
+    @property
     def inventory(self) -> Path | None:
         """Where the hosts of on-host actions stand; without it there is only this machine."""
         found = next((p for p in (self.folder / "inventory", self.folder / "inventory.yml") if p.exists()), None)
@@ -127,6 +132,7 @@ TRUSTED = (
     "connections.yml",
     "runbooks.lock",
     "runbooks",
+    "collections",
 )
 """What a home is believed for: whoever may write it is a member of the guard."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -343,9 +344,11 @@ class Policy(_Section):
         allowed = self.perform.get(name)
         return allowed.spec(name) if allowed else spec_of(name)
 
-    def act_limit(self, rollback: bool, timeout_s: float | None) -> float:
+    def act_limit(self, spec: ActionSpec, timeout_s: float | None) -> float:
         """How long an act may take: a rollback has its own deadline, all else what its task waits for and some time beside."""
-        return self.rollbacks.deadline_seconds if rollback else (timeout_s or 0) + self.deadlines.act_seconds
+        if spec.rollback:
+            return min(self.rollbacks.deadline_seconds, spec.limit_s or math.inf)
+        return spec.limit_s or (timeout_s or 0) + self.deadlines.act_seconds
 
     def leaves_out(self, action: str) -> str | None:
         """Why this policy never takes an action, whatever a runbook says; None where it may."""
@@ -461,6 +464,21 @@ _CHANNELS = """\
 """
 
 
+_MODULES = """\
+# Examples; delete "perform: {}" above, and the # of what you use. See docs/write-a-runbook.md#any-other-module.
+# perform:
+#   community.general.ufw:
+#     rung: 0                        # containment; 1 cache or flag, 2 restart or scale, 3 rollback, 4 failover
+#     target: from_ip                # JMESPath over the arguments: what it changes on its host
+#     args:                          # what a task may give: a regular expression for all of the value, or a list
+#       rule: [deny]
+#       from_ip: "[0-9]{1,3}([.][0-9]{1,3}){3}"
+#     undo:                          # or: undo: none, because: WHY
+#       module: community.general.ufw
+#       args: "{rule: args.rule, from_ip: args.from_ip, delete: `true`}"  # JMESPath over {args, before}
+"""
+
+
 def example(profile: Profile) -> str:
     """A commented policy file of that profile with every default written out."""
     policy = Policy.model_validate({"profile": profile, **PROFILES[profile]})
@@ -474,5 +492,6 @@ def example(profile: Profile) -> str:
         doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
-        lines += {"notifications": _CHANNELS, "serve": _SERVING}.get(name, "").splitlines()
+        examples = {"notifications": _CHANNELS, "perform": _MODULES, "serve": _SERVING}
+        lines += examples.get(name, "").splitlines()
     return "\n".join(lines) + "\n"

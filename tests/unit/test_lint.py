@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sre_responder import cli
+from sre_responder.home.policy import Policy
 from sre_responder.home.readme import TOPICS
 from sre_responder.home.runbook import SHIPPED, Runbook, locked
 from sre_responder.lint import classify, findings, undocumented
@@ -267,3 +268,56 @@ def test_lint_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("RESPONDER_HOME", str(tmp_path / "none"))
     book = with_criterion(tmp_path / "book", "{}")
     assert CliRunner().invoke(cli.app, ["lint", str(book)]).exit_code == 0
+
+
+PERFORM = "    - name: tidy\n      sre.responder.perform: "
+TIDY = {
+    "rung": 1,
+    "target": "path",
+    "args": {"path": "/srv/.*", "state": ["absent"]},
+    "undo": "none",
+    "because": "a test",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "message", "cure"),
+    [
+        ("{module: ansible.builtin.file, args: {path: /srv/a, state: absent}}", None, ""),
+        ("{module: ansible.builtin.file, args: {path: '{{ here }}', state: absent}}", None, ""),
+        ("{module: ansible.builtin.file, args: {path: /etc/a}}", "does not allow '/etc/a' for path", "Correct it"),
+        (
+            "{module: ansible.builtin.copy, args: {}}",
+            "does not allow ansible.builtin.copy",
+            "ansible.builtin.copy: {rung:",
+        ),
+        ("{module: ansible.builtin.shell, args: {}}", "runs code", "Use a guarded module."),
+        ("{module: '{{ it }}', args: {}}", "not the whole name", "Write namespace"),
+        ("{args: {}}", "not the whole name", "Write namespace"),
+        ("module=ansible.builtin.file", "not the whole name", "Write namespace"),
+    ],
+)
+def test_what_the_policy_refuses_of_perform_is_named(tmp_path: Path, task: str, message: str | None, cure: str) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + PERFORM + f"{task}\n")
+    found = findings(path, Policy.model_validate({"perform": {"ansible.builtin.file": TIDY}}))
+    assert [one.rule for one in found] == (["perform"] if message else [])
+    assert all(str(message) in one.message and cure in one.cure for one in found)
+
+
+def test_rung_of_perform_is_that_of_the_policy(tmp_path: Path) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + STEP + PERFORM + "{module: ansible.builtin.file, args: {path: /srv/a}}\n")
+    found = findings(path, Policy.model_validate({"perform": {"ansible.builtin.file": TIDY}}))
+    assert [one.message for one in found if one.rule == "order"] == ["'tidy' (rung 1) stands behind rung 2"]
+
+
+@pytest.mark.parametrize(
+    ("module", "can"), [("ansible.builtin.copy", True), ("file", True), ("ansible.builtin.shell", False)]
+)
+def test_unguarded_module_is_told_how_to_be_allowed(tmp_path: Path, module: str, can: bool) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(HEAD + f"    - {module}: {{}}\n")
+    [one] = findings(path)
+    assert ("sre.responder.perform" in one.cure) is can
+    assert not can or f"perform: {{ansible.builtin.{module.rpartition('.')[2]}:" in one.cure

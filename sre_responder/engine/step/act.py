@@ -50,7 +50,7 @@ def _limit(step: Step, spec: ActionSpec) -> float | None:
     """How long an act may take: a rollback has its own deadline, all else what the task waits for and some time beside."""
     if step.request.undoes is not None:
         return None
-    return spec.limit_s or step.home.policy.act_limit(spec.rollback, step.arguments.get("timeout_s"))
+    return step.home.policy.act_limit(spec, step.arguments.get("timeout_s"))
 
 
 def _untouched(step: Step) -> bool:

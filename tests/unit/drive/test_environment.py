@@ -14,7 +14,7 @@ from sre_responder.drive.environment import inherited, secrets, writable_home
 from sre_responder.home import Home
 from sre_responder.home.policy import Ansible
 
-OURS = {"LANG", "LC_ALL", "PYTHONNOUSERSITE"}
+OURS = {"ANSIBLE_COLLECTIONS_PATH", "LANG", "LC_ALL", "PYTHONNOUSERSITE"}
 
 
 def home(folder: Path, **ansible: object) -> Home:
