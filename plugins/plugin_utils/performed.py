@@ -148,10 +148,11 @@ class ForeignModule:
             "hidden": self.hidden,
         }
         target = perform.target(self.name, self.allowed.target, self.known)
-        answer = perform.check(self.name, self._run(check=True))
+        answer = self._checked()
         undo, note, allowed = [], self.allowed.because, self.allowed.undo
         if allowed != "none" and answer["changed"]:
-            undo = [perform.undo(allowed.module, allowed.args, self.known, answer, basis["become"])]
+            seen = {} if self.hidden else answer
+            undo = [perform.undo(allowed.module, allowed.args, self.known, seen, basis["become"])]
             note = f"Restores the state before. If {allowed.module} is not found: ANSIBLE_COLLECTIONS_PATH={self.place.collections}"
         return Change(
             target=f"{self._node()}:{self.name}:{target}",
@@ -178,15 +179,21 @@ class ForeignModule:
         if now != change:
             raise StateMoved(f"{change.target} has changed since it was planned.", cure="Run again for a new plan.")
         answer = self._run(check=False)
-        if answer.get("failed") or answer.get("unreachable"):
+        if answer.get("failed"):
             raise EffectFailed(f"{self.name} failed: {self._said(answer)}.")
         try:
-            left = perform.check(self.name, self._run(check=True))
+            left = self._checked()
         except InputError as error:
             raise OutcomeUnknown(f"{self.name} ran, and cannot be checked: {error.message}") from error
         if left["changed"]:
             raise EffectFailed(f"{self.name} ran, and its check mode still finds something to change.")
         return perform.state(left, hidden=self.hidden)
+
+    def _checked(self) -> Mapping[str, Any]:
+        answer = self._run(check=True)
+        if answer.get("failed"):
+            raise InputError(f"{self.name} failed in check mode: {self._said(answer)}.")
+        return perform.check(self.name, answer)
 
     def _said(self, answer: Mapping[str, Any]) -> str:
         secrets = [str(value) for key, value in self.arguments.items() if key in self.allowed.secrets]
@@ -204,7 +211,10 @@ class ForeignModule:
 
     def _node(self) -> str:
         """What the host calls itself, as in the targets of other actions on hosts."""
-        answer = self.action._low_level_execute_command("uname -n", sudoable=False)
+        try:
+            answer = self.action._low_level_execute_command("uname -n", sudoable=False)
+        except AnsibleError as error:
+            raise InputError(f"the host cannot be reached: {brief(str(error))}.") from error
         name = str(answer.get("stdout", "")).strip()
         if answer.get("rc") != 0 or not name:
             raise InputError(f"the host does not say its name: {brief(str(answer.get('stderr', '')))}.")

@@ -63,7 +63,7 @@ def supports_check_mode(source: str) -> bool:
 
 def target(module: str, expression: str, args: Mapping[str, Any]) -> str:
     """What a module changes on its host, by the policy's expression over its arguments; never nothing."""
-    found = jmespath.search(expression, dict(args))
+    found = _search(expression, dict(args))
     if found in (None, "", [], {}) or (isinstance(found, list) and not all(found)):
         raise InputError(
             f"the target of {module} is empty: {expression} finds nothing in its arguments.",
@@ -78,10 +78,15 @@ def target(module: str, expression: str, args: Mapping[str, Any]) -> str:
     return text
 
 
+def _search(expression: str, value: Any) -> Any:
+    try:
+        return jmespath.search(expression, value)
+    except jmespath.exceptions.JMESPathError as error:
+        raise InputError(f"'{expression}' cannot be read from the arguments: {shown(error, 200)}.") from error
+
+
 def check(module: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """An honest answer of check mode. InputError where the module has none, or contradicts itself."""
-    if answer.get("failed") or answer.get("unreachable"):
-        raise InputError(f"{module} failed in check mode: {shown(answer.get('msg', 'no reason given'), 600)}.")
     why = None
     if answer.get("skipped"):
         why = "it skips itself in check mode"
@@ -147,7 +152,7 @@ def undo(
     """The task that restores the state before, by the policy's expression over the arguments and what the diff shows before."""
     before = _side(answer, "before")
     seen = before[0] if len(before) == 1 else before
-    found = jmespath.search(expression, {"args": dict(args), "before": seen})
+    found = _search(expression, {"args": dict(args), "before": seen})
     if not isinstance(found, dict) or not any(value is not None for value in found.values()):
         raise InputError(f"the undo cannot be written: {expression} gives no arguments for {module}.")
     given = {name: value for name, value in found.items() if value is not None}
@@ -162,11 +167,14 @@ def became(old: Change, now: Mapping[str, Any]) -> Became | None:
 def probe(module: str, *, hidden: bool) -> HostProbe:
     """How the state that a module changes is read from afar: by its own check mode."""
 
-    def understand(arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    def given(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if hidden:
             raise EffectFailed(f"{module} has arguments that are written nowhere, so it cannot be asked again.")
+        return dict(arguments)
+
+    def understand(arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
         return state(check(module, answer), hidden=hidden)
 
     return HostProbe(
-        PERFORM_ACTION, module, dict, understand, lambda arguments, now: str(now), became=became, check_mode=True
+        PERFORM_ACTION, module, given, understand, lambda arguments, now: str(now), became=became, check_mode=True
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,21 +71,17 @@ class Climb:
         came_to = {entry.data.get("step") for entry in mine}
         declared = self.runbook.steps
         judged = Facts(
-            steps=tuple(_fact(entry, self._contains) for entry in steps),
+            steps=tuple(_fact(entry, self.home.policy) for entry in steps),
             how=ended.reason,
             rc=ended.rc,
             check=self.check,
             unknown=unknown,
             undone=undone,
             declared=bool(declared),
-            contains_only=all(self._contains(str(step.action)) for step in declared),
+            contains_only=all(self.home.policy.contains(str(step.action)) for step in declared),
             silent=tuple(str(step.action) for step in declared if step.digest not in came_to),
         )
         return judged, tuple(_step(entry, self.home.policy) for entry in steps)
-
-    def _contains(self, action: str) -> bool:
-        spec = self.home.policy.action(action)
-        return spec is not None and spec.containment
 
     def closed(self, ended: Ended, facts: Facts, steps: tuple[dict[str, Any], ...], said: str) -> Outcome:
         """Put the ending on the record, hand over what a person must take, and tell them; `said`: Ansible's last error."""
@@ -181,13 +176,13 @@ def _result(entry: audit.Entry) -> str:
     return str(entry.data.get(_RESULTS[entry.type], "refused"))
 
 
-def _fact(entry: audit.Entry, contains: Callable[[str], bool]) -> StepFact:
+def _fact(entry: audit.Entry, policy: Policy) -> StepFact:
     """One step of the ladder as the ending is judged by it."""
     data, action = entry.data, str(entry.data.get("action", ""))
     return StepFact(
         action=action,
         result=_result(entry),
-        contains=contains(action),
+        contains=policy.contains(action),
         measured=data.get("measured"),
         already=bool(data.get("already")),
         stopped=bool(data.get("stopped")),

@@ -344,6 +344,11 @@ class Policy(_Section):
         allowed = self.perform.get(name)
         return allowed.spec(name) if allowed else spec_of(name)
 
+    def contains(self, action: str) -> bool:
+        """Whether an action is containment; what it does not know is not."""
+        spec = self.action(action)
+        return spec is not None and spec.containment
+
     def act_limit(self, spec: ActionSpec, timeout_s: float | None) -> float:
         """How long an act may take: a rollback has its own deadline, all else what its task waits for and some time beside."""
         if spec.rollback:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bypass.world
 import pytest
+import yaml
 from bench.community import collections
 from bypass.world import World
 from sqlalchemy import select, update
@@ -147,3 +149,25 @@ def test_what_is_as_wanted_already_is_left_alone(world: World) -> None:
     done = world.drive()
     [skipped] = world.entries("action.skipped")
     assert (world.started(), skipped.data["already"]) == (0, True), done.stderr
+
+
+def test_hosts_of_one_task_over_ssh_are_one_attempt_and_each_is_undone(world: World, sshd: Mapping[str, Any]) -> None:
+    files = {name: world.root / f"{name}.ini" for name in ("east", "west")}
+    for file in files.values():
+        file.write_text("[pool]\nsize = 5\n")
+    hosts = {
+        name: {**sshd, "ansible_python_interpreter": sys.executable, "file": str(file)} for name, file in files.items()
+    }
+    (world.home.folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    case = CASES[-1]
+    allow(world, case.module, case.allowed)
+    write(world, {**case.args, "path": "{{ file }}"}, module=case.module)
+    book = world.book / "runbook.yml"
+    [play] = yaml.safe_load(book.read_text())
+    del play["connection"], play["vars"]["ansible_python_interpreter"]
+    world.write(lambda plain: (plain.clear(), plain.update({**play, "hosts": "all"})))
+    done = world.drive()
+    assert [file.read_text() for file in files.values()] == ["[pool]\nsize = 20\n"] * 2, done.stderr
+    assert {entry.data["attempt"] for entry in world.entries("effect.done")} == {1}
+    assert world.responder("undo", "1").returncode == 0
+    assert [file.read_text() for file in files.values()] == ["[pool]\nsize = 5\n"] * 2
