@@ -10,9 +10,19 @@ from typing import Annotated, Any, Literal
 
 import jmespath
 import yaml
-from pydantic import BaseModel, Field, field_validator, model_validator
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from sre_responder.errors import InputError
+from sre_responder.extensions import extensions
 from sre_responder.home.allowed import Allowed, Module
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.home.section import Section as _Section
@@ -22,8 +32,8 @@ from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS, spec_of
 from sre_responder.model.expression import Expression
 from sre_responder.model.names import ENVIRONMENTS, Severity, shown
-from sre_responder.notify.channel import Channel
-from sre_responder.notify.channels import AnyChannel
+from sre_responder.notify.channel import Absent, Channel
+from sre_responder.notify.channels import KINDS, AnyChannel
 
 Profile = Literal["homelab", "team", "production"]
 
@@ -272,6 +282,28 @@ class Ansible(_Section):
         return names
 
 
+def _range(value: str) -> str:
+    try:
+        if not len(SpecifierSet(value)):
+            raise ValueError("name the versions that are taken, such as >=1.2,<2")
+    except InvalidSpecifier as error:
+        raise ValueError(f"not a range of versions: {error}") from error
+    return value
+
+
+Range = Annotated[str, AfterValidator(_range)]
+
+
+def _of_others(entry: Any, made: Mapping[str, type[Channel]], absent: Mapping[str, Any]) -> Any:
+    """A channel of another distribution; the entry itself where its kind is one of ours."""
+    kind = entry.get("kind") if isinstance(entry, Mapping) else None
+    if kind in KINDS or kind is None:
+        return entry
+    if absent:
+        return Absent(kind=str(kind), name=str(entry.get("name", "")), **absent)
+    return made[kind].model_validate(entry) if kind in made else entry
+
+
 class Lease(_Section):
     """How long a target is held for one attempt."""
 
@@ -325,6 +357,10 @@ class Policy(_Section):
         "refuse",
         description="Where Git says what a workload is: refuse to change it, or let kubernetes_hold hold GitOps off for a while.",
     )
+    extensions: Mapping[str, Range] = Field(
+        default_factory=dict,
+        description="Distributions of others whose gates and channels are used, with the versions that are taken: '>=1.2,<2'.",
+    )
     notifications: tuple[AnyChannel, ...] = Field((), description="Where messages to people go.")
     perform: Mapping[Module, Allowed] = Field(
         default_factory=dict, description="Modules of other collections that sre.responder.perform may run."
@@ -373,6 +409,23 @@ class Policy(_Section):
                     f"{place}: no action is called {', '.join(unknown)}; known: {', '.join(sorted(known))}"
                 )
         return self
+
+    @field_validator("notifications", mode="wrap")
+    @classmethod
+    def _channels_of_others(cls, given: Any, ours: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Channels of the distributions that the policy names, among ours. One that cannot be loaded says so when it should send:
+        a stop must work without it."""
+        allowed = info.data.get("extensions", {})
+        if not allowed or not isinstance(given, list | tuple):
+            return ours(given)
+        try:
+            made: dict[str, type[Channel]] = {one.name: one.value for one in extensions("channels", allowed)}
+            other = dict[str, Any]()
+        except InputError as error:
+            made, other = {}, {"reason": str(error)}
+        entries = [_of_others(one, made, other) for one in given]
+        own = iter(ours([one for one in entries if not isinstance(one, Channel)]))
+        return tuple(one if isinstance(one, Channel) else next(own) for one in entries)
 
     @field_validator("notifications")
     @classmethod

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from sre_responder.notify.message import Message
+from sre_responder.notify.message import Message, Unreachable
 from sre_responder.system.secret import Secret
 
 
@@ -35,3 +35,12 @@ class Channel(BaseModel, ABC):
     @abstractmethod
     def send(self, message: Message) -> str:
         """Send one message; return what the receiver said. Rejected if it does not take it, Unreachable if it does not answer."""
+
+
+class Absent(Channel):
+    """A channel of another distribution that cannot be loaded; its messages wait until it can."""
+
+    reason: str
+
+    def send(self, message: Message) -> str:
+        raise Unreachable(self.reason)

@@ -122,3 +122,9 @@ for path, above in (("/", 0), ("/", 1), ("/nowhere", 0)):
     assert python(copy, "scripts/generated.py").split() == ["docs/sources.md"]
     tests = "tests/unit/evidence/test_sources.py"
     python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", "every_source")
+
+
+def test_the_distribution_that_it_shows_is_the_one_that_the_tests_install() -> None:
+    acme = ROOT / "tests/support/acme_responder"
+    assert f"```toml\n{(acme / 'pyproject.toml').read_text()}```" in PAGE
+    assert block("`acme_responder/gate.py`") == (acme / "acme_responder/gate.py").read_text()

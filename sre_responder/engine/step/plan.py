@@ -11,6 +11,7 @@ from sre_responder import __version__, undo
 from sre_responder.effects import Change
 from sre_responder.engine.step.call import Step
 from sre_responder.errors import NotApplicable, ResponderError
+from sre_responder.extensions import versions
 from sre_responder.guard.decide import Decision
 from sre_responder.home import Home
 from sre_responder.ledger import audit, plans
@@ -32,6 +33,9 @@ def planned(step: Step) -> Step:
     try:
         with deadline(seconds):
             change = step.effect.plan()
+            versions(
+                step.home.policy.extensions
+            )  # what is missing of them is bad input, as all else that keeps a plan from being made
             wrong = misnamed(step.home, step.request, spec, step.arguments, partial(step.effect.same, change))
     except NotApplicable:
         raise
@@ -71,6 +75,7 @@ def misnamed(
 def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
     """A change as the plan that gates judge and people approve."""
     home, request, runbook = step.home, step.request, step.runbook
+    extended = {"extensions": found} if (found := versions(home.policy.extensions)) else {}
     return Plan(
         incident=request.incident,
         runbook=runbook.metadata.id if runbook else "none",
@@ -80,7 +85,7 @@ def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
         service=request.service,
         environment=request.environment,
         if_worse=step.if_worse,
-        **{**vars(change), "basis": {"library": __version__, "limits": home.policy.limits, **change.basis}},
+        **{**vars(change), "basis": {"library": __version__, "limits": home.policy.limits, **extended, **change.basis}},
     )
 
 
