@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -23,7 +23,7 @@ from sre_responder.home.serving import Serve
 from sre_responder.intake.credentials import Keys, revealed
 from sre_responder.intake.dispatch import Dispatcher
 from sre_responder.intake.homes import Homes
-from sre_responder.ledger import Ledger, heartbeats, jobs, outbox
+from sre_responder.ledger import Ledger, jobs, outbox
 from sre_responder.model import names
 from sre_responder.notify.deliver import deliver
 
@@ -54,9 +54,8 @@ def serve(
         policy = _listening(policy, listen)
     keys = _allowed(policy)
     _ = here.home.catalogue, here.home.runbooks
-    with here.ledger.transaction() as connection:
-        now = here.ledger.now(connection)
-        heartbeats.expect(connection, now, {beat.name: beat.every_minutes for beat in policy.heartbeats})
+    with here.ledger.transaction() as connection:  # or it says at once what is wrong with it
+        here.ledger.now(connection)
     _serve(here, policy, keys, json)
 
 
@@ -102,35 +101,20 @@ def _serve(here: Context, policy: Serve, keys: Keys, json: bool) -> None:
             target=_deliver, args=(current, here.ledger, dispatcher.stopping), name="deliver", daemon=True
         ),
     ]
+    ready = server.prepare(receiver, policy)
     for thread in threads:
         thread.start()
-    host, port = policy.address
     url = f"{'https' if policy.tls else 'http'}://{policy.listen}"
     done(json, f"Listening on {url}", url=url)
     try:
         with suppress(KeyboardInterrupt):  # uvicorn has ended its work, and hands the signal on
-            server.serve(receiver, host=host, port=port, tls=_tls(policy))
+            ready()
     finally:
         dispatcher.stopping.set()
         dispatcher.wake.set()
         threads[0].join()
     left = [str(id) for id, child in dispatcher.children.items() if child.poll() is None]
     say(f"Stopped. Jobs of this server that are still running: {', '.join(left) or 'none'}.")
-
-
-def _tls(policy: Serve) -> dict[str, Any]:
-    if policy.tls is None:
-        return {}
-    import ssl
-
-    tls = policy.tls
-    for path in (tls.certificate, tls.key, tls.client_ca):
-        if path is not None and not path.is_file():
-            raise InputError(f"{path} is not a file.", cure="Correct serve.tls in policy.yml.")
-    given = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
-    if tls.client_ca is None:
-        return given
-    return {**given, "ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
 def _start(home: Home, job: int) -> subprocess.Popen[bytes]:
@@ -153,10 +137,10 @@ def _deliver(current: Homes, ledger: Ledger, stopping: threading.Event) -> None:
             if outbox.overdue(ledger, _DELIVER_SECONDS):
                 outbox.deliver(ledger, current.now().policy.notifications, deliver)
             told = ""
-        except ResponderError as error:
-            if error.message != told:
-                say(str(error))
-            told = error.message
+        except Exception as error:  # a message that cannot be delivered now is delivered later
+            if str(error) != told:
+                say(f"Messages cannot be delivered now: {error}")
+            told = str(error)
 
 
 def work(

@@ -1,10 +1,11 @@
-"""What a server does beside receiving: start the runs that wait, settle those that died, resume what was approved, page for missed heartbeats."""
+"""What a server does beside receiving: it starts runs, settles those that died, resumes what was approved, and pages for heartbeats."""
 
 from __future__ import annotations
 
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -44,12 +45,13 @@ class Dispatcher:
                         self.told = ""
                         self.wake.wait(_TICK_SECONDS)
                         self.wake.clear()
-            except ResponderError as error:
-                if error.message != self.told:
-                    self.say(str(error))
-                self.told = error.message
+            except Exception as error:  # whatever it is: without this thread alerts would be taken, and nothing run
+                if str(error) != self.told:
+                    self.say(f"Nothing can be started now: {error}")
+                self.told = str(error)
                 self.stopping.wait(_TICK_SECONDS)
-        self.flush()
+        with suppress(ResponderError):  # what was turned away is not worth an end with an error
+            self.flush()
 
     def tick(self) -> None:
         """Look once, and do what is due. Most looks only read."""
@@ -59,15 +61,15 @@ class Dispatcher:
         self.flush()
         with self.ledger.transaction(reading=True) as connection:
             now = self.ledger.now(connection)
-            due = (
-                jobs.dead(connection, now) or jobs.approved(connection, now) or heartbeats.late(connection, now, beats)
-            )
+            queue = jobs.dead(connection, now) or jobs.approved(connection, now)
+            due = queue or heartbeats.unknown(connection, beats) or heartbeats.late(connection, now, beats)
         ended = self._ended()
         if due or ended:
             with self.ledger.transaction() as connection:
                 now = self.ledger.now(connection)
                 jobs.settle(connection, now)
                 jobs.resume(connection, now)
+                heartbeats.expect(connection, now, beats)
                 heartbeats.page(connection, now, beats)
                 self._without_claim(connection, now, ended)
         with self.ledger.transaction(reading=True) as connection:

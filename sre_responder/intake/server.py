@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -21,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sre_responder.errors import InputError, ResponderError
+from sre_responder.home.serving import Serve, Tls
 from sre_responder.intake import plain, sources
 from sre_responder.intake.credentials import Keys
 from sre_responder.intake.homes import Homes
@@ -184,10 +187,30 @@ def _peer(request: Request) -> str:
     return f"from {request.client.host}" if request.client else ""
 
 
-def serve(receiver: Receiver, *, host: str, port: int, tls: dict[str, Any]) -> None:
-    """Serve until SIGTERM or SIGINT; requests that are in flight then are answered."""
+def prepare(receiver: Receiver, policy: Serve) -> Callable[[], None]:
+    """What serves until SIGTERM or SIGINT, and answers what is in flight then. InputError if it could not listen."""
+    host, port = policy.address
     configuration = uvicorn.Config(
-        receiver.application(), host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
-        timeout_keep_alive=30, timeout_graceful_shutdown=20, server_header=False, **tls,
+        receiver.application(), log_level="warning", access_log=False, limit_concurrency=256, timeout_keep_alive=30,
+        timeout_graceful_shutdown=20, server_header=False, **_tls(policy.tls),
     )  # fmt: skip
-    uvicorn.Server(configuration).run()
+    try:
+        configuration.load()
+    except (OSError, ValueError) as error:  # of certificate, key and authority
+        raise InputError(f"serve.tls cannot be used: {error}.", cure="Correct serve.tls in policy.yml.") from error
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {policy.listen}: {error.strerror}.", cure="Set serve.listen in policy.yml, or --listen."
+        ) from error
+    return lambda: uvicorn.Server(configuration).run(sockets=[listening])
+
+
+def _tls(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    given: dict[str, Any] = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    if tls.client_ca is not None:
+        given |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return given

@@ -31,9 +31,13 @@ def beat(connection: Connection, now: float, name: str) -> None:
 
 def expect(connection: Connection, now: float, names: Mapping[str, float]) -> None:
     """Wait for these from now on, where none has arrived yet."""
-    known = set(connection.execute(select(heartbeats.c.name)).scalars())
-    for name in names.keys() - known:
+    for name in unknown(connection, names):
         connection.execute(insert(heartbeats).values(name=name, last_at=now))
+
+
+def unknown(connection: Connection, names: Mapping[str, float]) -> set[str]:
+    """Those of which none has arrived, and for which nothing waits yet."""
+    return names.keys() - set(connection.execute(select(heartbeats.c.name)).scalars())
 
 
 def late(connection: Connection, now: float, minutes: Mapping[str, float]) -> list[str]:

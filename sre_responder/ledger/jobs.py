@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from sre_responder.errors import InputError
 from sre_responder.ledger import audit
@@ -169,11 +169,6 @@ def settle(connection: Connection, now: float) -> None:
             again(connection, now, row, f"process {holder['pid']} on {holder['machine']} died")
         else:
             give_up(connection, now, row, f"process {holder['pid']} on {holder['machine']} has not been heard of")
-
-
-def running(connection: Connection) -> int:
-    query = select(func.count()).select_from(jobs).where(jobs.c.ended_at.is_(None), jobs.c.holder.is_not(None))
-    return int(connection.execute(query).scalar_one())
 
 
 def raise_severity(connection: Connection, incident: str, severity: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def home(folder: Path, **serve: Any) -> Home:
         ({"listen": "[::]:8787"}, "in the clear"),
         ({"listen": "localhost:8787"}, "write an address and a port"),
         ({"listen": "127.0.0.1:http"}, "write an address and a port"),
-        ({"tls": {"certificate": "/absent.pem", "key": "/absent.key"}}, "/absent.pem is not a file"),
+        ({"tls": {"certificate": "/absent.pem", "key": "/absent.key"}}, "serve.tls cannot be used: .*No such file"),
         ({"heartbeats": [{"name": "a", "when": "labels."}]}, "not JMESPath"),
         ({"credentials": [{"name": "a", "token": {"env": "A"}, "hmac": {"env": "A"}}]}, "name one of token and hmac"),
     ],
@@ -159,6 +160,12 @@ def trusting(folder: Path, client: str | None) -> ssl.SSLContext:
     if client:
         context.load_cert_chain(folder / f"{client}.pem", folder / f"{client}.key")
     return context
+
+
+def test_an_address_that_is_taken_is_bad_input(folder: Path) -> None:
+    home(folder)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match=r"cannot listen on .*in use"):
+        serve(listen=f"127.0.0.1:{taken.getsockname()[1]}", json=False)
 
 
 @pytest.mark.slow
