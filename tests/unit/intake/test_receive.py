@@ -174,6 +174,18 @@ def test_two_runbooks_that_are_equally_specific_page_with_their_names(site: Site
     assert site.jobs() == []
 
 
+def test_the_most_specific_of_several_runbooks_is_chosen(site: Site) -> None:
+    book = site.home.folder / "runbooks" / "narrow" / "runbook.yml"
+    book.parent.mkdir()
+    text = (Path(__file__).parents[3] / "runbooks" / "service-errors" / "runbook.yml").read_text()
+    narrow = "labels.alertname == 'ServiceErrors' && labels.service == 'hello'"
+    book.write_text(
+        text.replace("id: service-errors", "id: narrow").replace("labels.alertname == 'ServiceErrors'", narrow)
+    )
+    site.receive(alert(), alert(service="other"))
+    assert {job.service: job.runbook for job in site.jobs()} == {"hello": "narrow", "other": "service-errors"}
+
+
 def test_an_alert_that_cannot_be_used_is_refused_with_its_reason_and_stops_no_other(site: Site) -> None:
     receipt = site.receive(alert(service="nowhere"), alert(severity="purple"), {"status": "odd"}, alert())
     assert receipt.outcomes == {"refused": 3, "started": 1}
