@@ -15,6 +15,7 @@ from support.looking import sample
 
 from sre_responder.effects import EFFECTS, Change
 from sre_responder.effects.kubernetes.diagnosis import diagnose
+from sre_responder.effects.kubernetes.known_good import capture
 from sre_responder.errors import NotApplicable
 from sre_responder.evidence.sources.kubernetes import Kubernetes
 from sre_responder.evidence.workload import read
@@ -137,6 +138,17 @@ def test_a_template_that_was_there_when_the_service_was_last_healthy_is_left(ser
     assert planned(served, _healthy_at=lambda: 1.0).target
     with pytest.raises(NotApplicable, match="nothing about its template changed since the service was last healthy at"):
         planned(served, _healthy_at=time.time)
+
+
+def test_a_template_that_ran_when_the_service_was_remembered_as_healthy_is_left(served: Shop) -> None:
+    """Restarted since, it still runs the same."""
+    known = capture(served.arguments)
+    served.kubectl("rollout", "restart", "deployment/shop")
+    served.kubectl("rollout", "status", "deployment/shop", "--timeout=60s")
+    with pytest.raises(NotApplicable, match="what they run ran when the service was last healthy"):
+        planned(served, _known_good=lambda: known)
+    release(served, "3")
+    assert planned(served, _known_good=lambda: known).target, "a newer one may be the reason"
 
 
 def test_a_workload_that_is_scaled_to_zero_is_told_as_that(served: Shop) -> None:

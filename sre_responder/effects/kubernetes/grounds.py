@@ -11,8 +11,9 @@ from sre_responder.effects.kubernetes.pod import Trouble, time_of
 from sre_responder.effects.kubernetes.revisions import Revision, current, history, revision_of, since
 from sre_responder.effects.kubernetes.rollout import COMPLETE, denied, failing, live
 from sre_responder.effects.kubernetes.suspects import given, suspects
-from sre_responder.effects.kubernetes.workload import Workload, condition, images, lost, rolled_out
+from sre_responder.effects.kubernetes.workload import Workload, condition, content, images, lost, rolled_out
 from sre_responder.errors import ResponderError
+from sre_responder.model.known_good import KnownGood
 
 RECENT_SECONDS = 3600
 """Where nobody knows when the service was last healthy, a template that is older than this is not what changed."""
@@ -52,11 +53,16 @@ TURNS_ON: Mapping[str, tuple[Callable[[Document], Any], str]] = {
 
 
 def no_ground_for_return(
-    api: Api, workload: Workload, known: Sequence[Revision], then: Revision, healthy_at: Callable[[], float]
+    api: Api,
+    workload: Workload,
+    known: Sequence[Revision],
+    then: Revision,
+    healthy_at: Callable[[], float],
+    good: Callable[[], KnownGood | None] = lambda: None,
 ) -> str | None:
     """Why a return to the revision `then` is no remediation for what the cluster shows; None where it may be one.
 
-    `healthy_at` tells when the service was last known to be healthy; 0 where nobody knows.
+    `healthy_at` tells when the service was last known to be healthy, 0 where nobody knows; `good` how its objects were then.
     """
     if not workload.replicas:
         return "it is scaled to zero, and stays so whatever its template"
@@ -74,6 +80,8 @@ def no_ground_for_return(
     well = f"its {workload.available} pods run and are ready"
     if found := suspects(api, workload, made):
         return _elsewhere(f"{well}, and", found)
+    if (kept := good()) and kept.template == content(workload.template):
+        return f"{well}, and what they run ran when the service was last healthy at {_shown(kept.at)}"
     if (changed := time_of(made)) and (why := _unchanged(changed.timestamp(), healthy_at())):
         return f"{well}, and nothing about its template changed since {why}; it was made at {made}"
     return None
@@ -137,17 +145,17 @@ def _on_lost_nodes(api: Api, owned: Sequence[Document], troubles: Mapping[str, T
 def _unchanged(changed: float, healthy_at: float) -> str:
     """Since when nothing changed; empty where something did."""
     if healthy_at:
-        return (
-            f"the service was last healthy at {datetime.fromtimestamp(healthy_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            if changed <= healthy_at
-            else ""
-        )
+        return f"the service was last healthy at {_shown(healthy_at)}" if changed <= healthy_at else ""
     ago = datetime.now(UTC).timestamp() - changed
     return (
         f"{RECENT_SECONDS / 60:g} minutes ago, and nobody knows when the service was last healthy"
         if ago > RECENT_SECONDS
         else ""
     )
+
+
+def _shown(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _elsewhere(well: str, found: Sequence[object]) -> str:

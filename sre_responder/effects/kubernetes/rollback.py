@@ -91,6 +91,10 @@ def _unknown() -> float:
     return 0.0
 
 
+def _nothing() -> None:
+    """How a service's objects were while it was healthy, where nobody can be asked."""
+
+
 def _plan(arguments: Mapping[str, Any]) -> Change:
     api = connect(arguments)
     workload = find(api, arguments)
@@ -106,7 +110,8 @@ def _plan(arguments: Mapping[str, Any]) -> Change:
             cure="Wait until it has rolled out what it was given.",
         )
     then = choose(workload, known, now, str(arguments["to"]))
-    if why := no_ground_for_return(api, workload, known, then, arguments.get("_healthy_at", _unknown)):
+    healthy_at, good = arguments.get("_healthy_at", _unknown), arguments.get("_known_good", _nothing)
+    if why := no_ground_for_return(api, workload, known, then, healthy_at, good):
         raise NotApplicable(f"to return {workload.resource} to revision {then.number} would not help: {why}.")
     if kept := _kept(api, workload, now):
         raise InputError(
