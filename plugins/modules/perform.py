@@ -71,8 +71,12 @@ outcome:
   returned: always
   type: str
   sample: improved
+undone:
+  description: Whether the action was undone at once, because things were no better.
+  returned: with an outcome
+  type: bool
 skip_reason:
-  description: Why nothing was done (V(healthy), V(tried) or V(not_applicable)).
+  description: Why nothing was done (V(healthy), V(tried), V(not_applicable) or V(handed_over)).
   returned: when skipped
   type: str
 guard:
@@ -137,6 +141,7 @@ ARGUMENT_SPEC = {
     "applies": {"type": "bool", "default": True},
     "because": {"type": "str"},
     "confirm_production": {"type": "bool", "default": False},
+    "if_worse": {"type": "str", "choices": ["undo", "rollback", "hand_over"], "default": "undo"},
     "module": {"type": "str", "required": True},
     "args": {"type": "dict", "required": True},
 }
