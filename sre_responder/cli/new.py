@@ -36,7 +36,7 @@ def runbook(
     """Write a runbook into the home, its steps by rung, and a README that says what to write. Nothing is registered.
 
     \b
-    responder new runbook checkout-slow --alert CheckoutSlow --action supervisor_restart --action release_rollback
+    responder new runbook checkout-slow --action supervisor_restart
     """
     home, name = homes.find(), names.runbook(id)
     if unknown := [one for one in action or () if one not in ACTIONS]:

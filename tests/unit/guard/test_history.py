@@ -659,9 +659,6 @@ APPROVAL: dict[str, Case] = {
     "an undo that the plan did not foresee is another": (
         "failed", lambda h: failed_over(h, if_worse="hand_over").asks(1, "undo", undoes=1, **PRODUCTION)
     ),
-    "an undo of one attempt is not that of another": (
-        "failed", lambda h: held(failed_over(h), 1).asks(2, "undo", undoes=2, **PRODUCTION)
-    ),
     "a hold in production is approved by a person": ("failed", lambda h: h.attested(0, "hold").asks(0, "hold", **HELD)),
     "its end before its time is another": ("failed", lambda h: held(h).asks(29, "undo", undoes=1, **PRODUCTION)),
     "its end in time was approved with it": ("passed", lambda h: held(h).asks(30.1, "undo", undoes=1, **PRODUCTION)),
