@@ -93,7 +93,7 @@ def _serve(here: Context, policy: Serve, keys: Keys, json: bool) -> None:
     dispatcher = Dispatcher(current, here.ledger, start=_start, flush=lambda: turned_away.write(here.ledger), say=say)
     receiver = server.Receiver(
         current, here.ledger, keys, turned_away, Rate(policy.requests_per_minute, time.monotonic), policy.body_mib << 20,
-        on_receipt=dispatcher.wake.set,
+        on_receipt=dispatcher.wake.set, metrics=lambda: _metrics(current, here.ledger),
     )  # fmt: skip
     threads = [
         threading.Thread(target=dispatcher.run, name="dispatch"),
@@ -115,6 +115,18 @@ def _serve(here: Context, policy: Serve, keys: Keys, json: bool) -> None:
         threads[0].join()
     left = [str(id) for id, child in dispatcher.children.items() if child.poll() is None]
     say(f"Stopped. Jobs of this server that are still running: {', '.join(left) or 'none'}.")
+
+
+def _metrics(current: Homes, ledger: Ledger) -> bytes:
+    """What Prometheus reads; that nothing can be read is told too."""
+    from prometheus_client.exposition import generate_latest
+
+    from sre_responder.record.metrics import down, read, registry
+
+    try:
+        return generate_latest(registry(read(current.now(), ledger)))
+    except ResponderError:
+        return generate_latest(registry(down()))
 
 
 def _start(home: Home, job: int) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ from sre_responder import __version__
 from sre_responder.intake.sources import SOURCES
 from sre_responder.intake.verdict import Outcome
 
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"signature": []}, {"certificate": []}]
 _COUNT = {"type": "integer", "minimum": 0}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
@@ -20,6 +21,7 @@ def document() -> dict[str, Any]:
         "paths": {
             "/alerts": {"post": _receive()},
             "/healthz": {"get": _health()},
+            "/metrics": {"get": _metrics()},
             "/openapi.json": {"get": {"summary": "This document", "responses": {"200": _json("OpenAPI 3.1", {"type": "object"})}}},
         },
         "components": {
@@ -56,7 +58,7 @@ def _receive() -> dict[str, Any]:
     return {
         "summary": f"Receive alerts of {', '.join(SOURCES)}, or other JSON by serve.mapping",
         "description": "Every path takes alerts; this one is for documents.",
-        "security": [{"bearer": []}, {"signature": []}, {"certificate": []}],
+        "security": _SECURITY,
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": ["object", "array"]}}}},
         "responses": {
             "200": _json("Committed to the ledger, each alert with what became of it.", receipt),
@@ -70,6 +72,18 @@ def _health() -> dict[str, Any]:
     return {
         "summary": "Whether an alert could be committed now",
         "responses": {"200": _json("It could.", state), "503": _json("It could not, and why.", state)},
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "summary": "What the ledger knows, for Prometheus; responder_up is 0 if it cannot be read",
+        "security": _SECURITY,
+        "responses": {
+            "200": {"description": "Metrics in Prometheus' text format.", "content": text},
+            "401": _json("No valid credential.", _ERROR),
+        },
     }
 
 

@@ -75,7 +75,7 @@ class _Answer(Exception):
 
 @dataclass(frozen=True)
 class Receiver:
-    """What the server needs; `on_receipt` is called after each commit."""
+    """What the server needs; `on_receipt` is called after each commit, and `metrics` gives what Prometheus reads."""
 
     homes: Homes
     ledger: Ledger
@@ -84,6 +84,7 @@ class Receiver:
     rate: Rate
     body_bytes: int
     on_receipt: Callable[[], None]
+    metrics: Callable[[], bytes]
 
     def application(self) -> Starlette:
         proven, unproven = anyio.CapacityLimiter(_AT_ONCE), anyio.CapacityLimiter(_AT_ONCE)
@@ -106,12 +107,20 @@ class Receiver:
                 problem = await run_in_threadpool(self._problem)
             return JSONResponse({"ok": problem is None, "problem": problem}, 503 if problem else 200)
 
+        async def metrics(request: Request) -> Response:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            if self.keys.sender(headers, b"", time.time()) is None:
+                return self._answered(_Answer(401, "no valid credential", detail=_peer(request)))
+            async with proven:
+                return Response(await run_in_threadpool(self.metrics), media_type="text/plain; version=0.0.4")
+
         async def openapi(_: Request) -> Response:
             return JSONResponse(document())
 
         return Starlette(
             routes=[
                 Route("/healthz", healthy, methods=["GET"]),
+                Route("/metrics", metrics, methods=["GET"]),
                 Route("/openapi.json", openapi, methods=["GET"]),
                 Route("/{path:path}", alerts_in, methods=["POST"]),
             ]

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -16,9 +16,10 @@ from sre_responder import __version__
 from sre_responder.emergency import stop
 from sre_responder.guard.gates import GATES
 from sre_responder.home import Home
-from sre_responder.ledger import Ledger, clock, outbox, tally
+from sre_responder.intake.verdict import Outcome
+from sre_responder.ledger import Ledger, alerts, clock, outbox, tally
 from sre_responder.ledger.connection import REVISION
-from sre_responder.ledger.schema import attempts, chain, effects, incidents, leases, plans, runs, stops
+from sre_responder.ledger.schema import attempts, chain, effects, incidents, jobs, leases, plans, runs, stops
 from sre_responder.ledger.schema import outbox as messages
 from sre_responder.model.names import ENVIRONMENTS
 
@@ -71,6 +72,10 @@ _PRESENT = (
         "targets_contained", "Targets that are contained and not undone.",
         effects, _ENDED, [effects.c.state == "done", effects.c.contains.is_(True), _NOT_UNDONE],
     ),
+    _Present(
+        "jobs_waiting", "Runs that alerts ask for, and that no process has taken yet.",
+        jobs, jobs.c.queued_at, [jobs.c.ended_at.is_(None), jobs.c.holder.is_(None)],
+    ),
     _Present("targets_held", "Targets that an attempt holds.", leases, leases.c.taken_at),
 )  # fmt: skip
 
@@ -114,6 +119,7 @@ def collect(connection: Connection, now: float, services: Collection[str], file:
     unknown = connection.execute(select(func.count()).where(attempts.c.outcome == "unknown")).scalar_one()
     yield _gauge("actions_unknown", "Actions whose outcome is unknown; the others have ended, or still run.", unknown)
     yield from _messages(connection, now)
+    yield from _alerts(connection)
     head = connection.execute(select(chain.c.at)).scalar_one()
     yield _gauge("record_head_timestamp_seconds", "When the newest entry of the record was made.", head)
     yield _gauge("record_ahead_seconds", "By how much that entry is dated ahead of the clock.", clock.ahead(connection))
@@ -227,3 +233,20 @@ def _messages(connection: Connection, now: float) -> Iterator[Metric]:
     for trouble in outbox.troubles(connection, now):
         undelivered.add_metric((trouble.channel, str(trouble.given_up).lower()), trouble.messages)
     yield undelivered
+
+
+def _alerts(connection: Connection) -> Iterator[Metric]:
+    """What `responder serve` has received. What is lost is 0, or something is wrong with Responder."""
+    totals = alerts.totals(connection)
+    yield CounterMetricFamily("responder_alerts_received", "Reports of alerts that were received.", totals.received)
+    ended = GaugeMetricFamily("responder_alerts", "Alerts by how each ended.", labels=("outcome",))
+    for outcome in get_args(Outcome):
+        ended.add_metric((outcome,), totals.ended.get(outcome, 0))
+    yield ended
+    yield _gauge("alerts_lost", "Reports that were received and ended in no way.", totals.lost)
+    turned_away = CounterMetricFamily(
+        "responder_requests_turned_away", "Requests that held no alert that could be used, by why.", labels=("why",)
+    )
+    for row in alerts.counts(connection):
+        turned_away.add_metric((row.name,), row._mapping["count"])
+    yield turned_away

@@ -11,7 +11,19 @@ from sqlalchemy import event
 
 from sre_responder.ledger import Ledger
 
-GROWS = {"audit", "attempts", "effects", "plans", "approvals", "signatures", "incidents", "runs", "outbox"}
+GROWS = {
+    "audit",
+    "attempts",
+    "effects",
+    "plans",
+    "approvals",
+    "signatures",
+    "incidents",
+    "runs",
+    "outbox",
+    "alerts",
+    "jobs",
+}
 
 
 @contextmanager

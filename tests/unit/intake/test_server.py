@@ -43,6 +43,7 @@ class Server:
             Rate(per_minute, lambda: 0.0),
             body_bytes,
             on_receipt=self.committed,
+            metrics=lambda: b"responder_up 1.0\n",
         )
         self.receiver = receiver
 
@@ -78,6 +79,14 @@ def server(tmp_path: Path) -> Server:
 def test_any_path_with_a_credential_takes_alerts(server: Server, path: str) -> None:
     answer = server.post(webhook(alert()), path)
     assert (answer.status_code, answer.json()["received"], server.commits) == (200, 1, 1)
+
+
+def test_metrics_are_for_whoever_proves_a_credential(server: Server) -> None:
+    assert server.get("/metrics").status_code == 401
+    answer = server.request("GET", "/metrics", headers=AUTHORIZED)
+    assert (answer.status_code, answer.text) == (200, "responder_up 1.0\n")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert server.counted() == {"401": 1}
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}])

@@ -15,7 +15,7 @@ from support.history import EPOCH, History
 from sre_responder import __version__
 from sre_responder.emergency import stop
 from sre_responder.errors import LedgerUnavailable
-from sre_responder.ledger import Ledger, archive, attempts, incidents, outbox, runs
+from sre_responder.ledger import Ledger, alerts, archive, attempts, incidents, outbox, runs
 from sre_responder.ledger.connection import REVISION
 from sre_responder.record import metrics
 
@@ -243,3 +243,24 @@ def test_both_databases_say_the_same(ledger_url: str, history: History) -> None:
     found = values(metrics.read(history.home, ledger))
     ended = sum(value for one, value in found.items() if one.startswith("responder_action_duration_seconds_count"))
     assert ended == found[name("record_entries_total", type="action.ended")] == 100
+
+
+def test_alerts_are_counted_as_they_came_in_and_by_how_each_ended_and_none_is_lost(history: History) -> None:
+    with history.ledger.transaction() as connection:
+        alerts.count(connection, 1.0, alerts.RECEIVED, 3)
+        alerts.count(connection, 1.0, "401", 2, "no valid credential")
+        told = {"source": "alertmanager", "sender": "am", "alert": "Slow", "title": "Slow", "reason": "x"}
+        at = {"starts_at": 1.0, "first_at": 1.0, "last_at": 1.0}
+        alerts.write(connection, [
+            alerts.Episode("a", **told, **at, outcome="started", times=2),
+            alerts.Episode("b", **told, **at, outcome="paged", times=1),
+        ])  # fmt: skip
+    found = now(history)
+    assert found[name("alerts_received_total")] == 3
+    assert found[name("alerts", outcome="started")] == found[name("alerts", outcome="paged")] == 1
+    assert found[name("alerts", outcome="joined")] == 0
+    assert found[name("requests_turned_away_total", why="401")] == 2
+    assert found[name("alerts_lost")] == 0
+    with history.ledger.transaction() as connection:
+        alerts.count(connection, 1.0, alerts.RECEIVED, 1)
+    assert now(history)[name("alerts_lost")] == 1
