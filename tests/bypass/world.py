@@ -107,6 +107,7 @@ class World:
 
 
 def plain_play() -> Play:
+    """What did not help is not undone: whoever attacks the guard sees on the disk what was done."""
     names = {"incident": "{{ incident }}", "service": "{{ service }}", "environment": "{{ target }}"}
     return {
         "name": "Return to the previous release",
@@ -123,7 +124,10 @@ def plain_play() -> Play:
         },
         "tasks": [
             {"name": "Look", "sre.responder.diagnose": dict(names)},
-            {"name": "Roll back", "sre.responder.release_rollback": {**names, "to": "previous"}},
+            {
+                "name": "Roll back",
+                "sre.responder.release_rollback": {**names, "to": "previous", "if_worse": "rollback"},
+            },
         ],
     }
 

@@ -29,6 +29,7 @@ def made(tmp_path: Path) -> Iterator[World]:
 def slow(play: Play) -> None:
     """A watch that is long enough to be killed in it."""
     play["vars"]["runbook"]["success"]["watch_s"] = 3
+    play["tasks"][1][ROLL_BACK]["if_worse"] = "undo"
 
 
 def killed(made: World) -> None:
@@ -87,7 +88,7 @@ def test_nothing_is_judged_under_a_stop(made: World) -> None:
 
 def test_nothing_is_judged_by_a_runbook_that_has_changed_since(made: World) -> None:
     killed(made)
-    made.write(lambda play: play["vars"]["runbook"]["success"].update(watch_s=1))
+    made.write(lambda play: play["vars"]["runbook"]["success"].update(watch_s=1))  # and with another if_worse
     made.responder("watch", "--once")
     assert made.release == "1" and len(made.entries("action.ended")) == 1
 

@@ -17,6 +17,7 @@ ROLL_BACK = "sre.responder.release_rollback"
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, forked=True) as here:
+        here.write(option("undo"))
         yield here
 
 
@@ -56,6 +57,7 @@ def test_a_service_that_cannot_be_measured_any_more_is_worse(made: World) -> Non
 
 def test_a_service_that_could_not_be_measured_before_is_not_called_worse(tmp_path: Path) -> None:
     with world(tmp_path, forked=True, requires={"approvals": False}) as made:
+        made.write(option("undo"))
         for release in ("1", "2"):
             (made.root / "app" / "releases" / release / "health.json").write_text("{")
         done = made.drive()
@@ -96,7 +98,12 @@ def test_an_unknown_word_is_refused_before_anything_is_done(made: World) -> None
 def test_an_undo_that_somebody_else_got_ahead_of_halts_the_run_and_says_what_to_type(made: World) -> None:
     """Between the act and its undo a person makes another release current: theirs is not overwritten."""
     (made.root / "app" / "releases" / "3").mkdir()
-    made.write(lambda play: play["vars"]["runbook"]["success"].update(watch_s=2))
+
+    def slow(play: Play) -> None:
+        option("undo")(play)
+        play["vars"]["runbook"]["success"].update(watch_s=2)
+
+    made.write(slow)
 
     def deploy() -> None:
         while not made.entries("effect.done"):
