@@ -17,8 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.sre.responder.plugins.plugin_utils import performed
-from ansible_collections.sre.responder.plugins.plugin_utils.one_version import require_one_version
+from ansible_collections.sre.responder.plugins.plugin_utils import one_version, performed
 from ansible_collections.sre.responder.plugins.plugin_utils.screen import failure, tell_skip
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
     ISOLATED,
@@ -194,7 +193,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         facts = task_vars or {}
         try:
-            require_one_version()
+            one_version.require_one_version()
             return self._guarded(facts)
         except ResponderError as error:
             if not driven():

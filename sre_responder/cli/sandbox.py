@@ -28,6 +28,7 @@ from sre_responder.intake import groups, sources
 from sre_responder.lab import sandbox as lab
 from sre_responder.lab.lab import Lab
 from sre_responder.ledger import Ledger, audit, incidents
+from sre_responder.model.actions import UNDO
 
 Folder = Annotated[
     Path | None,
@@ -211,7 +212,7 @@ def _one(here: Lab, ledger: Ledger, fault: str) -> dict[str, Any]:
         "fault": fault,
         "healed": outcome.exit_code == 0 and bool(healing),
         "rung": healing[-1].data["rung"] if healing else None,
-        "actions": sum(e.type == "action.started" for e in entries),
+        "actions": sum(e.type == "action.started" and e.data["action"] != UNDO.name for e in entries),
         "refusals": refusals,
         **measured,
         "audit_ok": verdict.ok,

@@ -134,10 +134,10 @@ class Pair:
         image = f"shop=registry.test:5000/shop:{'1' if self.admin.tag == '1' else '2'}"
         what = f"{self.admin.kind}/{self.admin.name}"
         self.admin.kubectl("rollout", "resume", what, check=False)
-        self.admin.kubectl("delete", "networkpolicies,leases,services,resourcequotas,limitranges", "--all")
-        self.admin.kubectl("delete", "configmap", "settings", "--ignore-not-found")  # which a test may have changed
-        self.admin.kubectl("create", "configmap", "settings")
+        made = "networkpolicies,leases,services,resourcequotas,limitranges,horizontalpodautoscalers"
+        self.admin.kubectl("delete", made, "--all")
         self.admin.kubectl("set", "image", what, image)
+        given(self.admin, *KEPT)
         broken = any("waiting" in state for tag in ("1", "2") for state in self.admin.states(tag))
         if broken or self.admin.states("bad-pull-0") or self.admin.states("crash-0"):
             self.admin.kubectl("delete", "pods", "-l", f"app={self.admin.name}", "--wait=false")
@@ -159,6 +159,18 @@ class Exercise:
 
 def other_image(shop: Shop) -> dict[str, Any]:
     return {"to": f"registry.test:5000/shop:{'1' if shop.tag != '1' else '2'}"}
+
+
+KEPT = ({"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "key"}})
+"""What nobody changes: a change of it would be the cause, for which no rollback is the cure."""
+
+
+def given(shop: Shop, *sources: dict[str, Any]) -> None:
+    """Its pods get their environment from there."""
+    path = "/spec/template/spec/containers/0/envFrom"
+    shop.kubectl(
+        "patch", shop.kind, shop.name, "--type=json", "-p", json.dumps([{"op": "add", "path": path, "value": sources}])
+    )
 
 
 def one_pod(shop: Shop) -> dict[str, Any]:
@@ -240,6 +252,20 @@ def refused(kind: str, **spec: Any) -> Callable[[Shop], object]:
     return do
 
 
+def with_settings(how: Callable[[Shop], object]) -> Callable[[Shop], None]:
+    """Its pods read a ConfigMap of its own, which then is broken."""
+
+    def do(shop: Shop) -> None:
+        shop.kubectl("delete", "configmap", shop.name, "--ignore-not-found")
+        shop.kubectl("create", "configmap", shop.name)
+        given(shop, *KEPT, {"configMapRef": {"name": shop.name}})
+        shop.kubectl("rollout", "status", f"{shop.kind}/{shop.name}", "--timeout=60s")
+        captured(shop)
+        how(shop)
+
+    return do
+
+
 def autoscaled_low(shop: Shop) -> None:
     shop.kubectl("autoscale", "deployment", shop.name, "--min=1", "--max=5", check=False)
     captured(shop)
@@ -251,8 +277,8 @@ RESTORED: dict[str, tuple[tuple[str, ...], Callable[[Shop], object]]] = {
     "deleted Service": (("Deployment",), deleted("service")),
     "NetworkPolicy": (("Deployment",), lambda shop: (deleted("networkpolicy", f"{shop.name}-closed")(shop), patched("networkpolicy", spec={"ingress": None})(shop))),
     "deleted NetworkPolicy": (("Deployment",), deleted("networkpolicy")),
-    "settings": (("Deployment", "StatefulSet"), patched("configmap", "settings", data={"mode": "bad"})),
-    "deleted settings": (("Deployment",), deleted("configmap", "settings")),
+    "settings": (("Deployment", "StatefulSet"), with_settings(patched("configmap", data={"mode": "bad"}))),
+    "deleted settings": (("Deployment",), with_settings(deleted("configmap"))),
     "count": (("Deployment", "StatefulSet"), lambda shop: shop.kubectl("scale", f"{shop.kind}/{shop.name}", "--replicas=0")),
     "quota": (("Deployment",), refused("resourcequota", hard={"pods": "0"})),
     "limits": (("Deployment",), refused("limitrange", limits=[{"type": "Pod", "min": {"cpu": "1"}}])),
@@ -290,9 +316,7 @@ def pairs(shared: Account) -> Callable[[str], Pair]:
                 shop.kubectl("create", *what.split("/"), check=False)  # another kind's may be there
             for tag in ("1", "2"):
                 document = yaml.safe_load(shop.manifest(tag))
-                document["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [
-                    {"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "key"}},
-                ]  # fmt: skip
+                document["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [*KEPT]
                 shop.kubectl("apply", "-f", "-", input=yaml.safe_dump(document))
                 shop.kubectl("rollout", "status", f"{kind}/{shop.name}", "--timeout=60s")
             made[kind] = Pair(shop, replace(shop, cluster=shared.cluster))

@@ -33,6 +33,8 @@ def controller(tmp_path: Path) -> dict[str, Any]:
     home = tmp_path / "repository"
     home.mkdir()
     (home / "policy.yml").write_text(f"profile: team\nstop: {{file: {tmp_path / 'stop' / 'EMERGENCY_STOP'}}}\n")
+    component = {"apiVersion": "backstage.io/v1alpha1", "kind": "Component", "metadata": {"name": "checkout"}}
+    (home / "catalogue.yml").write_text(yaml.safe_dump({**component, "spec": {"lifecycle": "staging"}}))
     git(home, "init", "-q", "-b", "main")
     git(home, "add", "-A")
     git(home, "commit", "-qm", "Begin")

@@ -38,7 +38,12 @@ def write(
 ) -> None:
     """Register a runbook whose one step runs `module` through `perform`; `task` are keywords beside it."""
     args = {"path": str(health(world)), "line": LINE, "create": True} if given is None else dict(given)
-    names = {"incident": "{{ incident }}", "service": "{{ service }}", "environment": "{{ target }}"}
+    names = {
+        "incident": "{{ incident }}",
+        "service": "{{ service }}",
+        "environment": "{{ target }}",
+        "if_worse": "rollback",
+    }
     options = {**names, **({"module": module} if module else {}), "args": args}
 
     def change(play: dict[str, Any]) -> None:

@@ -44,10 +44,13 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.mark.skipif(
+formats = pytest.mark.skipif(
     importlib.util.find_spec("ruff") is None and "RESPONDER_TEST_ALL" not in os.environ,
     reason="ruff is missing, which formats what is generated: pip install -e '.[lint]'",
 )
+
+
+@formats
 def test_an_action_is_one_file(copy: Path) -> None:
     (copy / "sre_responder/effects/flag_file.py").write_text(block("`sre_responder/effects/flag_file.py`"))
     written = python(copy, "scripts/generated.py").split()
@@ -107,6 +110,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
     assert "MESSAGE=checkout is healed" in said
 
 
+@formats
 def test_a_source_of_evidence_is_one_file(copy: Path) -> None:
     place = "sre_responder/evidence/sources/disk.py"
     (copy / place).write_text(block(f"`{place}`"))
