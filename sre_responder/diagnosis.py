@@ -35,10 +35,11 @@ def diagnose(
     criterion: Criterion | None,
     place: Place | None = None,
     known: KnownGood | None = None,
+    again: Callable[[], list[str]] = list,
 ) -> dict[str, Any]:
     """One part a collector: status ok, skipped, failed or timeout, with data or reason, and seconds.
 
-    `known` is how the service's objects were when it was last healthy.
+    `known` is how the service's objects were when it was last healthy, `again` tells which states it is in that were left as bad.
     """
     collectors: dict[str, Callable[[], Any]] = {
         "probe": lambda: _probe(place or Place(service.name, "", service.annotations), criterion),
@@ -47,6 +48,7 @@ def diagnose(
         "log": lambda: _log(service),
         "kubernetes": lambda: _kubernetes(service, known),
         "host": _host,
+        "left_as_bad": again,
         "dependencies": lambda: {one.name: _health(one) for one in neighbours},
     }
     found: dict[str, dict[str, Any]] = {}
@@ -65,9 +67,11 @@ def diagnose(
 
 def findings(diagnosis: Mapping[str, Any]) -> list[str]:
     """What a diagnosis found to be wrong, each in a few words."""
-    part = diagnosis.get("kubernetes") or {}
-    found = (part.get("data") or {}).get("findings") if part.get("status") == "ok" else None
-    return [*found] if isinstance(found, list) else []
+    kubernetes, again = (
+        part["data"] if part.get("status") == "ok" else None
+        for part in (diagnosis.get(name) or {} for name in ("kubernetes", "left_as_bad"))
+    )
+    return [*((kubernetes or {}).get("findings") or ()), *(again or ())]
 
 
 def _collect(collector: Callable[[], Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -16,6 +17,7 @@ from sre_responder.diagnosis import findings
 # pylint: disable-next=unused-import
 from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import audit, known_good
+from sre_responder.recovery import left_as_bad
 
 
 class ActionModule(ActionBase):
@@ -38,7 +40,8 @@ def diagnose(call: Call) -> dict[str, Any]:
     place, here = call.home.place(call.service, call.environment), service.only(call.environment)
     with call.ledger.transaction(reading=True) as connection:
         known = known_good.find(connection, call.service, call.environment)
-    found = collect(here, [one.only(call.environment) for one in needed], criterion, place, known)
+    again = partial(left_as_bad.again, call.home, call.ledger, call.service, call.environment)
+    found = collect(here, [one.only(call.environment) for one in needed], criterion, place, known, again)
     wrong = findings(found)
     if not call.check:
         with call.ledger.transaction() as connection:

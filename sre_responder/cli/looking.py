@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,7 @@ def diagnose(
     """Collect what a person would look at first: probe, processes, releases, log, Kubernetes, host, dependencies. Changes nothing."""
     from sre_responder.diagnosis import diagnose as collect  # with every platform, which help does not need
     from sre_responder.diagnosis import findings
+    from sre_responder.recovery import left_as_bad
 
     here = context()
     catalogue = here.home.catalogue
@@ -48,7 +50,8 @@ def diagnose(
     needed = [catalogue.services[name].only(where) for name in one.depends_on if name in catalogue.services]
     with here.ledger.transaction(reading=True) as connection:
         known = known_good.find(connection, service, where)
-    found = collect(one.only(where), needed, None, here.home.place(service, where), known)
+    again = partial(left_as_bad.again, here.home, here.ledger, service, where)
+    found = collect(one.only(where), needed, None, here.home.place(service, where), known, again)
     if json:
         print_json({"service": service, "environment": where, "findings": findings(found), "diagnosis": found})
         return

@@ -122,6 +122,7 @@ def _described(here: Context, row: Any, plan: Any) -> list[str]:
         f"target     {plan.target} ({plan.service} in {plan.environment})",
         *[f"  - {line}" for line in str(plan.diff.get("before", "")).splitlines()],
         *[f"  + {line}" for line in str(plan.diff.get("after", "")).splitlines()],
+        *[f"warning    {warning}" for warning in plan.warnings],
         f"undo       {plan.undo_note or ('yes' if plan.undo else 'none')}",
         *([f"if worse   {IF_WORSE[plan.if_worse]}"] if plan.undo or plan.if_worse != "undo" else []),
         f"radius     {len(radius.downstream)} services downstream: {', '.join(radius.downstream) or 'none'}",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.markup import escape
 
@@ -12,6 +14,7 @@ from sre_responder.cli.output import error_console
 from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
 from sre_responder.ledger.audit import Entry
+from sre_responder.model.names import shown
 
 _MARKS = {
     "improved": ("✔", "green"),
@@ -75,9 +78,7 @@ class Progress:
         data, action = entry.data, str(entry.data.get("action", ""))
         rung = f"rung {self.rungs[action]}" if action in self.rungs else "      "
         if entry.type == "action.started":
-            gates = data.get("gates", {}).values()
-            passed = sum(value.startswith("passed") for value in gates)
-            self._line("▶", "bold", rung, f"{action}: {passed} of {len(data.get('gates', {}))} gates passed")
+            self._started(rung, action, data)
         elif entry.type == "action.ended":
             mark, style = _MARKS.get(str(data.get("outcome")), (" ", ""))
             self._line(mark, style, rung, entry.summary)
@@ -106,6 +107,13 @@ class Progress:
             "undo.failed",
         ):
             self._line("·", "dim", "      ", entry.summary)
+
+    def _started(self, rung: str, action: str, data: Mapping[str, Any]) -> None:
+        gates = data.get("gates", {}).values()
+        passed = sum(value.startswith("passed") for value in gates)
+        self._line("▶", "bold", rung, f"{action}: {passed} of {len(gates)} gates passed")
+        for warning in (data.get("evidence") or {}).get("warnings", ()):
+            self._line("!", "yellow", "      ", shown(warning, 400))
 
     def _line(self, mark: str, style: str, rung: str, text: str) -> None:
         self._clear()

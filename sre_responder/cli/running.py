@@ -290,6 +290,8 @@ def plan(
         console.print(f"  line {step['line']:>3}  {step['class']:<12} {rung:<7} {step['name']}", markup=False)
         if step["skipped"]:
             console.print(f"            would be skipped ({step['skipped']}): {step['because']}", markup=False)
+        for warning in step["warnings"]:
+            console.print(f"            warning: {names.shown(warning, 400)}", markup=False, soft_wrap=True)
         for gate in step["gates"]:
             if gate["status"] in ("failed", "unknown"):
                 console.print(f"            {gate['name']} {gate['status']}: {gate['reason']}", markup=False)
@@ -305,6 +307,7 @@ def _described(task: Any, previews: list[dict[str, Any]], policy: Policy) -> dic
         "name": task.name, "module": task.module, "line": task.line, "class": classify(task),
         "rung": spec.rung if spec else None,
         "plan": made.get("plan"), "skipped": made.get("skipped"), "because": made.get("because"), "gates": made.get("gates", []),
+        "warnings": made.get("warnings", []),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sre_responder.effects.effect import Became, Change, Effect, HostProbe, by_state
 from sre_responder.model.actions import ACTIONS, KUBERNETES
+from sre_responder.model.plan import Plan
 from sre_responder.registry import Registry
 
 EFFECTS: Mapping[str, Effect] = Registry({name: spec.effect for name, spec in ACTIONS.items() if not spec.on_host})
@@ -26,4 +27,26 @@ def leads_to(action: str, arguments: Mapping[str, Any], change: Change, way: Map
     return bool(other) and EFFECTS[action].same(change, arguments, {**reached, **other})
 
 
-__all__ = ["EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "by_state", "leads_to"]
+def change_of(plan: Plan) -> Change:
+    """What a plan holds of its effect's own change."""
+    return Change(**{name: getattr(plan, name) for name in Change.__dataclass_fields__})
+
+
+def restored(plan: Plan, now: Mapping[str, Any]) -> bool:
+    """Whether what a plan did is undone, by its effect's own rule."""
+    effect = EFFECTS.get(plan.action)
+    return effect.restored(change_of(plan), now) if effect else now == plan.before
+
+
+__all__ = [
+    "EFFECTS",
+    "PROBES",
+    "Became",
+    "Change",
+    "Effect",
+    "HostProbe",
+    "by_state",
+    "change_of",
+    "leads_to",
+    "restored",
+]

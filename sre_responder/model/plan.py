@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,6 +78,16 @@ class Plan(BaseModel):
     def digest(self) -> str:
         """SHA-256 over incident, runbook, action, arguments, resolved target, states before and after, and basis (spec section 4)."""
         return hashlib.sha256(canonical(self.model_dump(include=COVERED)).encode()).hexdigest()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever decides about it should know, and no gate judges."""
+        return [*self.evidence.get("warnings", ())]
+
+    def warned(self, more: Iterable[str]) -> Plan:
+        """The same plan with more warnings; they are no part of its digest."""
+        said = [*self.warnings, *more]
+        return self.model_copy(update={"evidence": {**self.evidence, "warnings": said}}) if said else self
 
     @property
     def short(self) -> str:

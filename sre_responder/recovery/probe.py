@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sre_responder.drive.ask import ask
-from sre_responder.effects import EFFECTS, PROBES, Became, Change, HostProbe, perform
+from sre_responder.effects import EFFECTS, PROBES, Became, HostProbe, change_of, perform
 from sre_responder.home import Home
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.plan import Plan
@@ -48,15 +48,4 @@ def gone(home: Home, plan: Plan, host: str) -> str | None:
 def became(plan: Plan, now: dict[str, Any]) -> Became | None:
     """What became of the planned change, from the state now; None where that cannot tell."""
     effect = EFFECTS.get(plan.action) or _probe(plan)
-    return effect.became(change(plan), now)
-
-
-def restored(plan: Plan, now: dict[str, Any]) -> bool:
-    """Whether what a plan did is undone, by its effect's own rule."""
-    effect = EFFECTS.get(plan.action)
-    return effect.restored(change(plan), now) if effect else now == plan.before
-
-
-def change(plan: Plan) -> Change:
-    """What a plan holds of its effect's own change."""
-    return Change(**{name: getattr(plan, name) for name in Change.__dataclass_fields__})
+    return effect.became(change_of(plan), now)

@@ -19,7 +19,7 @@ from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.drive.words import last_error
-from sre_responder.effects import Change, leads_to
+from sre_responder.effects import Change, leads_to, restored
 from sre_responder.emergency import cluster_stop
 from sre_responder.engine.step import Step, perform
 from sre_responder.engine.step.plan import misnamed
@@ -127,7 +127,7 @@ class _Capsule:
         if wrong := self._misnamed():
             raise Refused(f"{wrong}.", cure=f"Undo it by hand, then: responder undo {self.row.attempt} --verified")
         now = probe.state(self.home, self.undone, self.row.host)
-        back = now if probe.restored(self.undone, now) else self.undone.before
+        back = now if restored(self.undone, now) else self.undone.before
         if back != now and (gone := probe.gone(self.home, self.undone, self.row.host)):
             raise Refused(f"{gone} is gone, so the state before attempt {self.row.attempt} cannot be restored.")
         overwrites = self._overwrites(now, back)
@@ -198,7 +198,7 @@ class _Capsule:
                 cure=f"Read {output}.",
             )
         now = probe.state(self.home, self.undone, self.row.host)
-        if not probe.restored(self.undone, now):
+        if not restored(self.undone, now):
             raise EffectFailed(f"{self.undone.target} reads {now} after its undo, not {change.after}.")
         return now
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from sre_responder.approvals import approval
-from sre_responder.effects import by_state
+from sre_responder.effects import by_state, change_of
 from sre_responder.errors import InputError, OutcomeUnknown, Refused, ResponderError
 from sre_responder.home import Home
 from sre_responder.ledger import Ledger, attempts, audit, clock, plans, runs
@@ -51,7 +51,7 @@ def settle(home: Home, ledger: Ledger, target: str, *, verified: bool = False) -
     became, how, state = None, f"{who} checked it and says that it is correct", None
     try:
         state = probe.state(home, acted, row.host)
-        became = probe.became(acted, state) if acted is plan else by_state(probe.change(plan), state)
+        became = probe.became(acted, state) if acted is plan else by_state(change_of(plan), state)
         reason = f"its state, {state}, does not tell"
     except ResponderError as error:
         reason = str(error)

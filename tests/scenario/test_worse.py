@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -120,3 +121,18 @@ def test_an_undo_that_somebody_else_got_ahead_of_halts_the_run_and_says_what_to_
     [failed] = made.entries("undo.failed")
     assert "somebody has changed" in failed.summary
     assert f"responder undo {failed.data['attempt']}" in made.responder("incident", "show", "INC-1234").stdout
+
+
+def test_a_state_that_was_left_as_bad_is_told_when_it_comes_back(made: World) -> None:
+    """A rollback to 1 heals; somebody deploys 2 once more, and it fails once more."""
+    made.heals("1")
+    assert made.drive().returncode == 0 and made.release == "1"
+    told = f"is again in the state that attempt 1 of INC-1234 left as bad on {time.strftime('%Y-%m-%d', time.gmtime())}"
+    assert told not in made.responder("diagnose", "checkout").stdout
+    (made.root / "app" / "next").symlink_to("releases/2")
+    (made.root / "app" / "next").replace(made.root / "app" / "current")
+    assert told in made.responder("diagnose", "checkout").stdout
+    plan = made.responder(
+        "plan", "roll-back", "--incident", "INC-1234", "--service", "checkout", "--environment", "staging"
+    )
+    assert f"warning: {socket.gethostname()}:release:{made.root / 'app'} {told}" in plan.stdout, plan.stdout

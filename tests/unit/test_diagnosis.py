@@ -19,7 +19,7 @@ from sre_responder.home.catalogue import Service
 from sre_responder.model.criterion import Criterion
 
 Serve = Callable[..., str]
-COLLECTORS = {"probe", "processes", "releases", "log", "kubernetes", "host", "dependencies"}
+COLLECTORS = {"probe", "processes", "releases", "log", "kubernetes", "host", "left_as_bad", "dependencies"}
 
 
 def service(name: str = "checkout", **annotations: str) -> Service:

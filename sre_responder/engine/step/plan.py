@@ -14,7 +14,7 @@ from sre_responder.errors import NotApplicable, ResponderError
 from sre_responder.extensions import versions
 from sre_responder.guard.decide import Decision
 from sre_responder.home import Home
-from sre_responder.ledger import audit, plans
+from sre_responder.ledger import audit, left_as_bad, plans
 from sre_responder.model.actions import ActionSpec
 from sre_responder.model.plan import Plan, hide_secrets
 from sre_responder.model.request import Request
@@ -46,7 +46,10 @@ def planned(step: Step) -> Step:
         return without_plan(step, words)
     if wrong:
         return without_plan(replace(step, change=change), wrong)
-    return replace(step, change=change, plan=plan_of(step, spec, change))
+    plan = plan_of(step, spec, change)
+    with step.ledger.transaction(reading=True) as connection:
+        said = left_as_bad.warnings(connection, plan)
+    return replace(step, change=change, plan=plan.warned(said))
 
 
 def without_plan(step: Step, problem: str) -> Step:
@@ -100,5 +103,6 @@ def previewed(step: Step, decision: Decision) -> dict[str, Any]:
         audit.append(
             connection, now, "plan.made", request.requester, f"{request.action} previewed", incident=request.incident, action=request.action,
             run=request.run, step=request.step, plan=plan.digest if plan else None, gates=[gate.as_dict() for gate in decision.gates],
+            warnings=plan.warnings if plan else [],
         )  # fmt: skip
     return {**step.described, "outcome": None, "guard": decision.as_dict()}
