@@ -16,7 +16,9 @@ def baselines(
     ledger: Ledger, incident: str, criterion: Criterion, place: Place, *, record: bool
 ) -> Mapping[str, Baseline]:
     """The baseline of each look that is compared with one, by its key. What is not known yet is measured, and recorded if it can be."""
-    wanted = {look.key: look for look in criterion.looks if isinstance(look, Number) and look.relative}
+    wanted = {
+        look.key: look for look in criterion.looks if isinstance(look, Number) and (look.relative or look.error_rate)
+    }
     if not wanted:
         return {}
     with ledger.transaction(reading=True) as connection:

@@ -38,8 +38,9 @@ class Health:
 
     def after(self, interrupted: Callable[[], bool]) -> Verdict:
         """Improved, not improved or unknown after an action."""
+        worse = self.home.policy.rollbacks.worse
         return self._measure(
-            lambda take: watch(self._criterion, take, time.monotonic, time.sleep, interrupted),
+            lambda take: watch(self._criterion, take, time.monotonic, time.sleep, interrupted, worse),
             "improved",
             time.monotonic(),
         )

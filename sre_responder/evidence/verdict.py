@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.look import Sample
+from sre_responder.model.worse import Worse
 
 State = Literal["healthy", "unhealthy", "improved", "not_improved", "unknown"]
 Take = Callable[[], Sample]
@@ -53,17 +54,24 @@ def healthy_now(criterion: Criterion, take: Take, clock: Clock, sleep: Sleep) ->
 
 
 def watch(
-    criterion: Criterion, take: Take, clock: Clock, sleep: Sleep, interrupted: Callable[[], bool] = lambda: False
-) -> Verdict:
+    criterion: Criterion, take: Take, clock: Clock, sleep: Sleep, interrupted: Callable[[], bool] = lambda: False,
+    worse: Worse | None = None,
+) -> Verdict:  # fmt: skip
     """Improved if the window at the end is good enough. It begins `watch_s` after the action; what came before does not count.
 
-    No row of good samples ends a watch: only its end does, or a window that cannot be good any more.
+    No row of good samples ends a watch: only its end does, a window that cannot be good any more, or an error rate that is `worse`
+    for as long in a row as that says.
     """
+    since: float | None = None
     before: list[Sample] = []
     window: list[Sample] = []
     until = clock() + criterion.watch_s
     for one in _paced(criterion, take, clock, sleep):
         (before if one.at < until else window).append(one)
+        told = worse.found(one) if worse else ""
+        since = (one.at if since is None else since) if told else None
+        if worse and since is not None and one.at - since >= worse.minutes * 60:
+            return Verdict("not_improved", f"worse for {worse.minutes:g} min in a row: {told}", (*before, *window))
         if _settled(criterion, window):
             break
         if interrupted():

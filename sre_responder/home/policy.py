@@ -32,6 +32,7 @@ from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS, spec_of
 from sre_responder.model.expression import Expression
 from sre_responder.model.names import ENVIRONMENTS, Severity, shown
+from sre_responder.model.worse import Worse
 from sre_responder.notify.channel import Absent, Channel
 from sre_responder.notify.channels import KINDS, AnyChannel
 
@@ -130,6 +131,7 @@ class Rollbacks(_Section):
     within_window: int = Field(3, ge=1)
     window_minutes: int = Field(30, ge=1)
     deadline_seconds: int = Field(300, ge=1, description="A rollback that takes longer is ended and handed over.")
+    worse: Worse = Field(default=Worse(), description="When a watch ends early, because things have got worse.")
 
 
 class Deadlines(_Section):

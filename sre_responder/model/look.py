@@ -37,6 +37,7 @@ class Sample:
     status: int | None = None
     latency_ms: float | None = None
     value: Any = None
+    baseline: float | None = None
     parts: tuple[Part, ...] = ()
     """The samples of the looks of which it is made."""
 
@@ -176,6 +177,10 @@ class Number(Look):
         None, description="JMESPath over `value` and `baseline`; good is exactly true, in place of above and below."
     )
 
+    error_rate: bool = Field(
+        False, description="It is the share of requests that fail, 0 to 1: far above its baseline, it ends a watch."
+    )
+
     @abstractmethod
     def read(self, place: Place) -> float:
         """The number now. NotMeasured if there is none."""
@@ -199,8 +204,9 @@ class Number(Look):
             raise ValueError("says what is good by none of above, below and expect: write one")
         if isinstance(self.above, float) and isinstance(self.below, float) and self.above >= self.below:
             raise ValueError(f"no number is above {self.above:g} and below {self.below:g}: exchange them")
-        if self.relative and type(self).history is Number.history:
-            raise ValueError(f"{self.source} keeps no history, so there is no baseline: write a number")
+        if (self.relative or self.error_rate) and type(self).history is Number.history:
+            cure = "write a number" if self.relative else "leave error_rate out"
+            raise ValueError(f"{self.source} keeps no history, so there is no baseline: {cure}")
         return self
 
     def measure(self, place: Place) -> Sample:
@@ -211,15 +217,17 @@ class Number(Look):
         if baseline is not None and baseline.value is None:
             raise NotMeasured(f"{self.title} is {value:g}, and its baseline is not known: {baseline.reason}")
         known = baseline.value if baseline else None
+        normal = place.baselines.get(self.key, Baseline(None, "")).value
         against = f" (baseline {known:g})" if known is not None else ""
         if self.expect is not None:
             found = self._by_expression(value, known)
             said = f"{self.expect.replace('`', '')} is {str(found).lower()}"
-            return Sample(0, found, f"{self.title} {value:g}{against}: {said}", value=value)
+            return Sample(0, found, f"{self.title} {value:g}{against}: {said}", value=value, baseline=normal)
         limits = self.limits(known)
         missed = [f"not {word} {limit:g}" for word, limit in limits.items() if not _holds(word, value, limit)]
         held = [f"{word} {limit:g}" for word, limit in limits.items()]
-        return Sample(0, not missed, f"{self.title} {value:g} is {' and '.join(missed or held)}{against}", value=value)
+        told = f"{self.title} {value:g} is {' and '.join(missed or held)}{against}"
+        return Sample(0, not missed, told, value=value, baseline=normal)
 
     def baseline(self, place: Place) -> Baseline | None:
         """What it is compared with; None if it is not compared."""
