@@ -6,15 +6,19 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from support.prometheus import prometheus
 
 from sre_responder.evidence.baseline import baseline
-from sre_responder.evidence.looks import taken
+from sre_responder.evidence.looks import probe, taken
 from sre_responder.evidence.series import TenantLogin
 from sre_responder.evidence.sources.prometheus import Prometheus
-from sre_responder.model.look import Place, Sample
+from sre_responder.evidence.verdict import watch
+from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Number, Place, Sample
+from sre_responder.model.worse import Worse
 
 pytestmark = pytest.mark.contract
 SCRAPE, DAY = 15, 86_400
@@ -51,6 +55,7 @@ def written(now: float) -> str:
         series(f"seasonal{{{at['a']}}}", lambda n: 120, now - DAY, minutes=120),
         series(f"seasonal{{{at['a']}}}", lambda n: 200, now + 60),
         series(f"recent{{{at['a']}}}", lambda n: 50 if n < 470 else 900, now + 60, minutes=130),
+        series(f"share{{{at['a']}}}", lambda n: 0.02 if n < 470 else 0.4, now + 60, minutes=130),
     ])  # fmt: skip
 
 
@@ -166,6 +171,21 @@ def test_what_was_never_measured_has_no_baseline_and_is_not_judged(place: Place)
     assert (found.value, "fewer than 10 values" in found.reason) == (None, True)
     known = dataclasses.replace(place, baselines={look.key: found})
     assert taken("must", look, known).sample.ok is None
+
+
+def test_an_error_rate_far_above_its_baseline_ends_a_watch_long_before_its_end(place: Place) -> None:
+    criterion = Criterion.model_validate({
+        "source": "prometheus", "query": "avg(share)", "below": 0.05, "error_rate": True, "timeout_s": 10,
+        "watch_s": 600, "interval_s": 0.2,
+    })  # fmt: skip
+    [look] = criterion.must
+    known = {look.key: baseline(cast(Number, look), place, time.time())}
+    take = probe(criterion, dataclasses.replace(place, baselines=known))
+    assert not isinstance(take, str), take
+    began = time.monotonic()
+    verdict = watch(criterion, take, time.monotonic, time.sleep, worse=Worse(minutes=0.02))
+    assert verdict.state == "not_improved" and time.monotonic() - began < criterion.watch_s
+    assert verdict.reason.endswith("prometheus 0.4 is above 0.12 (baseline 0.02)"), verdict.reason
 
 
 def test_a_prometheus_that_is_not_there_is_not_measured() -> None:
