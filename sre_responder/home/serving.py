@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from sre_responder.home.maintenance import Maintenance
 from sre_responder.home.section import Section
 from sre_responder.model.expression import Expression
 from sre_responder.system.secret import Secret
@@ -103,6 +104,7 @@ class Serve(Section):
     )
     ignore: tuple[Rule, ...] = Field((), description="Alerts that start nothing, by the name of the rule.")
     heartbeats: tuple[Heartbeat, ...] = Field((), description="Alerts that always fire; one that stops arriving pages.")
+    maintenance: tuple[Maintenance, ...] = Field((), description="Times in which alerts start nothing.")
     mapping: PlainJson | None = Field(None, description="How other JSON payloads hold alerts.")
 
     @property
@@ -127,7 +129,7 @@ class Serve(Section):
             raise ValueError("write an address and a port, such as 127.0.0.1:8787 or [::]:8787")
         return listen
 
-    @field_validator("credentials", "ignore", "heartbeats")
+    @field_validator("credentials", "ignore", "heartbeats", "maintenance")
     @classmethod
     def _named_apart(cls, ones: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [one.name for one in ones]
@@ -145,4 +147,11 @@ EXAMPLE = """\
   #   - {name: watchdog, when: labels.alertname == 'Watchdog', every_minutes: 10}
   # ignore:
   #   - {name: info-only, when: labels.severity == 'none'}
+  # maintenance:
+  #   - name: database-sundays
+  #     when: labels.service == 'database'
+  #     starts: 2026-12-06 02:00
+  #     minutes: 120
+  #     repeats: FREQ=WEEKLY;BYDAY=SU
+  #     timezone: Europe/Berlin
 """

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
 from sre_responder.intake.homes import Homes
-from sre_responder.ledger import Ledger, heartbeats, jobs
+from sre_responder.ledger import Ledger, alerts, heartbeats, jobs
 
 _TICK_SECONDS = 1.0
 _WITHOUT_CLAIM = 3
@@ -62,7 +62,13 @@ class Dispatcher:
         with self.ledger.transaction(reading=True) as connection:
             now = self.ledger.now(connection)
             queue = jobs.dead(connection, now) or jobs.approved(connection, now)
-            due = queue or heartbeats.unknown(connection, beats) or heartbeats.late(connection, now, beats)
+            over = [one.reason for one in serve.maintenance if not one.until(now)]
+            due = (
+                queue
+                or alerts.left_over(connection, now, over)
+                or heartbeats.unknown(connection, beats)
+                or heartbeats.late(connection, now, beats)
+            )
         ended = self._ended()
         if due or ended:
             with self.ledger.transaction() as connection:
@@ -71,6 +77,8 @@ class Dispatcher:
                 jobs.resume(connection, now)
                 heartbeats.expect(connection, now, beats)
                 heartbeats.page(connection, now, beats)
+                for reason in over:
+                    alerts.page_left_over(connection, now, reason)
                 self._without_claim(connection, now, ended)
         with self.ledger.transaction(reading=True) as connection:
             ready = jobs.ready(connection, serve.parallel_runs)

@@ -41,8 +41,9 @@ class Receipt:
 
 def receive(home: Home, ledger: Ledger, webhook: Webhook, sender: str) -> Receipt:
     """Commit a payload. LedgerUnavailable, and nothing is done, where that cannot be; InputError if the home cannot be read."""
-    judge, fingerprints = judging(home), {alert.fingerprint for alert in webhook.alerts.values()}
+    fingerprints = {alert.fingerprint for alert in webhook.alerts.values()}
     with ledger.transaction(reading=True) as connection:
+        judge = judging(home, ledger.now(connection))
         acted = {one.fingerprint for one in alerts.latest(connection, fingerprints).values() if one.outcome in ACTED}
     # Judged before the transaction that excludes every other: it takes a while, and most reports are of what is known.
     judged = {n: judge(n, alert) for n, alert in webhook.alerts.items() if alert.fingerprint not in acted}

@@ -10,6 +10,7 @@ import jmespath
 
 from sre_responder.errors import InputError
 from sre_responder.home import Home
+from sre_responder.home.maintenance import Maintenance
 from sre_responder.home.runbook import NotOneRunbook
 from sre_responder.home.serving import Rule
 from sre_responder.intake.alert import Alert
@@ -31,9 +32,10 @@ class Verdict:
     heartbeat: str | None = None
 
 
-def judging(home: Home) -> Callable[[int, Alert], Verdict]:
+def judging(home: Home, now: float) -> Callable[[int, Alert], Verdict]:
     """What judges each alert; a home that cannot be read is one InputError here, not one an alert."""
     means, serve = reader(home), home.policy.serve
+    maintained = [window for window in serve.maintenance if window.until(now)]
 
     def verdict(position: int, alert: Alert) -> Verdict:
         for beat in serve.heartbeats:
@@ -43,6 +45,8 @@ def judging(home: Home) -> Callable[[int, Alert], Verdict]:
             return Verdict(outcome="ignored", reason=f"rule {rule.name}")
         if alert.status == "resolved":
             return Verdict(outcome="ignored", reason="rule resolved: it was over before it was seen to fire")
+        if window := next((window for window in maintained if _holds(window, alert)), None):
+            return Verdict(outcome="ignored", reason=window.reason)
         try:
             return Verdict(means(position, alert))
         except NotOneRunbook as error:
@@ -63,7 +67,7 @@ def _page(alert: Alert, error: NotOneRunbook) -> str:
     )[:_REASON]
 
 
-def _holds(rule: Rule, alert: Alert) -> bool:
+def _holds(rule: Rule | Maintenance, alert: Alert) -> bool:
     """Whether a rule is about this alert; one whose expression breaks on it is not."""
     try:
         return jmespath.search(rule.when, alert.as_jmespath()) is True

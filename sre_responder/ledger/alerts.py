@@ -6,15 +6,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, select, update
 
+from sre_responder.ledger import audit
 from sre_responder.ledger.schema import alerts, intake
+from sre_responder.model.names import shown
 
 RECEIVED = "received"
 """The name under which alerts are counted as they come in, apart from the rows that say how each ended."""
 _AT_ONCE = 500
 """Rows of one query: a database takes no more than some thousand values."""
 _PAGED_SECONDS = 86400
+_LEFT_OVER_SECONDS = 30 * 86400
+_NAMED = 5
 
 
 @dataclass
@@ -79,6 +83,28 @@ def paged_already(connection: Connection, now: float, reason: str) -> bool:
     recent = alerts.c.last_at > now - _PAGED_SECONDS
     query = select(alerts.c.id).where(alerts.c.outcome == "paged", alerts.c.ends_at.is_(None), recent)
     return connection.execute(query.where(alerts.c.reason == reason).limit(1)).first() is not None
+
+
+def left_over(connection: Connection, now: float, reasons: Collection[str]) -> list[str]:
+    """The names of alerts that were ignored for one of these reasons and still fire, the oldest first."""
+    query = select(alerts.c.alert).where(_still(now, reasons)).order_by(alerts.c.id)
+    return list(connection.execute(query).scalars()) if reasons else []
+
+
+def page_left_over(connection: Connection, now: float, reason: str) -> None:
+    """Page once for the alerts that were ignored for a reason which holds no more, and that still fire."""
+    if found := left_over(connection, now, [reason]):
+        names = [*dict.fromkeys(found)]
+        text = f"{', '.join(map(shown, names[:_NAMED]))}{' and others' if len(names) > _NAMED else ''} still fired at the end of {reason}"
+        connection.execute(update(alerts).where(_still(now, [reason])).values(outcome="paged", reason=text))
+        audit.append(
+            connection, now, "alert.paged", "alert", f"{text}. See: responder alerts", notify="on_call", alerts=len(found)
+        )  # fmt: skip
+
+
+def _still(now: float, reasons: Collection[str]) -> ColumnElement[bool]:
+    ignored = and_(alerts.c.outcome == "ignored", alerts.c.last_at > now - _LEFT_OVER_SECONDS)
+    return and_(ignored, alerts.c.ends_at.is_(None), alerts.c.reason.in_(reasons))
 
 
 def count(connection: Connection, now: float, name: str, by: int, last: str = "") -> None:

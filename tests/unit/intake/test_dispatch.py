@@ -78,3 +78,19 @@ def test_a_heartbeat_is_expected_from_the_first_look_on(home: Home) -> None:
         beats = {"watchdog": 0.0}
         assert heartbeats.unknown(connection, beats) == set()
         assert heartbeats.late(connection, now + 1, beats) == ["watchdog"]
+
+
+def test_the_end_of_a_maintenance_window_is_seen_although_nothing_arrives(tmp_path: Path) -> None:
+    window = {"name": "sundays", "when": "`true`", "starts": "2027-01-17 07:00", "minutes": 120}
+    url, now = f"sqlite:///{tmp_path}/state/ledger.db", [1_800_172_800.0]
+    home = alerting.home(tmp_path, url, maintenance=[window])
+    ledger = Ledger(url, clock=lambda: now[0], boot=lambda: ("boot", now[0]))
+    dispatcher = Dispatcher(Homes(lambda: home), ledger, start=ending, flush=lambda: None, say=print)
+    receive(home, ledger, parse(webhook(alert())), "am")
+    paged = []
+    for _ in range(3):
+        dispatcher.tick()
+        with ledger.transaction(reading=True) as connection:
+            paged.append(len(list(audit.entries(connection, type="alert.paged"))))
+        now[0] += 3000
+    assert paged == [0, 0, 1]

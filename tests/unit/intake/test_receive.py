@@ -284,3 +284,42 @@ def test_a_person_who_closed_the_incident_by_hand_is_not_overruled_at_once(site:
         connection.execute(update(incidents_table).values(status="closed"))
         assert connection.execute(jobs_table.select()).all()
     assert site.receive(alert()).outcomes == {}
+
+
+SUNDAYS = {
+    "name": "sundays", "when": "labels.service == 'hello'", "starts": "2027-01-10 07:00", "minutes": 120,
+    "repeats": "FREQ=WEEKLY;BYDAY=SU",
+}  # fmt: skip
+
+
+@pytest.fixture
+def maintained(tmp_path: Path) -> Site:
+    """A site of whose services one is maintained on Sundays from 7 to 9, and it is one of them, at 8."""
+    site = Site(tmp_path, f"sqlite:///{tmp_path}/state/ledger.db", maintenance=[SUNDAYS])
+    site.seconds = 1_800_172_800.0
+    return site
+
+
+def test_in_a_maintenance_window_an_alert_starts_nothing_and_others_do(maintained: Site) -> None:
+    receipt = maintained.receive(alert(), alert(service="other"))
+    assert receipt.outcomes == Counter(ignored=1, started=1)
+    assert {row.alert.partition("service=")[2].partition(",")[0]: row.reason for row in maintained.rows()}[
+        "hello"
+    ] == "maintenance sundays"
+
+
+def test_an_alert_that_is_reported_again_after_the_window_starts_its_run(maintained: Site) -> None:
+    maintained.receive(alert())
+    maintained.seconds += 3600
+    assert maintained.receive(alert()).outcomes == Counter(started=1)
+
+
+def test_what_still_fires_at_the_end_of_the_window_pages_once(maintained: Site) -> None:
+    maintained.receive(alert(), alert(pod="p1"), alert(pod="p2"), alert(pod="p3"))
+    maintained.receive(alert(status="resolved", end="11:00", pod="p3"))
+    for _ in range(2):
+        with maintained.ledger.transaction() as connection:
+            alerts.page_left_over(connection, maintained.seconds, "maintenance sundays")
+    [page] = maintained.entries("alert.paged")
+    assert page.data["alerts"] == 3 and "still fired at the end of maintenance sundays" in page.summary
+    assert maintained.totals().ended == {"paged": 3, "ignored": 1} and maintained.totals().lost == 0
