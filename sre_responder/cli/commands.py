@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Incidents and runbooks": {
         "serve": Command("serve", "Receive alerts over HTTP and run what serves them."),
+        "worker": Command("serve", "Run jobs of the queue on this machine too."),
         "work": Command("serve", "Run one job of the queue that alerts fill."),
         "respond": Command("running", "Read an alert and run the runbook that serves it."),
         "plan": Command("running", "Preview a runbook: steps, gates, approvals, radius."),

@@ -1,13 +1,10 @@
-"""Commands that turn alerts into runs without a hand: serve, work."""
+"""Commands that turn alerts into runs without a hand: serve, worker, work."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,23 +13,21 @@ from pydantic import ValidationError
 from sre_responder import home as homes
 from sre_responder.approvals import approval
 from sre_responder.cli.context import Context, context
+from sre_responder.cli.dispatching import dispatching, start_job
 from sre_responder.cli.output import LARGEST, Json, done, say
 from sre_responder.errors import InputError, Refused, ResponderError, Stopped
-from sre_responder.home import Home
 from sre_responder.home.serving import Serve
 from sre_responder.intake.credentials import Keys, revealed
-from sre_responder.intake.dispatch import Dispatcher
+from sre_responder.intake.dispatch import Dispatcher, label
 from sre_responder.intake.homes import Homes
-from sre_responder.ledger import Ledger, jobs, outbox
+from sre_responder.ledger import Ledger, jobs
+from sre_responder.ledger.runs import MACHINE
 from sre_responder.model import names
-from sre_responder.notify.deliver import deliver
-
-_DELIVER_SECONDS = 5
-"""Whoever leaves a message delivers it; what is still here after this long, the server delivers."""
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
+    app.command("worker")(worker)
     app.command("work")(work)
 
 
@@ -90,31 +85,45 @@ def _serve(here: Context, policy: Serve, keys: Keys, json: bool) -> None:
     from sre_responder.intake.rate import Rate
 
     current, turned_away = Homes(homes.find), server.TurnedAway()
-    dispatcher = Dispatcher(current, here.ledger, start=_start, flush=lambda: turned_away.write(here.ledger), say=say)
+    dispatcher = Dispatcher(
+        current, here.ledger, start=start_job, flush=lambda: turned_away.write(here.ledger), say=say
+    )
     receiver = server.Receiver(
         current, here.ledger, keys, turned_away, Rate(policy.requests_per_minute, time.monotonic), policy.body_mib << 20,
         on_receipt=dispatcher.wake.set, metrics=lambda: _metrics(current, here.ledger),
     )  # fmt: skip
-    threads = [
-        threading.Thread(target=dispatcher.run, name="dispatch"),
-        threading.Thread(
-            target=_deliver, args=(current, here.ledger, dispatcher.stopping), name="deliver", daemon=True
-        ),
-    ]
     ready = server.prepare(receiver, policy)
-    for thread in threads:
-        thread.start()
     url = f"{'https' if policy.tls else 'http'}://{policy.listen}"
-    done(json, f"Listening on {url}", url=url)
-    try:
-        with suppress(KeyboardInterrupt):  # uvicorn has ended its work, and hands the signal on
-            ready()
-    finally:
-        dispatcher.stopping.set()
-        dispatcher.wake.set()
-        threads[0].join()
-    left = [str(id) for id, child in dispatcher.children.items() if child.poll() is None]
-    say(f"Stopped. Jobs of this server that are still running: {', '.join(left) or 'none'}.")
+    with dispatching(dispatcher), suppress(KeyboardInterrupt):  # uvicorn has ended its work, and hands the signal on
+        done(json, f"Listening on {url}", url=url)
+        ready()
+
+
+def worker(
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help="Take the jobs of services whose annotation responder/worker says so. Repeatable."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the jobs of the queue on this machine too, beside the server of the same ledger; until SIGTERM.
+
+    Without --label it takes those of services without the annotation, as the server does.
+
+    \b
+    responder worker
+    responder worker --label dmz
+    """
+    here, taken = context(), frozenset(labels or [""])
+    _ = here.home.policy, here.home.catalogue, here.home.runbooks
+    with here.ledger.transaction() as connection:  # or it says at once what is wrong with it
+        here.ledger.now(connection)
+    dispatcher = Dispatcher(Homes(homes.find), here.ledger, start_job, flush=lambda: None, say=say, labels=taken)
+    with dispatching(dispatcher), suppress(KeyboardInterrupt):
+        done(json, f"Working on {MACHINE}{''.join(f', label {one}' for one in labels or ())}.", machine=MACHINE)
+        dispatcher.stopping.wait()
 
 
 def _metrics(current: Homes, ledger: Ledger) -> bytes:
@@ -129,43 +138,17 @@ def _metrics(current: Homes, ledger: Ledger) -> bytes:
         return generate_latest(registry(down()))
 
 
-def _start(home: Home, job: int) -> subprocess.Popen[bytes]:
-    """The process of a job: in a session of its own, so that it outlives the server; what it says is in a file."""
-    folder = home.state / "jobs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(folder / f"{job}.log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sre_responder.cli", "work", str(job)], start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "RESPONDER_HOME": str(home.folder), "RESPONDER_LEDGER": home.ledger_url},
-        )  # fmt: skip
-
-
-def _deliver(current: Homes, ledger: Ledger, stopping: threading.Event) -> None:
-    """Deliver what nobody else has delivered."""
-    told = ""
-    while not stopping.wait(1):
-        try:
-            if outbox.overdue(ledger, _DELIVER_SECONDS):
-                outbox.deliver(ledger, current.now().policy.notifications, deliver)
-            told = ""
-        except Exception as error:  # a message that cannot be delivered now is delivered later
-            if str(error) != told:
-                say(f"Messages cannot be delivered now: {error}")
-            told = str(error)
-
-
 def work(
     job: Annotated[int, typer.Argument(help="Number of the job; see `responder alerts`.", min=1, max=LARGEST)],
     json: Json = False,
 ) -> None:
-    """Run one job of the queue, if it may start now: one run at a time a target, and serve.parallel_runs in all."""
+    """Run one job of the queue, if it may start now: one run at a time a target, and serve.parallel_runs on this machine."""
     here = context()
-    limit = here.home.policy.serve.parallel_runs
+    limit, labelled = here.home.policy.serve.parallel_runs, partial(label, here.home)
     with here.ledger.transaction() as connection:
         now = here.ledger.now(connection)
         jobs.settle(connection, now)
-        row = jobs.claim(connection, now, job, limit)
+        row = jobs.claim(connection, now, job, limit, labelled)
     if row is None:
         done(json, f"Job {job} is running, over, or waits for another one.", job=job, claimed=False)
         return

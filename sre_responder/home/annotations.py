@@ -16,6 +16,8 @@ HOSTS = "responder/hosts"
 ENVIRONMENTS = "responder/environments"
 """Lists where a service exists."""
 TIER = "responder/tier"
+WORKER = "responder/worker"
+"""The label of the machines that reach a service: `responder worker --label LABEL`."""
 PROBE = "responder/probe-url"
 LOG = "responder/log-file"
 PROCESS = "responder/process"
@@ -38,7 +40,7 @@ def known() -> list[str]:
     """Every annotation that something reads."""
     of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}
     connections = {connection(platform) for platform in (*(spec.platform for spec in ACTIONS.values()), *SOURCES)}
-    return sorted({HOSTS, ENVIRONMENTS, TIER, PROBE, LOG, PROCESS, *of_actions, *connections})
+    return sorted({HOSTS, ENVIRONMENTS, TIER, WORKER, PROBE, LOG, PROCESS, *of_actions, *connections})
 
 
 def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:

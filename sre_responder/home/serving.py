@@ -94,7 +94,7 @@ class Serve(Section):
         600, ge=1, description="Of one credential; beyond it the answer is 503 for a while."
     )
     parallel_runs: int = Field(
-        4, ge=1, le=64, description="Runs at once that alerts have started; one a target in any case."
+        4, ge=1, le=64, description="Runs at once on a machine that alerts have started; one a target in any case."
     )
     again_after_minutes: float = Field(
         15, ge=0, description="An alert that fires again starts another run for its incident at most this often."

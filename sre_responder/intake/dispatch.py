@@ -1,4 +1,4 @@
-"""What a server does beside receiving: it starts runs, settles those that died, resumes what was approved, and pages for heartbeats."""
+"""What server and worker do beside: they start runs, settle those that died, resume what was approved, and page for what is late."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from sre_responder.errors import ResponderError
 from sre_responder.home import Home
+from sre_responder.home.annotations import WORKER
 from sre_responder.intake.homes import Homes
 from sre_responder.ledger import Ledger, alerts, heartbeats, jobs
 
@@ -20,15 +23,25 @@ _WITHOUT_CLAIM = 3
 """A process that ends so often without having claimed its job does not work here: a person is called."""
 
 
+def label(home: Home, job: Row[Any]) -> str:
+    """The label of the workers that take a job, as the catalogue has it; empty where any machine without labels does."""
+    found = home.catalogue.services.get(job.service)
+    return found.reached(job.environment).get(WORKER, "") if found else ""
+
+
 @dataclass
 class Dispatcher:
-    """One thread of a server. `start` starts the process of a job; `say` tells the person who watches the server."""
+    """One thread of a server or worker. `start` starts the process of a job; `say` tells the person who watches.
+
+    It takes the jobs of services whose label is among `labels`.
+    """
 
     homes: Homes
     ledger: Ledger
     start: Callable[[Home, int], subprocess.Popen[bytes]]
     flush: Callable[[], None]
     say: Callable[[str], None]
+    labels: frozenset[str] = frozenset({""})
     wake: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -61,7 +74,7 @@ class Dispatcher:
         self.flush()
         with self.ledger.transaction(reading=True) as connection:
             now = self.ledger.now(connection)
-            queue = jobs.dead(connection, now) or jobs.approved(connection, now)
+            queue = jobs.dead(connection, now) or jobs.approved(connection, now) or jobs.overdue(connection, now)
             over = [one.reason for one in serve.maintenance if not one.until(now)]
             due = (
                 queue
@@ -80,8 +93,9 @@ class Dispatcher:
                 for reason in over:
                     alerts.page_left_over(connection, now, reason)
                 self._without_claim(connection, now, ended)
+                jobs.page_overdue(connection, now, partial(label, home))
         with self.ledger.transaction(reading=True) as connection:
-            ready = jobs.ready(connection, serve.parallel_runs)
+            ready = jobs.ready(connection, serve.parallel_runs, lambda job: label(home, job) in self.labels)
         for row in ready:
             if row.id not in self.children:
                 self.children[row.id] = self.start(home, row.id)

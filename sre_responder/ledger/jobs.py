@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from sre_responder.errors import InputError
-from sre_responder.ledger import audit
+from sre_responder.ledger import audit, clock
 from sre_responder.ledger.runs import MACHINE, alive
 from sre_responder.ledger.schema import approvals, incidents, jobs, plans
 from sre_responder.system import process
@@ -18,8 +19,12 @@ TRIES = 3
 """A job whose process died or was interrupted is tried so often; then a person is called."""
 SEEN_SECONDS = 10
 """How often the process of a job says that it lives."""
+WAIT_SECONDS = 300
 _SILENT_SECONDS = 180
 """A process that cannot be seen from here, and that has said nothing for this long, is given up and a person is called."""
+
+
+Mine = Callable[[Row[Any]], bool]
 
 
 class Wanted(NamedTuple):
@@ -56,25 +61,36 @@ def open_now(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def ready(connection: Connection, limit: int) -> list[Row[Any]]:
-    """Those that may start now: of each target that nothing runs on the first, and no more than `limit` run in all."""
+def ready(connection: Connection, limit: int, mine: Mine = lambda row: True) -> list[Row[Any]]:
+    """Those that may start now on this machine: of each target that nothing runs on the first, and `limit` at once here.
+
+    `mine` tells those that this machine takes.
+    """
     found = open_now(connection)
+    room = limit - sum(row.holder is not None and json.loads(row.holder)["machine"] == MACHINE for row in found)
+    return [row for row in _first(found) if mine(row)][: max(0, room)]
+
+
+def _first(found: Sequence[Row[Any]]) -> Iterator[Row[Any]]:
+    """Of each target that nothing runs on the job that comes first."""
     taken = {(row.service, row.environment) for row in found if row.holder}
-    room = limit - sum(row.holder is not None for row in found)
-    chosen: list[Row[Any]] = []
     for row in found:
-        if (row.service, row.environment) not in taken and len(chosen) < room:
+        if (row.service, row.environment) not in taken:
             taken.add((row.service, row.environment))
-            chosen.append(row)
-    return chosen
+            yield row
 
 
-def claim(connection: Connection, now: float, id: int, limit: int) -> Row[Any] | None:
-    """Take a job for this process; None if it may not start now. Of several that try, one has it."""
+def claim(
+    connection: Connection, now: float, id: int, limit: int, label: Callable[[Row[Any]], str] = lambda row: ""
+) -> Row[Any] | None:
+    """Take a job for this process; None if it may not start now. Of several that try, one has it.
+
+    Jobs with another `label` wait for other machines, and do not go first here.
+    """
     row = get(connection, id)
     if row is None:
         raise InputError(f"job {id} is not in the ledger.", cure="See: responder alerts")
-    if id not in {one.id for one in ready(connection, limit)}:
+    if id not in {one.id for one in ready(connection, limit, lambda other: label(other) == label(row))}:
         return None
     incident = connection.execute(select(incidents.c.status).where(incidents.c.id == row.incident)).scalar()
     if incident != "open":  # a person, or another run, was faster
@@ -102,7 +118,7 @@ def end(connection: Connection, now: float, id: int, ending: str) -> None:
 def again(connection: Connection, now: float, row: Row[Any], why: str) -> None:
     """Put a job whose run did not come to its end back into the queue; after the last try a person is called."""
     if row.tries < TRIES:
-        connection.execute(update(jobs).where(jobs.c.id == row.id).values(holder=None, seen_at=None))
+        connection.execute(update(jobs).where(jobs.c.id == row.id).values(holder=None, seen_at=None, queued_at=now))
         audit.append(
             connection, now, "job.requeued", "responder", f"{row.runbook} will run again for {row.incident}: {why}",
             incident=row.incident, job=row.id, tries=row.tries,
@@ -133,6 +149,29 @@ def dead(connection: Connection, now: float) -> list[tuple[Row[Any], bool]]:
     return found
 
 
+def overdue(connection: Connection, now: float) -> list[Row[Any]]:
+    """The jobs that could start and that no machine takes, for as long that a person should know; each until they were told."""
+    since = clock.began(connection, now, WAIT_SECONDS)
+    late = [row for row in _first(open_now(connection)) if row.queued_at < since]
+    told = {
+        (entry.data["job"], entry.data["queued_at"])
+        for incident in {row.incident for row in late}
+        for entry in audit.entries(connection, incident=incident, type="job.waits")
+    }
+    return [row for row in late if (row.id, row.queued_at) not in told]
+
+
+def page_overdue(connection: Connection, now: float, label: Callable[[Row[Any]], str]) -> None:
+    """Page once for each job that no machine takes; `label` tells which workers might."""
+    for row in overdue(connection, now):
+        of = f" --label {name}" if (name := label(row)) else ""
+        audit.append(
+            connection, now, "job.waits", "responder",
+            f"{row.runbook} waits for {row.incident} since {WAIT_SECONDS // 60} min, and no machine takes it. Is one busy, or down? One"
+            f" more is started by: responder worker{of}", incident=row.incident, notify="on_call", job=row.id, queued_at=row.queued_at,
+        )  # fmt: skip
+
+
 def approved(connection: Connection, now: float) -> list[Row[Any]]:
     """Of each open incident the last job, if a gate refused it and people have approved a plan since."""
     granted = (
@@ -153,7 +192,7 @@ def approved(connection: Connection, now: float) -> list[Row[Any]]:
 def resume(connection: Connection, now: float) -> None:
     """Queue again what was approved: its run resumes where it left off."""
     for row in approved(connection, now):
-        values = {"holder": None, "seen_at": None, "ended_at": None, "ending": None, "tries": 0}
+        values = {"holder": None, "seen_at": None, "ended_at": None, "ending": None, "tries": 0, "queued_at": now}
         connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
         audit.append(
             connection, now, "job.requeued", "responder", f"{row.runbook} resumes for {row.incident}: a plan of it was approved",

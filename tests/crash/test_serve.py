@@ -132,6 +132,6 @@ def test_sigterm_lets_the_run_go_on_and_says_so(home: Home, serve: Serve) -> Non
     server.post(webhook(alert()))
     until(lambda: all_jobs(ledger)[0].holder, "the run began")
     assert server.end(signal.SIGTERM) == 0
-    assert "Jobs of this server that are still running: 1." in server.said()
+    assert "Jobs of this process that are still running: 1." in server.said()
     until(lambda: all_jobs(ledger)[0].ended_at, "the run ends", 120)
     assert len(entries(ledger, "run.started")) == 1

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 from support import alerting
 from support.alerting import alert, webhook
 
@@ -94,3 +95,23 @@ def test_the_end_of_a_maintenance_window_is_seen_although_nothing_arrives(tmp_pa
             paged.append(len(list(audit.entries(connection, type="alert.paged"))))
         now[0] += 3000
     assert paged == [0, 0, 1]
+
+
+@pytest.mark.parametrize(("labels", "started"), [({""}, [1]), ({"dmz"}, [2]), ({"dmz", ""}, [1, 2]), ({"lan"}, [])])
+def test_a_worker_takes_the_services_of_its_labels(tmp_path: Path, labels: set[str], started: list[int]) -> None:
+    home = alerting.home(tmp_path, f"sqlite:///{tmp_path}/state/ledger.db")
+    catalogue = home.folder / "catalogue.yml"
+    hello, other = yaml.safe_load_all(catalogue.read_text())
+    other["metadata"]["annotations"]["dev.responder/worker"] = "dmz"
+    catalogue.write_text(yaml.safe_dump_all([hello, other]))
+    ledger, found = Ledger(home.ledger_url), list[int]()
+    receive(home, ledger, parse(webhook(alert())), "am")
+    receive(home, ledger, parse(webhook(alert(service="other"))), "am")
+
+    def start(here: Home, job: int) -> subprocess.Popen[bytes]:
+        found.append(job)
+        return ending(here, job)
+
+    dispatcher = Dispatcher(Homes(lambda: home), ledger, start, lambda: None, print, labels=frozenset(labels))
+    dispatcher.tick()
+    assert found == started

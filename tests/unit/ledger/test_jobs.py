@@ -160,3 +160,64 @@ def test_a_refused_job_resumes_once_for_each_approval_while_its_incident_is_open
         )
         incidents.close(connection, now + 7, number, "dana")
         assert jobs.approved(connection, now + 8) == []
+
+
+def at(connection: Connection, id: int, seconds: float) -> None:
+    connection.execute(update(table).where(table.c.id == id).values(queued_at=seconds))
+
+
+def test_a_machine_takes_only_what_is_its_own_and_counts_only_what_runs_on_it(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        worst, mine, other = put(connection, "SEV1"), put(connection, service="mine"), put(connection, service="other")
+
+        def taken(limit: int) -> list[int]:
+            return [row.id for row in jobs.ready(connection, limit, lambda row: row.id != worst)]
+
+        assert (taken(9), taken(1)) == ([mine, other], [mine])
+        hold(connection, worst, 1.0, machine="another")
+        assert taken(1) == [mine]
+        hold(connection, mine, 1.0)
+        assert (taken(1), taken(2)) == ([], [other])
+
+
+def test_what_waits_for_another_machine_does_not_go_first_here(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        put(connection, "SEV1", service="far")
+        here = put(connection)
+        assert jobs.claim(connection, 2.0, here, 1, lambda row: row.service) is not None
+
+
+def waits(connection: Connection) -> list[audit.Entry]:
+    return list(audit.entries(connection, type="job.waits"))
+
+
+def test_a_job_that_no_machine_takes_calls_a_person_once(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        now, fresh, late = ledger.now(connection), put(connection), put(connection, service="far")
+        at(connection, fresh, now)
+        at(connection, late, now - jobs.WAIT_SECONDS - 1)
+        for _ in range(2):
+            jobs.page_overdue(connection, now, lambda row: "dmz")
+        [entry] = waits(connection)
+        assert entry.data["job"] == late and entry.summary.endswith("responder worker --label dmz")
+        at(connection, late, now - jobs.WAIT_SECONDS - 2)  # it was queued once more, and waits again
+        jobs.page_overdue(connection, now, lambda row: "")
+        assert waits(connection)[-1].summary.endswith("responder worker") and len(waits(connection)) == 2
+
+
+def test_a_job_that_waits_for_its_own_target_calls_nobody(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        now, runs, behind = ledger.now(connection), put(connection), put(connection)
+        hold(connection, runs, now)
+        at(connection, behind, now - jobs.WAIT_SECONDS - 1)
+        assert jobs.overdue(connection, now) == []
+        jobs.end(connection, now, runs, "healed")
+        assert [row.id for row in jobs.overdue(connection, now)] == [behind]
+
+
+def test_what_is_queued_again_waits_anew(ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        now, id = ledger.now(connection), put(connection)
+        hold(connection, id, now)
+        jobs.settle(connection, now)
+        assert jobs.overdue(connection, now + 1) == []
