@@ -14,6 +14,7 @@ from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import Home
 from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
+from sre_responder.incident.outage import outage
 from sre_responder.ledger import attempts, audit, clock, foreseen, incidents, plans, runs
 from sre_responder.ledger.schema import audit as audit_table
 from sre_responder.ledger.schema import effects, not_applicable
@@ -120,6 +121,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
         contained=connection.execute(held.limit(1)).scalar() is not None,
         radius=radius,
         repairs_nearby=attempts.services_under_repair(connection, radius.neighbours) if radius else (),
+        outage=outage(connection, home.catalogue, request.incident, request.service, request.environment),
         holder=attempts.holder(connection, plan.target, but=joined) if plan else None,
         frozen=_frozen(connection, plan.target, request) if plan else None,
         acted=tuple(

@@ -8,6 +8,7 @@ from typing import Any
 
 from sre_responder.home.catalogue import Radius
 from sre_responder.home.policy import Policy, SeverityLimits, strictest
+from sre_responder.incident.outage import Outage
 from sre_responder.ledger.clock import Jump
 from sre_responder.model.actions import ActionSpec
 from sre_responder.model.facts import (
@@ -65,6 +66,7 @@ class Snapshot:
     contained: bool = False
     radius: Radius | None = None
     repairs_nearby: tuple[str, ...] = ()
+    outage: Outage = field(default_factory=Outage)
     holder: Holder | None = None
     frozen: int | None = None
     """The attempt whose unknown outcome freezes this target."""

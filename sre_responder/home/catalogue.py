@@ -230,6 +230,11 @@ class Catalogue:
         self.service(name)
         return Radius(name, self._reach.downstream(name), self._reach.neighbours(name, hops=2))
 
+    def upstream(self, name: str) -> tuple[str, ...]:
+        """What a service depends on, directly or through others."""
+        self.service(name)
+        return self._reach.upstream(name)
+
 
 def load(path: Path, *more: Path) -> Catalogue:
     """The catalogue of a file or of every YAML file in a folder. InputError where no service can be used at all."""

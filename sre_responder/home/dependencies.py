@@ -24,6 +24,10 @@ class Dependencies:
         """Who depends on a name, directly or through others."""
         return tuple(sorted(nx.ancestors(self.graph, name)))
 
+    def upstream(self, name: str) -> tuple[str, ...]:
+        """What a name depends on, directly or through others."""
+        return tuple(sorted(nx.descendants(self.graph, name)))
+
     def neighbours(self, name: str, hops: int) -> tuple[str, ...]:
         """Who stands within so many hops, in either direction."""
         both_ways = self.graph.to_undirected(as_view=True)

@@ -180,7 +180,18 @@ class Cascade(_Section):
     """When failures are no longer one incident: the emergency stop of that environment is raised (spec section 5)."""
 
     services: int | None = Field(4, ge=2, description="So many services whose remedy did not help; null means never.")
+    downstream: int | None = Field(
+        3, ge=1, description="So many services newly failing downstream of what was acted on; null means never."
+    )
     window_minutes: int = Field(15, ge=1)
+
+
+class Order(_Section):
+    """In which order the services of one outage are healed, and what must be stable between two of them (spec section 5)."""
+
+    canary_seconds: float = Field(
+        60, ge=0, description="How long a healed service and what depends on it must stay good before the next step."
+    )
 
 
 class Radius(_Section):
@@ -352,6 +363,7 @@ class Policy(_Section):
     break_glass: BreakGlass = Field(default_factory=lambda: BreakGlass.model_validate({}))
     tested: Tested = Field(default_factory=lambda: Tested.model_validate({}))
     cascade: Cascade = Field(default_factory=lambda: Cascade.model_validate({}))
+    order: Order = Field(default_factory=lambda: Order.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
     ansible: Ansible = Field(default_factory=lambda: Ansible.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
@@ -374,7 +386,7 @@ class Policy(_Section):
     @property
     def limits(self) -> dict[str, Any]:
         """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
-        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "radius"}
+        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius"}
         return self.model_dump(mode="json", include=judged_by)
 
     def action(self, name: str) -> ActionSpec | None:

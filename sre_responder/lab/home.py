@@ -23,6 +23,7 @@ def write(lab: Lab) -> str:
         "profile": "production",
         "stop": {"file": str(lab.folder / "stop" / "EMERGENCY_STOP")},
         "loop": {"healthy_seconds": 1},
+        "order": {"canary_seconds": 1},
         "approvals": {"standing": {digests["service-errors"]: [1, 2]}},
         "notifications": [{"kind": "file", "path": str(lab.folder / "notifications.jsonl")}],
     }

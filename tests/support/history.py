@@ -249,6 +249,20 @@ class History:
         self.book(book, text)
         return self
 
+    def depends(self, annotations: Mapping[str, Mapping[str, str]] | None = None, **needs: Sequence[str]) -> History:
+        """From now on the catalogue says what these services need, and what else is annotated."""
+        known = dict.fromkeys([*SERVICES, *needs, *(one for all_needed in needs.values() for one in all_needed)])
+        services = [
+            {
+                "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
+                "metadata": {"name": name, "annotations": {"responder/environments": "staging", **(annotations or {}).get(name, {})}},
+                "spec": {"dependsOn": list(needs.get(name, ()))},
+            }
+            for name in known
+        ]  # fmt: skip
+        (self.folder / "home" / "catalogue.yml").write_text(yaml.safe_dump_all(services))
+        return self._reloaded()
+
     def policy(self, **changes: Any) -> History:
         """The policy is now the production profile with these changes."""
         stop = {"stop": {"file": str(self.folder / "stop" / "EMERGENCY_STOP")}}

@@ -7,6 +7,7 @@ from typing import Any
 
 from sre_responder import undo
 from sre_responder.engine.health import Health
+from sre_responder.engine.step import canary
 from sre_responder.engine.step.act import acted, unknown
 from sre_responder.engine.step.call import Effect, Step
 from sre_responder.engine.step.confirm import confirmed, decided, refusal
@@ -50,8 +51,10 @@ def perform(step: Step) -> dict[str, Any]:  # noqa: C901 - the way of one change
             if verdict.state == "healthy":
                 facts = health.facts(verdict)
                 return skipped(step, "healthy", verdict.reason, measured=verdict.state, sampled=facts)
+        if not step.check and not spec.containment:
+            canary.owed(step)
     try:
-        step = planned(step)
+        step = canary.measured(planned(step))
     except NotApplicable as error:
         if declared and sound:
             return skipped(step, "not_applicable", error.message, measured=step.state, refuted=error.message)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sre_responder import undo
 from sre_responder.emergency import cascade, stop
 from sre_responder.engine.health import Health
+from sre_responder.engine.step import canary
 from sre_responder.engine.step.act import overtaken, unknown
 from sre_responder.engine.step.call import Step
 from sre_responder.engine.step.worse import undone
@@ -63,10 +64,7 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
         attempt = attempts.complete(connection, request)
     if attempt is None:
         return {"outcome": None}
-    if health is None or spec is None or spec.containment:
-        verdict = CONTAINED
-    else:
-        verdict = _watched(health, lambda: bool(stops(step)))
+    verdict = CONTAINED if health is None or spec is None or spec.containment else _watched(step, health, attempt)
     outcome, reason = verdict.state if verdict.state in ("improved", "not_improved") else "unknown", verdict.reason
     if outcome == "unknown" and not step.home.policy.requires.measured_criterion:
         outcome, reason = "not_improved", f"not measured, noted: {reason}"
@@ -91,11 +89,15 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
     return {"outcome": outcome, "undone": back}
 
 
-def _watched(health: Health, interrupted: Callable[[], bool]) -> Verdict:
-    """What the criterion says after the act; where the task's own timeout cuts the watch off, nobody knows."""
+def _watched(step: Step, health: Health, attempt: int) -> Verdict:
+    """What the criterion and the canary say after the act; where the task's own timeout cuts the watch off, nobody knows."""
+
+    def interrupted() -> bool:
+        return bool(stops(step))
+
     try:
         with released():
-            return health.after(interrupted)
+            return canary.after(step, attempt, health.after(interrupted), interrupted)
     except (ResponderError, KeyboardInterrupt):
         raise
     except BaseException as error:

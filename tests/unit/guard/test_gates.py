@@ -16,6 +16,7 @@ from sre_responder.guard.gates.target import target
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home.catalogue import Radius
 from sre_responder.home.policy import PROFILES, Policy
+from sre_responder.incident.outage import Outage
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.facts import Acted, Approval, Attempt, Holder, Incident, RunbookFacts, Step, StopFact
 from sre_responder.model.plan import Plan, Wait
@@ -92,6 +93,11 @@ def restarted(step: str) -> Attempt:
 
 def request(**changes: Any) -> Request:
     return replace(snapshot().request, **changes)
+
+
+def downstream(before: dict[str, str], now: dict[str, str]) -> Snapshot:
+    plan = PLAN.model_copy(update={"evidence": {"downstream": now}})
+    return snapshot(plan=plan, outage=Outage(before=before))
 
 
 def may_leave(**shares: float) -> Policy:
@@ -231,6 +237,38 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "progression", "passed", lambda: snapshot(runbook=AGAIN, attempts=(TRIED[0], restarted("first"), restarted("second"))),
     ),
     "rungs of no runbook": ("progression", "unknown", lambda: snapshot(runbook=None)),
+    "no other service fails": ("order", "passed", snapshot),
+    "what it depends on fails": ("order", "failed", lambda: snapshot(outage=Outage(first=("db",)))),
+    "a person lets it come first": (
+        "order", "passed", lambda: snapshot(outage=Outage(first=("db",)), approvals=(approval(),)),
+    ),
+    "without approvals it waits": ("order", "failed", lambda: snapshot(policy=HOMELAB, outage=Outage(first=("db",)))),
+    "a failing cycle counts as one": ("order", "passed", lambda: snapshot(outage=Outage(cycle=("db",)))),
+    "another service is being changed": (
+        "order", "failed", lambda: snapshot(outage=Outage(at_work=("db",)), approvals=(approval(),)),
+    ),
+    "the last service is not proven stable": (
+        "order", "failed", lambda: snapshot(outage=Outage(last=attempt(service="db"), proven=False)),
+    ),
+    "the last service is proven stable": (
+        "order", "passed", lambda: snapshot(outage=Outage(last=attempt(service="db"), proven=True)),
+    ),
+    "a service downstream broke": ("order", "failed", lambda: downstream({"web": "healthy"}, {"web": "unhealthy"})),
+    "a service downstream was broken before": (
+        "order", "passed", lambda: downstream({"web": "unhealthy"}, {"web": "unhealthy"}),
+    ),
+    "a service downstream cannot be measured any more": (
+        "order", "unknown", lambda: downstream({"web": "healthy"}, {"web": "no answer"}),
+    ),
+    "a service downstream never could be measured": (
+        "order", "passed", lambda: downstream({"web": "no probe"}, {"web": "no probe"}),
+    ),
+    "containment waits for no other service": (
+        "order", "passed", lambda: snapshot(spec=ACTIONS["haproxy_drain"], outage=Outage(first=("db",))),
+    ),
+    "an undo waits for no other service": (
+        "order", "passed", lambda: snapshot(request=request(undoes=1), outage=Outage(first=("db",))),
+    ),
     "no rollback before": ("rollback", "passed", snapshot),
     "not a rollback": ("rollback", "passed", lambda: snapshot(spec=ACTIONS["supervisor_restart"], rollbacks=FOUR)),
     "two failed in a row": ("rollback", "failed", lambda: snapshot(rollbacks=(attempt(1), attempt(2)))),
@@ -317,7 +355,11 @@ def test_an_approval_is_asked_for_and_spent_by_a_gate_that_says_so_itself(name: 
 
 def test_no_other_gate_asks_for_an_approval() -> None:
     every = [gate for _, _, build in CASES.values() for gate in (check(build()) for check in GATES)]
-    assert {gate.name for gate in every if gate.spends_approval or gate.clears_by_approval} <= {"budget", "approval"}
+    assert {gate.name for gate in every if gate.spends_approval or gate.clears_by_approval} <= {
+        "budget",
+        "approval",
+        "order",
+    }
 
 
 def test_a_rollout_under_way_is_called_that_and_says_until_when_it_is_waited_for() -> None:

@@ -305,7 +305,9 @@ BUDGET: dict[str, Case] = {
         "passed", lambda h: used_up(h).healthy(3, 4).opened(5, "SEV4").tried(6).tried(7, "restart").asks(8, "roll-back")
     ),
     "actions on several services of one incident add up": (
-        "failed", lambda h: h.opened(0, "SEV2").tried(1).tried(2, incident_of="checkout", **OTHER).asks(3, "restart")
+        "failed",
+        lambda h: (h.opened(0, "SEV2").tried(1).healthy(2, 3, 4).tried(5, incident_of="checkout", **OTHER)
+            .asks(6, "restart")),
     ),
     "actions for several symptoms of one incident add up": (
         "failed", lambda h: h.opened(0, "SEV2").tried(1).tried(2, "purge-slow").asks(3, "restart")
