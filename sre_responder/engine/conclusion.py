@@ -58,7 +58,7 @@ class Climb:
             now = self.ledger.now(connection)
             attempts.reap(connection, now)
             attempts.abandon(connection, now, self.id)
-            cascade.check(connection, now, self.home.policy.cascade, self.environment)
+            cascade.check(connection, now, self.home, self.environment)
             if ended.reason == "stopped":  # the watch only reads
                 stop.note(connection, now, stop.read_file(self.home.policy.stop.file))
         with self.ledger.transaction(reading=True) as connection:
@@ -99,7 +99,8 @@ class Climb:
             message += f"; still running: {', '.join(left)}"
         with self.ledger.transaction() as connection:
             now = self.ledger.now(connection)
-            if ending.exit_code not in (0, 3, 4) and not self._handed_over(connection):
+            cascaded = ending.exit_code == 4 and cascade.standing(connection, self.environment)
+            if (ending.exit_code not in (0, 3, 4) or cascaded) and not self._handed_over(connection):
                 audit.append(
                     connection, now, "handoff.made", self.requester, f"handed over: {message}", incident=self.incident,
                     notify="on_call", handoff=handoff(connection, self.home, self.incident).as_dict(),

@@ -16,7 +16,7 @@ from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.drive.words import brief, last_error
-from sre_responder.emergency import cluster_stop, stop
+from sre_responder.emergency import cascade, cluster_stop, stop
 from sre_responder.engine.conclusion import Climb, Outcome
 from sre_responder.engine.delivery import tell_soon
 from sre_responder.engine.follower import Follower
@@ -67,6 +67,7 @@ def climb(  # noqa: PLR0913 - what a caller says of a run, each by its name
         with ledger.transaction() as connection:
             now = ledger.now(connection)
             attempts.reap(connection, now)
+            cascade.check(connection, now, home, environment)
             facts = stop.standing(
                 connection, now, home.policy.stop.file, environment=environment, service=service, record=True
             )

@@ -89,6 +89,14 @@ def failing(connection: Connection, environment: str, since: float) -> tuple[str
     return tuple(sorted(service for service, outcome in last.items() if outcome != "improved"))
 
 
+def acted_on(connection: Connection, environment: str, since: float) -> list[Row[Any]]:
+    """The service, incident and start of each remediation in an environment since then, oldest first."""
+    query = select(attempts.c.service, attempts.c.incident, attempts.c.started_at).where(
+        attempts.c.environment == environment, attempts.c.rung > 0, attempts.c.started_at >= since, MADE
+    )
+    return list(connection.execute(query.order_by(attempts.c.started_at)))
+
+
 def of_task(connection: Connection, run: str, task: str) -> Row[Any] | None:
     """The attempt that this task of this run already made on another host."""
     return connection.execute(select(attempts).where(attempts.c.run == run, attempts.c.task == task)).one_or_none()

@@ -115,6 +115,16 @@ def open_now(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
+def opened_since(connection: Connection, environment: str, since: float) -> list[Row[Any]]:
+    """The open incidents of an environment that were opened since then, each with when its failure began, as far as that is known."""
+    began = func.coalesce(incidents.c.started_at, incidents.c.opened_at).label("began_at")
+    query = select(incidents.c.id, incidents.c.service, began)
+    new = query.where(
+        incidents.c.status == "open", incidents.c.environment == environment, incidents.c.opened_at >= since
+    )
+    return list(connection.execute(new))
+
+
 def severities(connection: Connection, ids: Collection[str]) -> tuple[str, ...]:
     """The severities of these incidents."""
     rows = connection.execute(select(incidents.c.severity).where(incidents.c.id.in_(ids)).distinct()).scalars()

@@ -80,7 +80,7 @@ def ended(step: Step, decision: Decision, state: str, reason: str, *, outcome: s
         now = step.ledger.now(connection)
         if attempts.end_effect(connection, now, decision.effect, state, reason=reason):
             attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
-            cascade.check(connection, now, step.home.policy.cascade, request.environment)
+            cascade.check(connection, now, step.home, request.environment)
         else:
             type, became = overtaken(connection, decision.effect)
             audit.append(

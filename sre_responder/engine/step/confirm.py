@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sre_responder.emergency import stop
+from sre_responder.emergency import cascade, stop
 from sre_responder.engine.step.act import ended
 from sre_responder.engine.step.call import Step, Tell
 from sre_responder.errors import InputError, Refused, ResponderError
@@ -21,6 +21,8 @@ TURN_SECONDS = 60
 def decided(step: Step, undo: str) -> Decision:
     """What the gates say, with what is allowed reserved; `undo` is the capsule of the plan."""
     until = time.monotonic() + TURN_SECONDS
+    with step.ledger.transaction() as connection:  # alerts may have come since the last action
+        cascade.check(connection, step.ledger.now(connection), step.home, step.request.environment)
     while True:
         try:
             return decide(

@@ -72,7 +72,7 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
     with step.ledger.transaction() as connection:
         now = step.ledger.now(connection)
         attempts.end_attempt(connection, now, attempt, outcome, reason, request.requester, sampled)
-        cascade.check(connection, now, step.home.policy.cascade, request.environment)
+        cascade.check(connection, now, step.home, request.environment)
         if outcome == "unknown":
             attempts.freeze(connection, now, attempt, reason)
     back = not stops(step) and undone(step, attempt, verdict)

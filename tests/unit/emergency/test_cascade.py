@@ -16,6 +16,7 @@ from sre_responder.effects import Change
 from sre_responder.emergency import cascade, stop
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import EffectFailed, ResponderError, Stopped
+from sre_responder.ledger import attempts, audit, incidents
 from sre_responder.ledger.schema import stops
 
 SECOND = 1 / 60
@@ -32,7 +33,7 @@ def checked(h: History, minute: float, environment: str = "staging") -> str | No
     """The stop that is raised now."""
     h.minute = minute
     with h.ledger.transaction() as connection:
-        return cascade.check(connection, h.ledger.now(connection), h.home.policy.cascade, environment)
+        return cascade.check(connection, h.ledger.now(connection), h.home, environment)
 
 
 def standing(h: History) -> list[tuple[str, str, str]]:
@@ -133,6 +134,88 @@ def test_lifted_it_is_raised_again_only_while_so_many_still_fail(
     sign_off.lift(history.home, history.ledger, name, history.home.people.named("iris"), history.key("iris"))
     assert history.asks(5, service="mail")["stop"].status == "passed"
     assert checked(history, minute) == again
+
+
+def hub(h: History, **policy: Any) -> History:
+    """Everything needs mail."""
+    return h.depends(**{name: ["mail"] for name in SERVICES[:4]}).policy(**policy)
+
+
+def alerted(h: History, *minutes: float, environment: str = "staging") -> History:
+    """At each of these minutes an alert opened the incident of another service."""
+    for minute, service in zip(minutes, SERVICES, strict=False):
+        h.opened(minute, service=service, environment=environment)
+    return h
+
+
+def lost(h: History, minute: float, *broken: str) -> History:
+    """The canary of the last attempt lost these services."""
+    h.minute = minute
+    with h.ledger.transaction() as connection:
+        made = attempts.get(connection, h.attempt)
+        audit.append(
+            connection, h.ledger.now(connection), "canary.failed", "x", "x", incident=made.incident,
+            environment=made.environment, broken=list(broken),
+        )  # fmt: skip
+    return h
+
+
+NEWLY: dict[str, tuple[bool, Callable[[History], History]]] = {
+    "three alerts after the action": (True, lambda h: alerted(hub(h).tried(0, service="mail"), 1, 2, 3)),
+    "two alerts": (False, lambda h: alerted(hub(h).tried(0, service="mail"), 1, 2)),
+    "three alerts before the action": (False, lambda h: alerted(hub(h), 0, 1, 2).tried(3, service="mail")),
+    "three alerts where nothing was done": (False, lambda h: alerted(hub(h), 1, 2, 3)),
+    "three alerts after containment alone": (
+        False, lambda h: alerted(hub(h).tried(0, "drain", "improved", service="mail"), 1, 2, 3)
+    ),
+    "three alerts of what does not depend on it": (False, lambda h: alerted(h.tried(0, service="mail"), 1, 2, 3)),
+    "three alerts in another environment": (
+        False, lambda h: alerted(hub(h).tried(0, service="mail"), 1, 2, 3, environment="canary")
+    ),
+    "three alerts, the action outside the window": (
+        False, lambda h: alerted(hub(h).tried(-20, service="mail"), 1, 2, 3)
+    ),
+    "two alerts, where the policy says two": (
+        True, lambda h: alerted(hub(h, cascade={"downstream": 2}).tried(0, service="mail"), 1, 2)
+    ),
+    "four alerts, where the policy says never": (
+        False, lambda h: alerted(hub(h, cascade={"downstream": None}).tried(0, service="mail"), 1, 2, 3, 4)
+    ),
+    "three lost by a canary": (
+        True, lambda h: lost(hub(h).tried(0, outcome="improved", service="mail"), 1, "login", "basket", "search")
+    ),
+    "one lost by a canary and two alerts": (
+        True, lambda h: alerted(lost(hub(h).tried(0, service="mail"), 1, "login"), 2, 3)
+    ),
+    "one lost by a canary that alerts as well, and one more": (
+        False, lambda h: alerted(lost(hub(h).tried(0, service="mail"), 1, "checkout"), 2, 3)
+    ),
+    "three lost by a canary long ago": (
+        False, lambda h: lost(hub(h).tried(-30, service="mail"), -20, "login", "basket", "search")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NEWLY)
+def test_a_stop_is_raised_when_so_many_services_newly_fail_downstream_of_an_action(history: History, case: str) -> None:
+    raised, told = NEWLY[case]
+    assert (checked(told(history), 6) is not None) is raised
+
+
+def test_that_stop_names_the_services_too(history: History) -> None:
+    checked(alerted(hub(history).tried(0, service="mail"), 1, 2, 3), 6)
+    [(holder, environment, reason)] = standing(history)
+    assert (holder, environment) == (cascade.HOLDER, "staging")
+    assert (
+        reason == "3 services newly failed within 15 minutes downstream of what was acted on: basket, checkout, search"
+    )
+
+
+def test_an_incident_that_was_closed_again_does_not_count(history: History) -> None:
+    alerted(hub(history).tried(0, service="mail"), 1, 2, 3)
+    with history.ledger.transaction() as connection:
+        incidents.close(connection, history.ledger.now(connection), history.incident("search", "staging"), "x")
+    assert checked(history, 6) is None
 
 
 class Effect:

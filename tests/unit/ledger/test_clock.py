@@ -86,15 +86,10 @@ def test_rollbacks_count_no_more_after_so_much_real_time(history: History) -> No
 def test_services_that_fail_on_both_sides_of_a_jump_are_a_cascade(history: History, jump: Jumping) -> None:
     for minute, service in enumerate(SERVICES[:3]):
         history.tried(minute, service=service)
-    jump(history, 3)
-    limits = replaced(history, services=3)
+    jump(history, 3).policy(cascade={"services": 3})
     history.minute = 4
     with history.ledger.transaction() as connection:
-        assert cascade.check(connection, history.ledger.now(connection), limits, "staging") is not None
-
-
-def replaced(history: History, services: int) -> cascade.Cascade:
-    return history.home.policy.cascade.model_copy(update={"services": services})
+        assert cascade.check(connection, history.ledger.now(connection), history.home, "staging") is not None
 
 
 def test_what_is_contained_for_a_time_stays_so(history: History, jump: Jumping) -> None:
