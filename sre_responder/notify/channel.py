@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from sre_responder.notify.message import Message, Unreachable
+from sre_responder.notify.message import Acknowledged, Message, Unreachable
 from sre_responder.system.secret import Secret
 
 
@@ -35,6 +35,10 @@ class Channel(BaseModel, ABC):
     @abstractmethod
     def send(self, message: Message) -> str:
         """Send one message; return what the receiver said. Rejected if it does not take it, Unreachable if it does not answer."""
+
+    def acknowledged(self, subject: str) -> Acknowledged | None:
+        """The first person who took the matter on there; None if nobody did, or if this channel cannot say. Errors as of `send`."""
+        return None
 
 
 class Absent(Channel):

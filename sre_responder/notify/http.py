@@ -1,4 +1,4 @@
-"""One POST of JSON to a receiver, bounded in time and size, and what its answer means."""
+"""One request to a receiver, bounded in time and size, and what its answer means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sre_responder.notify.message import Rejected, Unreachable
 from sre_responder.system.outbound import through, way
 from sre_responder.system.secret import Secret
 
-ANSWER_LIMIT = 4096
+ANSWER_LIMIT, DOCUMENT_LIMIT = 4096, 1 << 20
 LATER = frozenset({408, 425, 429})
 """Answers among 4xx that ask to be tried again."""
 
@@ -38,19 +38,34 @@ def revealed(value: str | Secret) -> str:
 
 
 def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> str:
-    """The beginning of a successful answer, as text. Errors name `who`, never the address, which may be a secret."""
+    """POST JSON; return the beginning of a successful answer, as text."""
+    text = _asked("POST", url, who, timeout_s, ANSWER_LIMIT, json=body, headers=dict(headers or {}))
+    return text.decode("utf-8", "replace").strip()
+
+
+def get(url: str, *, who: str, timeout_s: float, headers: Mapping[str, str], params: Mapping[str, str]) -> Any:
+    """The JSON of a successful answer; Unreachable if it is none, or longer than a receiver's answer is."""
+    text = _asked("GET", url, who, timeout_s, DOCUMENT_LIMIT, headers=dict(headers), params=dict(params))
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Unreachable(f"{who} answered what is no JSON of at most {DOCUMENT_LIMIT} bytes") from error
+
+
+def _asked(method: str, url: str, who: str, timeout_s: float, limit: int, **request: Any) -> bytes:
+    """The beginning of a successful answer. Errors name `who`, never the address, which may be a secret."""
     import httpx  # here, for it is slow to import, and every run delivers while few have a receiver
 
     until = time.monotonic() + timeout_s
     try:
         with (
             httpx.Client(**way(url), timeout=timeout_s, follow_redirects=False) as client,
-            client.stream("POST", url, json=body, headers=dict(headers or {})) as answer,
+            client.stream(method, url, **request) as answer,
         ):
             text = b""
             for part in answer.iter_bytes():
                 text += part
-                if len(text) >= ANSWER_LIMIT or time.monotonic() > until:
+                if len(text) >= limit or time.monotonic() > until:
                     break
     except httpx.TimeoutException as error:
         raise Unreachable(f"{who} did not answer within {timeout_s:g} s{through(url)}") from error
@@ -60,9 +75,9 @@ def post(url: str, body: Any, *, who: str, timeout_s: float, headers: Mapping[st
         raise Rejected(f"{who}: a header of it is not valid") from error
     except (httpx.HTTPError, OSError) as error:  # OSError: a proxy or authorities that cannot be used
         raise Unreachable(f"{who} cannot be reached{through(url)}: {type(error).__name__} {error}".strip()) from error
-    said = text[:ANSWER_LIMIT].decode("utf-8", "replace").strip()
     if answer.is_success:
-        return said
+        return text[:limit]
+    said = text[:ANSWER_LIMIT].decode("utf-8", "replace").strip()
     problem = f"{who} answered {answer.status_code} {_words(said)}".strip()
     if answer.status_code < 500 and answer.status_code not in LATER:
         raise Rejected(problem)

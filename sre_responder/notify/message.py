@@ -58,6 +58,14 @@ class Delivery:
     after_s: float = 0
 
 
+@dataclass(frozen=True)
+class Acknowledged:
+    """Who took a matter on at a receiver, and when, in seconds since the epoch."""
+
+    who: str
+    at: float
+
+
 class Rejected(Exception):
     """The receiver answered, and does not take this message."""
 

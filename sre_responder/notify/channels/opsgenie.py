@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -9,8 +10,8 @@ from pydantic import Field
 
 from sre_responder.model.names import shown
 from sre_responder.notify.channel import Channel
-from sre_responder.notify.http import Url, post, revealed
-from sre_responder.notify.message import Message
+from sre_responder.notify.http import Url, get, post, revealed
+from sre_responder.notify.message import Acknowledged, Message, Unreachable
 from sre_responder.system.secret import Secret
 
 MESSAGE_LIMIT = 130
@@ -43,3 +44,20 @@ class Opsgenie(Channel):
             }
         headers = {"Authorization": f"GenieKey {revealed(self.api_key)}"}
         return post(alerts, body, who=self.name, timeout_s=self.timeout_s, headers=headers)
+
+    def acknowledged(self, subject: str) -> Acknowledged | None:
+        found = get(
+            f"{revealed(self.url).rstrip('/')}/v2/alerts/{quote(subject, safe='')}",
+            who=self.name,
+            timeout_s=self.timeout_s,
+            headers={"Authorization": f"GenieKey {revealed(self.api_key)}"},
+            params={"identifierType": "alias"},
+        )
+        try:
+            alert, report = found["data"], found["data"].get("report") or {}
+            if not alert["acknowledged"] or not report.get("acknowledgedBy"):
+                return None
+            at = datetime.fromisoformat(alert["createdAt"]).timestamp() + report["ackTime"] / 1000
+            return Acknowledged(shown(report["acknowledgedBy"], 120), at)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unreachable(f"{self.name} answered what its API does not describe: {shown(repr(error))}") from error
