@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sre_responder.cli.output import say
+from sre_responder.engine import paging
 from sre_responder.home import Home
 from sre_responder.intake.dispatch import Dispatcher
 from sre_responder.ledger import outbox
 from sre_responder.notify.deliver import deliver
 
-_DELIVER_SECONDS = 5
+_DELIVER_SECONDS, _FOLLOW_SECONDS = 5, 30
 """Whoever leaves a message delivers it; what is still here after this long is delivered from here."""
 
 
@@ -48,10 +50,15 @@ def start_job(home: Home, job: int) -> subprocess.Popen[bytes]:
 
 
 def _deliver(dispatcher: Dispatcher) -> None:
-    """Deliver what nobody else has delivered."""
-    told, ledger = "", dispatcher.ledger
+    """Deliver what nobody else has delivered, and follow what was paged."""
+    ledger, told, followed, unread = dispatcher.ledger, "", time.monotonic(), list[str]()
     while not dispatcher.stopping.wait(1):
         try:
+            if time.monotonic() - followed >= _FOLLOW_SECONDS:
+                before, unread = unread, paging.follow(dispatcher.homes.now(), ledger)
+                for problem in [one for one in unread if one not in before]:
+                    say(problem)
+                followed = time.monotonic()
             if outbox.overdue(ledger, _DELIVER_SECONDS):
                 outbox.deliver(ledger, dispatcher.homes.now().policy.notifications, deliver)
             told = ""

@@ -18,6 +18,7 @@ from sre_responder.cli.output import Json, console, done, print_json, say
 from sre_responder.cli.people import Key, Name
 from sre_responder.cli.running import seconds
 from sre_responder.errors import InputError
+from sre_responder.incident import escalation
 from sre_responder.ledger import archive, incidents
 from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
@@ -56,6 +57,7 @@ def open_(
             connection, here.ledger.now(connection), service=name, environment=here.home.catalogue.environment(name, environment), severity=level,
             title=title or f"incident of {name}", actor=approval.requester(here.home.people), id=names.incident(number) if number else None,
         )  # fmt: skip
+        escalation.catch_up(connection, here.ledger.now(connection), here.home, found)
     if json:
         print_json({"incident": found, "new": new})
     else:
@@ -107,7 +109,7 @@ OUTCOMES = {
 def lines(found: Handover) -> list[str]:
     """A handover as text, one fact a line."""
     facts = {
-        **({"found": list(found.found)} if found.found else {}),
+        **{name: list(getattr(found, name)) for name in ("escalation", "found") if getattr(found, name)},
         "tried": [line for one in found.tried for line in _tried(one)],
         "changed": [_changed(one) for one in found.changed],
         **{name: list(getattr(found, name)) for name in ("frozen", "held", "contained", "running")},

@@ -14,10 +14,12 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.output import Json, console, print_json, say
 from sre_responder.emergency import cluster_stop, stopping
 from sre_responder.emergency import stop as stop_source
+from sre_responder.engine import paging
 from sre_responder.engine.delivery import tell_soon
 from sre_responder.errors import LedgerUnavailable
 from sre_responder.guard.breakers import locked_out
 from sre_responder.guard.gates.loop import allow
+from sre_responder.incident import escalation
 from sre_responder.ledger import attempts, foreseen, incidents, outbox, plans, runs
 from sre_responder.ledger.audit import iso
 from sre_responder.ledger.schema import stops as stops_table
@@ -49,7 +51,7 @@ def status(json: Json = False) -> None:
         found: dict[str, list[dict[str, Any]]] = {
             "incidents": [
                 _row(
-                    f"{r.id} {r.severity or 'without severity'} {r.service} in {r.environment}: {r.title}",
+                    f"{r.id} {r.severity or 'without severity'} {r.service} in {r.environment}: {r.title}{_level(connection, r.id)}",
                     now,
                     r.opened_at,
                     f"responder incident show {r.id}",
@@ -128,6 +130,11 @@ def _row(what: str, now: float, since: float | None, command: str) -> dict[str, 
     return {"what": what, "age": _age(now, since), "age_s": round(now - since, 1), "command": command}
 
 
+def _level(connection: Connection, incident: str) -> str:
+    made = escalation.current(connection, incident)
+    return f" (level {made.level})" if made else ""
+
+
 def _contained(connection: Connection, now: float) -> list[dict[str, Any]]:
     found = []
     for r in attempts.contained(connection):
@@ -199,14 +206,15 @@ def stop(
 
 
 def deliver(json: Json = False) -> None:
-    """Deliver pending notifications and propagate stops to clusters; run it from a timer if you use plain ansible-playbook."""
+    """Deliver pending notifications, propagate stops to clusters, and read acknowledgements back; run it from a timer if you use plain ansible-playbook."""
     here = context()
     told = cluster_stop.catch_up(here.ledger, here.home.policy.stop)
+    unread = paging.follow(here.home, here.ledger)
     left = outbox.deliver(here.ledger, here.home.policy.notifications, send)
     if json:
-        print_json({"waiting": left, "clusters": told["done"] + told["left"]})
+        print_json({"waiting": left, "clusters": told["done"] + told["left"], "not_read_back": unread})
     else:
-        for line in told["done"] + told["left"]:
+        for line in told["done"] + told["left"] + unread:
             say(line)
         with here.ledger.transaction(reading=True) as connection:
             for one in outbox.troubles(connection, here.ledger.now(connection)):

@@ -16,6 +16,7 @@ from sre_responder.engine.follower import Follower
 from sre_responder.home import Home
 from sre_responder.home.policy import Policy
 from sre_responder.home.runbook import Runbook
+from sre_responder.incident import escalation
 from sre_responder.ledger import Ledger, attempts, audit, runs
 from sre_responder.record.handoff import found, handoff
 
@@ -105,6 +106,8 @@ class Climb:
                     connection, now, "handoff.made", self.requester, f"handed over: {message}", incident=self.incident,
                     notify="on_call", handoff=handoff(connection, self.home, self.incident).as_dict(),
                 )  # fmt: skip
+            if not self.check:
+                escalation.catch_up(connection, now, self.home, self.incident)
             runs.end(
                 connection, now, self.id, ending.word, self.requester, f"{self.runbook.metadata.id}: {message}",
                 exit_code=ending.exit_code, seconds=round(ended.seconds, 1),

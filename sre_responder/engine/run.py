@@ -24,6 +24,7 @@ from sre_responder.engine.watch import Watch
 from sre_responder.errors import InputError, LedgerUnavailable, OutcomeUnknown, Refused
 from sre_responder.home import Home
 from sre_responder.home.runbook import Runbook
+from sre_responder.incident import escalation
 from sre_responder.ledger import Ledger, attempts, audit, outbox, runs
 from sre_responder.lint import findings
 from sre_responder.notify.deliver import deliver
@@ -76,6 +77,8 @@ def climb(  # noqa: PLR0913 - what a caller says of a run, each by its name
                 connection, now, id, driven=True, requester=requester, incident=incident, runbook=runbook.metadata.id, service=service,
                 environment=environment, folder=str(folder), preview=check,
             )  # fmt: skip
+            if not check:
+                escalation.catch_up(connection, now, home, incident)
         if facts:
             with ledger.transaction() as connection:
                 runs.end(connection, ledger.now(connection), id, "stopped", requester, "an emergency stop stands")

@@ -10,12 +10,14 @@ from sre_responder.ledger.audit import Entry
 def seconds(entries: Iterable[Entry], began: float | None) -> dict[str, float | None]:
     """Seconds from the beginning of the failure to each milestone; None where it is not on the record.
 
-    Detected when the alert opened the incident, acknowledged when the first run took it up, healed when the success criterion was
+    Detected when the alert opened the incident, acknowledged when the first run or a person took it up, healed when the success criterion was
     met and nothing measured later said otherwise. Containment heals nothing, nor does health while it lasts.
     """
     known = list(entries)
     detected = next((entry.seconds for entry in known if entry.type == "incident.opened"), None)
-    acknowledged = next((entry.seconds for entry in known if entry.type == "run.started"), None)
+    taken = [entry.seconds for entry in known if entry.type == "run.started"]
+    taken += [entry.data["acknowledged_at"] for entry in known if entry.type == "incident.acknowledged"]
+    acknowledged = min(taken, default=None)
     start = began if began is not None else detected
     milestones = {"mttd_s": detected, "mtta_s": acknowledged, "mttr_s": _healed(known)}
     return {name: None if at is None or start is None else round(at - start, 2) for name, at in milestones.items()}

@@ -16,6 +16,7 @@ from sre_responder.guard.gates.loop import allow, lockout
 from sre_responder.home import Home
 from sre_responder.home.catalogue import UNKNOWN
 from sre_responder.home.runbook import Metadata
+from sre_responder.incident import escalation
 from sre_responder.ledger import attempts, audit, incidents, plans, runs
 from sre_responder.model.facts import Attempt
 
@@ -61,6 +62,8 @@ class Handover:
     rollback: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     """What the last diagnosis found to be wrong, else why the actions behind it do not apply."""
+    escalation: tuple[str, ...] = ()
+    """Who has the incident in hand and why, and who acknowledged it."""
 
     @property
     def helped(self) -> bool:
@@ -103,6 +106,7 @@ def handoff(connection: Connection, home: Home, incident: str) -> Handover:
         contacts=(*_owner(connection, home, incident), *(contact for book in books for contact in book.contacts)),
         rollback=tuple(book.rollback for book in books if book.rollback),
         found=found(list(audit.entries(connection, incident=incident))),
+        escalation=_escalation(connection, incident),
     )
 
 
@@ -113,6 +117,13 @@ def found(entries: Sequence[audit.Entry]) -> tuple[str, ...]:
         return ()
     refuted = [str(one.data["refuted"]) for one in entries[looks[-1] :] if one.data.get("refuted")]
     return tuple(dict.fromkeys(entries[looks[-1]].data["findings"] or refuted))
+
+
+def _escalation(connection: Connection, incident: str) -> tuple[str, ...]:
+    """The level and its cause, and each acknowledgement, as they are on the record."""
+    level = escalation.current(connection, incident)
+    seen = audit.entries(connection, incident=incident, type=escalation.ACKNOWLEDGED)
+    return (*([f"{level.level}: {level.cause}"] if level else []), *(entry.summary for entry in seen))
 
 
 def _owner(connection: Connection, home: Home, incident: str) -> tuple[str, ...]:

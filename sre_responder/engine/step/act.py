@@ -10,6 +10,7 @@ from sre_responder.emergency import cascade
 from sre_responder.engine.step.call import Step
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, Refused, ResponderError, StateMoved
 from sre_responder.guard.decide import Decision
+from sre_responder.incident import escalation
 from sre_responder.ledger import attempts, audit, runs
 from sre_responder.model.actions import ActionSpec
 from sre_responder.system.deadline import DeadlinePassed, deadline, released
@@ -81,6 +82,7 @@ def ended(step: Step, decision: Decision, state: str, reason: str, *, outcome: s
         if attempts.end_effect(connection, now, decision.effect, state, reason=reason):
             attempts.end_attempt(connection, now, decision.attempt, outcome, reason, request.requester)
             cascade.check(connection, now, step.home, request.environment)
+            escalation.catch_up(connection, now, step.home, request.incident)
         else:
             type, became = overtaken(connection, decision.effect)
             audit.append(

@@ -9,6 +9,7 @@ from sre_responder.engine.step.act import ended
 from sre_responder.engine.step.call import Step, Tell
 from sre_responder.errors import InputError, Refused, ResponderError
 from sre_responder.guard.decide import Decision, OtherHostAtWork, decide, record_refusal
+from sre_responder.incident import escalation
 from sre_responder.ledger import Ledger, attempts, audit, runs
 from sre_responder.model.facts import StopFact
 from sre_responder.model.gate import Gate
@@ -25,7 +26,7 @@ def decided(step: Step, undo: str) -> Decision:
         cascade.check(connection, step.ledger.now(connection), step.home, step.request.environment)
     while True:
         try:
-            return decide(
+            decision = decide(
                 step.home, step.ledger, step.request, step.plan, step.runbook, measured=step.measured, undo=undo
             )
         except OtherHostAtWork:
@@ -33,6 +34,10 @@ def decided(step: Step, undo: str) -> Decision:
                 words = f"other hosts of {step.request.action} were not done within {TURN_SECONDS} s."
                 raise Refused(words) from None
             time.sleep(0.2)  # the other host may run on any machine: only the ledger tells when it is done
+            continue
+        with step.ledger.transaction() as connection:
+            escalation.catch_up(connection, step.ledger.now(connection), step.home, step.request.incident)
+        return decision
 
 
 def refusal(ledger: Ledger, request: Request, decision: Decision, tell: Tell = stop.to_stderr) -> ResponderError:

@@ -15,6 +15,7 @@ from sre_responder.engine.step.worse import undone
 from sre_responder.errors import OutcomeUnknown, ResponderError
 from sre_responder.evidence.verdict import Verdict
 from sre_responder.guard.decide import Decision
+from sre_responder.incident import escalation
 from sre_responder.ledger import attempts, audit, plans, runs
 from sre_responder.model.facts import StopFact
 from sre_responder.system.deadline import released
@@ -73,6 +74,7 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
         now = step.ledger.now(connection)
         attempts.end_attempt(connection, now, attempt, outcome, reason, request.requester, sampled)
         cascade.check(connection, now, step.home, request.environment)
+        escalation.catch_up(connection, now, step.home, request.incident)
         if outcome == "unknown":
             attempts.freeze(connection, now, attempt, reason)
     back = not stops(step) and undone(step, attempt, verdict)

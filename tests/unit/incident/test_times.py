@@ -39,6 +39,9 @@ IMPROVED = entry(160, "action.ended", outcome="improved")
             25,
             60,
         ),
+        ([OPENED, entry(130, "incident.acknowledged", acknowledged_at=120.0)], 10, 20, None),
+        ([OPENED, RUN, entry(190, "incident.acknowledged", acknowledged_at=115.0)], 10, 15, None),
+        ([OPENED, RUN, entry(190, "incident.acknowledged", acknowledged_at=180.0)], 10, 25, None),
         ([OPENED, entry(111, "note.added"), entry(112, "gate.blocked")], 10, None, None),
     ],
 )

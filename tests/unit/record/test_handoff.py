@@ -200,6 +200,17 @@ def test_where_a_diagnosis_found_nothing_the_reason_of_a_skip_is_handed_over(led
     assert found(ledger, home).found == ("nothing changed since it was last healthy",)
 
 
+def test_who_has_it_in_hand_and_who_acknowledged_it_is_handed_over(ledger: Ledger, home: Home) -> None:
+    with ledger.transaction() as connection:
+        for level, cause in (("automatic", "an action started"), ("on_call", "handed over")):
+            audit.append(
+                connection, 2.0, "incident.escalated", "x", "x", incident="INC-1234", level=level, cause=cause, entry=1
+            )
+        audit.append(connection, 3.0, "incident.acknowledged", "iris", "acknowledged by iris", incident="INC-1234")
+    assert found(ledger, home).escalation == ("on_call: handed over", "acknowledged by iris")
+    assert "escalation: on_call: handed over" in lines(found(ledger, home))
+
+
 def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     attempted(ledger, "release:/app", "done", "not_improved")
     text = lines(found(ledger, home))
@@ -207,7 +218,7 @@ def test_as_text_every_fact_has_a_line(ledger: Ledger, home: Home) -> None:
     assert "tried: release_rollback on release:/app (rung 3, attempt 1): did not help" in text
     assert "frozen: none" in text
     assert "next: responder timeline INC-1234" in text
-    said_where_there_is_something = {"contacts", "rollback", "found"}
+    said_where_there_is_something = {"contacts", "rollback", "found", "escalation"}
     assert {line.split(":")[0] for line in text} == {
         field.name for field in fields(Handover)
     } - said_where_there_is_something
