@@ -120,7 +120,7 @@ class Answer:
 
 def fetch(
     url: str, timeout_s: float, *, login: Login | None = None, headers: Mapping[str, str] | None = None,
-    form: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None, at_most: int = BODY_LIMIT,
 ) -> Answer:  # fmt: skip
     """The whole answer to one GET, or to one POST of a form. NotMeasured if it does not end in time, however slowly it drips, or is too large."""
     if wrong := address.problem(url):
@@ -130,14 +130,14 @@ def fetch(
             f"the connection is for {address.shown(login.url)}, and its login is not sent to {address.shown(url)}"
         )
     sent = {**(login.sent() if login else {}), **(headers or {}), "Accept-Encoding": "identity"}
-    more = login.arguments() if login else {}
+    more = {**(login.arguments() if login else {}), "timeout": timeout_s}
     began = time.monotonic()
     sockets: list[socket.socket] = []
     results: list[Answer | Exception] = []
 
     def work() -> None:
         try:
-            results.append(_ask(url, timeout_s, sockets, sent, form, more))
+            results.append(_ask(url, sockets, sent, form, more, at_most))
         except Exception as error:  # whatever it is, nothing was measured
             results.append(error)
 
@@ -165,8 +165,8 @@ def fetch(
 
 
 def _ask(
-    url: str, timeout_s: float, sockets: list[socket.socket], headers: Mapping[str, str], form: Mapping[str, str] | None,
-    more: Mapping[str, Any],
+    url: str, sockets: list[socket.socket], headers: Mapping[str, str], form: Mapping[str, str] | None, more: Mapping[str, Any],
+    at_most: int,
 ) -> Answer:  # fmt: skip
     import httpx  # here, for it is slow to import, and every runbook that is read loads its sources
 
@@ -176,14 +176,14 @@ def _ask(
 
     method = "GET" if form is None else "POST"
     try:
-        with httpx.Client(**{**outbound.way(url), **more}, timeout=timeout_s) as client:
-            began, body = time.monotonic(), b""
+        with httpx.Client(**{**outbound.way(url), **more}) as client:
+            began, body = time.monotonic(), bytearray()
             asked: dict[str, Any] = {"headers": headers, "data": form, "extensions": {"trace": connected}}
             with client.stream(method, url, follow_redirects=False, **asked) as response:
                 for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > BODY_LIMIT:
-                        raise NotMeasured(f"{address.shown(url)} answers more than 1 MiB")
+                    if len(body) > at_most:
+                        raise NotMeasured(f"{address.shown(url)} answers more than {at_most >> 20} MiB")
             seconds = time.monotonic() - began
     except httpx.TimeoutException as error:
         raise TimeoutError from error
@@ -191,7 +191,7 @@ def _ask(
         raise NotMeasured(f"a header for {address.shown(url)} is not valid") from error
     proxy = address.proxy_for(url)
     through = address.shown(proxy) if proxy else None
-    return Answer(url, response.status_code, body, seconds, dict(response.headers), through)
+    return Answer(url, response.status_code, bytes(body), seconds, dict(response.headers), through)
 
 
 def document(answer: Answer) -> dict[str, Any]:

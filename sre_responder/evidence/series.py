@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from sre_responder.evidence.fetch import Login, document, fetch
+from sre_responder.evidence.fetch import BODY_LIMIT, Login, document, fetch
 from sre_responder.model.look import NotMeasured, Place
 from sre_responder.model.names import shown
 
@@ -33,9 +33,9 @@ class Row(NamedTuple):
     values: tuple[float, ...]
 
 
-def ask(login: Login, path: str, timeout_s: float, **form: str) -> list[Row]:
+def ask(login: Login, path: str, timeout_s: float, at_most: int = BODY_LIMIT, /, **form: str) -> list[Row]:
     """The series of one query. NotMeasured for an error, a partial answer, or what is none."""
-    answer = fetch(f"{login.url}{path}", timeout_s, login=login, form=form)
+    answer = fetch(f"{login.url}{path}", timeout_s, login=login, form=form, at_most=at_most)
     found = document(answer)
     if found.get("status") != "success":
         raise NotMeasured(f"the query was refused: {shown(str(found.get('error', f'status {answer.status}')), 300)}")

@@ -254,7 +254,9 @@ def virtual(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verdict]:
         def sleep(seconds: float) -> None:
             clock.now += seconds
 
-        def fetched(url: str, timeout_s: float, *, login: Any = None, form: Mapping[str, str] = NONE) -> Answer:
+        def fetched(
+            url: str, timeout_s: float, *, login: Any = None, form: Mapping[str, str] = NONE, at_most: int = 0
+        ) -> Answer:
             now = timeline(clock.now)
             if now is SILENT:
                 raise NotMeasured(f"{url} did not answer completely within {timeout_s:g} s")

@@ -143,7 +143,7 @@ def test_what_loki_counts_is_measured_while_the_service_logs(
 
     asked: list[str] = []
 
-    def fetched(url: str, timeout_s: float, *, login: TenantLogin, form: dict[str, str]) -> Answer:
+    def fetched(url: str, timeout_s: float, *, login: TenantLogin, form: dict[str, str], at_most: int) -> Answer:
         asked.append(f"{url} {form['query']}")
         return Answer(url, 200, json.dumps(alive if "level" not in form["query"] else found).encode(), 0.001)
 
