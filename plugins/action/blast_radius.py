@@ -10,9 +10,6 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
-
-# pylint: disable-next=unused-import
-from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import attempts, audit
 
 
@@ -29,15 +26,16 @@ class ActionModule(ActionBase):
 
 def blast_radius(call: Call) -> dict[str, Any]:
     """Downstream services, neighbours within two hops, and repairs that run among them."""
-    radius = call.home.catalogue.radius(call.service)
     with call.ledger.transaction() as connection:
+        now = call.ledger.now(connection)
+        radius = call.home.radius(call.service, now)
         repairs = attempts.services_under_repair(connection, radius.neighbours)
         found = {**radius.as_dict(), "repairs_nearby": list(repairs)}
         if not call.check:
-            summary = f"{call.service}: {len(radius.downstream)} services downstream"
+            summary = f"{call.service}: {radius}"
             audit.append(
                 connection,
-                call.ledger.now(connection),
+                now,
                 "scope.identified",
                 call.requester,
                 summary,

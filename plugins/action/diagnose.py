@@ -13,9 +13,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.sre.responder.plugins.plugin_utils.recording import Call, answer
 from sre_responder.diagnosis import diagnose as collect
 from sre_responder.diagnosis import findings
-
-# pylint: disable-next=unused-import
-from sre_responder.home import dependencies  # noqa: F401 - networkx, once for the forks of all tasks
 from sre_responder.ledger import audit, known_good
 from sre_responder.recovery import left_as_bad
 
@@ -34,12 +31,13 @@ class ActionModule(ActionBase):
 def diagnose(call: Call) -> dict[str, Any]:
     """The diagnosis of the service and its neighbours; it identifies the scope for the containment gate."""
     catalogue = call.home.catalogue
-    service, radius = catalogue.service(call.service), catalogue.radius(call.service)
+    service = catalogue.service(call.service)
     criterion = call.runbook.metadata.success if call.runbook else None
     needed = [catalogue.services[name] for name in service.depends_on if name in catalogue.services]
     place, here = call.home.place(call.service, call.environment), service.only(call.environment)
     with call.ledger.transaction(reading=True) as connection:
         known = known_good.find(connection, call.service, call.environment)
+        radius = call.home.radius(call.service, call.ledger.now(connection))
     again = partial(left_as_bad.again, call.home, call.ledger, call.service, call.environment)
     found = collect(here, [one.only(call.environment) for one in needed], criterion, place, known, again)
     wrong = findings(found)
@@ -50,7 +48,7 @@ def diagnose(call: Call) -> dict[str, Any]:
                 call.ledger.now(connection),
                 "scope.identified",
                 call.requester,
-                f"{call.service} diagnosed{': ' if wrong else ''}{'; '.join(wrong)}; {len(radius.downstream)} services downstream",
+                f"{call.service} diagnosed{': ' if wrong else ''}{'; '.join(wrong)}; {radius}",
                 incident=call.incident or None,
                 radius=radius.as_dict(),
                 findings=wrong,

@@ -78,7 +78,7 @@ def test(
             for answer in asked
         ]
         if not wrong and not asked:
-            rows.append({"connection": one, "state": "unknown", "reason": _unused(platform)})
+            rows.append({"connection": one, "state": "unknown", "reason": _unused(platform, home, one)})
     failed = any(row["state"] != "reached" for row in rows)
     if json:
         print_json({"connections": rows, "exit_code": int(failed)})
@@ -96,5 +96,7 @@ def _users(home: Home, name: str) -> Iterator[tuple[Service, str]]:
                 yield service, environment
 
 
-def _unused(platform: str) -> str:
+def _unused(platform: str, home: Home, name: str) -> str:
+    if any(source.connection == name for source in home.policy.graph.sources):
+        return "its secrets can be read, and calls are read by it: responder graph refresh"
     return f"its secrets can be read, and no service uses it, so nothing was asked: annotate one with {annotation(platform)}"

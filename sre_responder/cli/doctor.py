@@ -53,6 +53,10 @@ def doctor(json: Json = False) -> None:
             console.print(line, markup=False)
         if ignored:
             console.print(f"  not of the catalogue: {', '.join(ignored)}", markup=False)
+        if differ := _one_sided(home):
+            console.print(
+                f"  known to one side: {differ} dependencies; see: responder graph list --one-sided", markup=False
+            )
     raise typer.Exit(0 if all(one.ok for one in found) else 2)
 
 
@@ -109,6 +113,17 @@ def _cycles(home: Home) -> None:
     if found := home.catalogue.cycles():
         rings = "; ".join(" and ".join(ring) for ring in found)
         raise InputError(f"services depend on each other in a ring: {rings}.", cure="Radius counts them all.")
+
+
+def _graph(home: Home) -> None:
+    """Calls that only one side knows are no fault: `responder graph list --one-sided` shows them."""
+    for source in home.policy.graph.sources:
+        home.connections.of_calls(source)
+    kept = Ledger(home.ledger_url)
+    with kept.transaction(reading=True) as connection:
+        now = kept.now(connection)
+    if doubt := home.observed.doubt(home.policy.graph, now):
+        raise InputError(f"it is not known who calls whom: {doubt}.", cure="Run: responder graph refresh")
 
 
 def _environments(home: Home) -> None:
@@ -262,12 +277,21 @@ def _ignored(home: Home) -> list[str]:
         return []
 
 
+def _one_sided(home: Home) -> int:
+    """How many dependencies only the catalogue knows, or only what was observed; none where nothing was observed."""
+    try:
+        return sum(edge.one_sided for edge in home.graph.edges()) if home.observed.sources else 0
+    except ResponderError:
+        return 0
+
+
 CHECKS: dict[str, Callable[[Home], None]] = {
     "policy": _policy,
     "connections": _connections,
     "catalogue": _catalogue,
     "environments": _environments,
     "dependencies": _cycles,
+    "graph": _graph,
     "people": _people,
     "ledger": _ledger,
     "stop file": _stop_file,

@@ -113,7 +113,8 @@ IF_WORSE = {
 
 
 def _described(here: Context, row: Any, plan: Any) -> list[str]:
-    radius = here.home.catalogue.radius(plan.service)
+    with here.ledger.transaction(reading=True) as connection:
+        radius = here.home.radius(plan.service, here.ledger.now(connection))
     rows = [
         f"plan       {plan.digest}",
         f"asked by   {row.requester} for {row.incident}",
@@ -125,7 +126,8 @@ def _described(here: Context, row: Any, plan: Any) -> list[str]:
         *[f"warning    {warning}" for warning in plan.warnings],
         f"undo       {plan.undo_note or ('yes' if plan.undo else 'none')}",
         *([f"if worse   {IF_WORSE[plan.if_worse]}"] if plan.undo or plan.if_worse != "undo" else []),
-        f"radius     {len(radius.downstream)} services downstream: {', '.join(radius.downstream) or 'none'}",
+        f"radius     {radius}: {', '.join(radius.downstream) or 'none'}",
+        *([f"unknown    {radius.unknown}"] if radius.unknown else []),
     ]
     gates = [f"  {g['name']:<12} {g['status']:<8} {g['reason']}" for g in jsonlib.loads(row.gates)]
     return [shown(line, 400) for line in [*rows, "gates", *gates]]

@@ -249,7 +249,7 @@ def plan(
     here = context()
     chosen = here.home.runbooks.named(runbook)
     service, environment = _about(here, incident, service, environment)
-    radius, doubts = here.home.catalogue.radius(service), here.home.catalogue.service(service).doubts
+    doubts = here.home.catalogue.service(service).doubts
     doubts += tuple(
         f"approvals.standing in policy.yml: {names.shown(digest)} is the digest of no registered runbook. See responder doctor."
         for digest in here.home.runbooks.unknown(here.home.policy.approvals.standing)
@@ -265,6 +265,7 @@ def plan(
             if entry.data["run"] == outcome.run
         ]
         waiting = [row.digest[:12] for row in plans.waiting(connection) if row.incident == incident]
+        radius = here.home.radius(service, here.ledger.now(connection))
     steps = [_described(task, previews, here.home.policy) for task in chosen.tasks]
     if json:
         print_json(
@@ -280,9 +281,11 @@ def plan(
         )
         return
     console.print(
-        f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {len(radius.downstream)} services downstream",
+        f"{runbook} (digest {chosen.digest[:12]}) on {service} in {environment}; {radius}",
         markup=False,
     )
+    if radius.unknown:
+        say(f"warning: it is not known who calls {service}: {radius.unknown}. Run: responder graph refresh")
     for doubt in doubts:
         say(f"warning: {doubt}")
     for step in steps:
@@ -293,7 +296,7 @@ def plan(
         for warning in step["warnings"]:
             console.print(f"            warning: {names.shown(warning, 400)}", markup=False, soft_wrap=True)
         for gate in step["gates"]:
-            if gate["status"] in ("failed", "unknown"):
+            if gate["status"] in ("failed", "unknown") or gate["name"] == "radius":
                 console.print(f"            {gate['name']} {gate['status']}: {gate['reason']}", markup=False)
     if outcome.exit_code == 1:
         say(f"The preview ended before its time: {outcome.message}")

@@ -68,7 +68,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
 
     verify = admissible(now, home, request.requester)
     try:
-        radius = home.catalogue.radius(request.service)
+        radius = home.radius(request.service, now)
     except InputError:
         radius = None
     oldest = now - policy.tested.max_age_days * 86400

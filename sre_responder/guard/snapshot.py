@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sre_responder.home.catalogue import Radius
+from sre_responder.home.graph import Radius
 from sre_responder.home.policy import Policy, SeverityLimits, strictest
 from sre_responder.incident.outage import Outage
 from sre_responder.ledger.clock import Jump

@@ -6,13 +6,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sre_responder.errors import InputError
-from sre_responder.home import catalogue, connections, people, policy, runbook
+from sre_responder.home import catalogue, connections, observed, people, policy, runbook
+from sre_responder.home.graph import Graph, Radius
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.look import NotMeasured, Place
 
@@ -48,6 +49,21 @@ class Home:
     @cached_property
     def connections(self) -> connections.Connections:
         return connections.load(self.folder / connections.FILE)
+
+    @cached_property
+    def observed(self) -> observed.Observed:
+        """The calls that the sources of the policy have shown; none if it names no source."""
+        wanted = {source.name for source in self.policy.graph.sources}
+        kept = observed.load(self.state / observed.FILE) if wanted else observed.Observed()
+        return replace(kept, sources={name: seen for name, seen in kept.sources.items() if name in wanted})
+
+    @cached_property
+    def graph(self) -> Graph:
+        return Graph(self.catalogue, self.observed.sources)
+
+    def radius(self, service: str, now: float) -> Radius:
+        """What a change to a service may reach, and what is not known of that now. InputError if the catalogue has no such service."""
+        return replace(self.graph.radius(service), unknown=self.observed.doubt(self.policy.graph, now))
 
     def given(self, spec: ActionSpec, way: Mapping[str, str]) -> dict[str, Any]:
         """What annotations and connection of a service give an action where its task leaves it out. InputError where a secret cannot be read."""

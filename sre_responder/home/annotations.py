@@ -18,6 +18,11 @@ ENVIRONMENTS = "responder/environments"
 TIER = "responder/tier"
 WORKER = "responder/worker"
 """The label of the machines that reach a service: `responder worker --label LABEL`."""
+CRITICALITY = "responder/criticality"
+CRITICALITIES = ("tier-0", "tier-1", "tier-2", "tier-3")
+"""The first is for services that everything hangs on."""
+MESH = "responder/mesh-name"
+"""Lists how a mesh or tracing names a service that the catalogue names otherwise: NAMESPACE/NAME or NAME."""
 PROBE = "responder/probe-url"
 LOG = "responder/log-file"
 PROCESS = "responder/process"
@@ -40,7 +45,8 @@ def known() -> list[str]:
     """Every annotation that something reads."""
     of_actions = {key for spec in ACTIONS.values() for key in spec.annotations.values() if key.startswith("responder/")}
     connections = {connection(platform) for platform in (*(spec.platform for spec in ACTIONS.values()), *SOURCES)}
-    return sorted({HOSTS, ENVIRONMENTS, TIER, WORKER, PROBE, LOG, PROCESS, *of_actions, *connections})
+    own = {HOSTS, ENVIRONMENTS, TIER, CRITICALITY, MESH, WORKER, PROBE, LOG, PROCESS}
+    return sorted({*own, *of_actions, *connections})
 
 
 def doubts(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -79,6 +85,8 @@ def _wrong(key: str, value: str) -> str | None:
         return "it contains a user name or password. Leave them out; give them as options of the task."
     if key == "responder/supervisor-server" and not value.startswith(("unix:///", "http://")):
         return "it is not an address of supervisord. Write unix:///path or http://host:port."
+    if key == CRITICALITY and value not in CRITICALITIES:
+        return f"it is not a criticality, and counts as {CRITICALITIES[0]}. Write one of {', '.join(CRITICALITIES)}."
     if key in _PATHS and not value.startswith("/"):
         return "it is not an absolute path. Write the whole path."
     return None

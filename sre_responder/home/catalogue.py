@@ -1,4 +1,4 @@
-"""The service catalogue: Backstage documents, their graph, and how far a change reaches."""
+"""The service catalogue: Backstage documents, and what depends on what."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from sre_responder.errors import InputError
-from sre_responder.home.annotations import ENVIRONMENTS, TIER, doubts
+from sre_responder.home.annotations import CRITICALITIES, CRITICALITY, ENVIRONMENTS, TIER, doubts
+from sre_responder.home.dependencies import Dependencies
 from sre_responder.home.documents import documents_of, line_of, pieces, read_text, validated
 from sre_responder.model import address, names
-
-if TYPE_CHECKING:
-    from sre_responder.home.dependencies import Dependencies
 
 Tier = Literal["edge", "middleware", "backend"]
 
@@ -74,21 +72,15 @@ class Service:
         own = {key.removeprefix(start): value for key, value in self.annotations.items() if key.startswith(start)}
         return {**self.annotations, **own}
 
+    @property
+    def tier_0(self) -> bool:
+        """Whether everything hangs on it; a criticality that is not known counts as the highest."""
+        told = (value for key, value in self.annotations.items() if key.endswith(CRITICALITY))
+        return any(one not in CRITICALITIES[1:] for one in told)
+
     def only(self, environment: str) -> Service:
         """The same service as it is in one environment."""
         return replace(self, annotations=self.reached(environment))
-
-
-@dataclass(frozen=True)
-class Radius:
-    """What a change to one service may reach: its dependents, and its neighbours within two hops."""
-
-    service: str
-    downstream: tuple[str, ...]
-    neighbours: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"service": self.service, "downstream": list(self.downstream), "neighbours": list(self.neighbours)}
 
 
 @dataclass(frozen=True)
@@ -150,26 +142,15 @@ class Catalogue:
         return Catalogue(services, self.source, unusable, problems, self.ignored, unread)
 
     @cached_property
-    def dependencies(self) -> Dependencies:
-        """The graph, made when it is first asked for."""
-        from sre_responder.home.dependencies import Dependencies
-
-        return Dependencies({service.name: service.depends_on for service in self.services.values()})
-
-    @cached_property
-    def _reach(self) -> Dependencies:
-        """The graph with what could not be read, which may depend on all that it mentions, or those on it."""
-        if not self.unread:
-            return self.dependencies
-        from sre_responder.home.dependencies import Dependencies
-
+    def needs(self) -> Mapping[str, frozenset[str]]:
+        """What each service needs; what could not be read may need all that it mentions, and they it."""
         needs = {service.name: {*service.depends_on} for service in self.services.values()}
         for one in self.unread:
             mentioned = one.names(self.services)
             needs.setdefault(one.name, set()).update(mentioned)
             for other in mentioned:
                 needs[other].add(one.name)
-        return Dependencies(needs)
+        return {name: frozenset(needed) for name, needed in needs.items()}
 
     def service(self, name: str) -> Service:
         """The service of that name; InputError with near matches where there is none."""
@@ -223,12 +204,7 @@ class Catalogue:
 
     def cycles(self) -> list[list[str]]:
         """Services that depend on themselves through others."""
-        return self.dependencies.cycles()
-
-    def radius(self, name: str) -> Radius:
-        """Who is downstream of a change to `name` (depends on it), and who stands within two hops."""
-        self.service(name)
-        return Radius(name, self._reach.downstream(name), self._reach.neighbours(name, hops=2))
+        return Dependencies({service.name: service.depends_on for service in self.services.values()}).cycles()
 
     def upstream(self, name: str) -> tuple[str, ...]:
         """What a service depends on, directly or through others."""

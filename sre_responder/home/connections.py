@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from sre_responder.errors import InputError
 from sre_responder.home.annotations import connection as annotation
 from sre_responder.home.documents import line_of, read_documents, validated
+from sre_responder.home.observing import KINDS, Source, login_of
 from sre_responder.home.policy import LOADS_CODE
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS
@@ -96,6 +97,16 @@ class Connections:
         """The connection to a source of evidence: the one that is named, else that of the annotations; None if there is none."""
         name = named or way.get(annotation(source))
         return self._of(name, source).login if name else None
+
+    def of_calls(self, source: Source) -> BaseModel:
+        """The connection by which a source of calls is reached. InputError if there is none, or one of another platform."""
+        found = self.named.get(source.connection)
+        if found is None or found.login is None or found.platform != source.platform:
+            raise InputError(
+                f"graph.sources in policy.yml: {self.file} has no connection '{shown(source.connection)}' of platform {source.platform}.",
+                cure=f"Add it, or name another one for {source.kind}.",
+            )
+        return found.login
 
     def login(self, spec: ActionSpec, way: Mapping[str, str]) -> dict[str, Any]:
         """The options for an action that no annotation can say, such as user and password, revealed. InputError where a secret cannot be read."""
@@ -176,7 +187,7 @@ def _problems(name: str, one: _Written) -> Iterator[tuple[tuple[str, ...], str]]
     elif kind := _login(one.platform):
         yield from _problems_of_login(name, one, kind)
     else:
-        known = sorted({*_PLATFORMS, *(source for source in SOURCES if _login(source))})
+        known = sorted({*_PLATFORMS, *(one for one in (*SOURCES, *KINDS) if _login(one))})
         yield (name, "platform"), f"no action or source is of platform '{shown(one.platform)}'. Use {', '.join(known)}."
 
 
@@ -201,8 +212,8 @@ def _problems_of_options(name: str, one: _Written) -> Iterator[tuple[tuple[str, 
 
 
 def _login(platform: str) -> type[BaseModel] | None:
-    """What a connection to a source of evidence may say; None for what is none, or needs none."""
-    kind: type[BaseModel] | None = SOURCES[platform].login if platform in SOURCES else None
+    """What a connection to a source of evidence or of calls may say; None for what is none, or needs none."""
+    kind: type[BaseModel] | None = SOURCES[platform].login if platform in SOURCES else login_of(platform)
     return kind
 
 

@@ -25,6 +25,8 @@ from sre_responder.errors import InputError
 from sre_responder.extensions import extensions
 from sre_responder.home.allowed import Allowed, Module
 from sre_responder.home.documents import read_documents, validated
+from sre_responder.home.observing import EXAMPLE as _OBSERVING
+from sre_responder.home.observing import Observing
 from sre_responder.home.section import Section as _Section
 from sre_responder.home.serving import EXAMPLE as _SERVING
 from sre_responder.home.serving import Serve
@@ -101,12 +103,18 @@ class SeverityLimits(_Section):
         ge=0, description="From this many actions without improvement on, each needs approval."
     )
     approve_production_rollbacks: bool = Field(False, description="Rollbacks in production need approval.")
+    traffic: float | None = Field(
+        None, ge=0, le=1, description="Share of observed traffic that one action may reach without a person's approval."
+    )
+    tier_0: int | None = Field(
+        None, ge=0, description="Services of tier 0 that one action may reach without a person's approval."
+    )
 
 
 def strictest(limits: Sequence[SeverityLimits]) -> SeverityLimits:
     """Of several rows of the table, the stricter value of each column."""
 
-    def stricter(values: Sequence[int | bool | None]) -> int | bool | None:
+    def stricter(values: Sequence[float | bool | None]) -> float | bool | None:
         given = [value for value in values if value is not None]
         return any(given) if isinstance(values[0], bool) else min(given, default=None)
 
@@ -365,6 +373,7 @@ class Policy(_Section):
     cascade: Cascade = Field(default_factory=lambda: Cascade.model_validate({}))
     order: Order = Field(default_factory=lambda: Order.model_validate({}))
     radius: Radius = Field(default_factory=lambda: Radius.model_validate({}))
+    graph: Observing = Field(default_factory=lambda: Observing.model_validate({}))
     ansible: Ansible = Field(default_factory=lambda: Ansible.model_validate({}))
     lease: Lease = Field(default_factory=lambda: Lease.model_validate({}))
     gitops: Literal["refuse", "hold"] = Field(
@@ -386,7 +395,7 @@ class Policy(_Section):
     @property
     def limits(self) -> dict[str, Any]:
         """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
-        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius"}
+        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius", "graph"}
         return self.model_dump(mode="json", include=judged_by)
 
     def action(self, name: str) -> ActionSpec | None:
@@ -564,6 +573,6 @@ def example(profile: Profile) -> str:
         doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
-        examples = {"notifications": _CHANNELS, "perform": _MODULES, "serve": _SERVING}
+        examples = {"notifications": _CHANNELS, "perform": _MODULES, "serve": _SERVING, "graph": _OBSERVING}
         lines += examples.get(name, "").splitlines()
     return "\n".join(lines) + "\n"

@@ -131,7 +131,7 @@ def test_the_status_holds_all_that_one_needs(lab: Lab) -> None:
 def test_its_home_is_a_home_like_any_other(lab: Lab) -> None:
     home = Home(lab.home, lab.ledger, lab.folder / "state")
     assert home.policy.profile == "production"
-    assert home.catalogue.radius("checkout").downstream == ("shop-edge", "web")
+    assert home.graph.radius("checkout").downstream == ("shop-edge", "web")
     assert home.catalogue.cycles() == []
     assert home.people.named("iris") and home.people.named("dana")
     assert not (lab.home / "keys").stat().st_mode & 0o077

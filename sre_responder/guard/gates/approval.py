@@ -26,6 +26,20 @@ def causes(s: Snapshot) -> list[str]:
         found.append("a rollback in production")
     if not s.measured and s.policy.requires.measured_criterion:
         found.append("the success criterion cannot be measured now")
+    return [*found, *reaches_far(s)]
+
+
+def reaches_far(s: Snapshot) -> list[str]:
+    """Why the reach of this plan needs a person: it is not known, or more than the severity allows."""
+    if s.radius is None:
+        return []
+    found = [f"it is not known who calls {s.request.service}: {s.radius.unknown}"] if s.radius.unknown else []
+    traffic, tier_0 = (s.limits.traffic, s.limits.tier_0) if s.limits else (None, None)
+    if traffic is not None and (s.radius.traffic is None or s.radius.traffic > traffic):
+        reached = "an unknown share" if s.radius.traffic is None else f"{s.radius.traffic:.0%}"
+        found.append(f"it reaches {reached} of observed traffic, the severity allows {traffic:.0%}")
+    if tier_0 is not None and len(s.radius.tier_0) > tier_0:
+        found.append(f"it reaches {', '.join(s.radius.tier_0)} of tier 0, the severity allows {tier_0}")
     return found
 
 

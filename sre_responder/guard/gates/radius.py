@@ -1,4 +1,7 @@
-"""Gate: affected services, capacity left and repairs nearby are within limits (spec section 5)."""
+"""Gate: affected services, capacity left and repairs nearby are within limits (spec section 5).
+
+Beyond the severity's limits of traffic and tier 0, or while it is not known who calls the service, people decide: the gate `approval`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def radius(s: Snapshot) -> Gate:
     most = s.limits.services if s.limits else None
     capacity = s.plan.capacity if s.plan else None
     evidence = {
-        "downstream": list(s.radius.downstream),
+        **s.radius.as_dict(),
         "services": sorted(acted_on),
         "capacity_left": capacity,
         "repairs_nearby": list(s.repairs_nearby),
@@ -46,6 +49,6 @@ def radius(s: Snapshot) -> Gate:
             evidence,
             clears_by="the end of the repairs nearby, or a policy change",
         )
-    return Gate(
-        "radius", "passed", f"acts on {s.request.service}; {len(s.radius.downstream)} services downstream", evidence
-    )
+    known = f" as far as is known ({s.radius.unknown})" if s.radius.unknown else ""
+    leaves = "" if capacity is None else f"; leaves {capacity:.0%} of capacity"
+    return Gate("radius", "passed", f"acts on {s.request.service}; {s.radius}{leaves}{known}", evidence)

@@ -14,7 +14,7 @@ from sre_responder.guard.gates import GATES, evaluate
 from sre_responder.guard.gates.loop import locked_out_at
 from sre_responder.guard.gates.target import target
 from sre_responder.guard.snapshot import Snapshot
-from sre_responder.home.catalogue import Radius
+from sre_responder.home.graph import Radius
 from sre_responder.home.policy import PROFILES, Policy
 from sre_responder.incident.outage import Outage
 from sre_responder.model.actions import ACTIONS
@@ -104,6 +104,13 @@ def may_leave(**shares: float) -> Policy:
     return policy("production", radius={"capacity_left_for": shares})
 
 
+def allows(**limits: Any) -> Policy:
+    row = {"services": 1, "automatic_actions": None, "approval_after_failures": None, **limits}
+    return policy("production", severities={"SEV4": row})
+
+
+REACH = Radius("checkout", ("web",), ("web",))
+OLD = replace(REACH, unknown="istio@mesh was last read 90 min ago")
 FIRST = Step("first", "supervisor_restart", 2, "restart web", "restart web")
 SECOND = Step("second", "supervisor_restart", 2, "restart worker", "restart worker")
 TWO = RunbookFacts("r", DIGEST, True, "bad", False, (STEPS[0], FIRST, SECOND, STEPS[2]))
@@ -217,6 +224,26 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     ),
     "a repair within two hops": ("radius", "failed", lambda: snapshot(repairs_nearby=("web",))),
     "a service that is not in the catalogue": ("radius", "unknown", lambda: snapshot(radius=None)),
+    "calls that were not observed lately": ("approval", "failed", lambda: snapshot(radius=OLD)),
+    "calls that were not observed lately, as the radius sees it": ("radius", "passed", lambda: snapshot(radius=OLD)),
+    "calls that were not observed lately, and an approval": ("approval", "passed", lambda: snapshot(radius=OLD, approvals=(approval(),))),
+    "calls that were not observed lately, in a homelab": ("approval", "skipped", lambda: snapshot(radius=OLD, policy=HOMELAB)),
+    "an undo while calls were not observed lately": (
+        "approval", "passed", lambda: snapshot(radius=OLD, request=request(undoes=7)),
+    ),
+    "as much traffic as the severity allows": (
+        "approval", "passed", lambda: snapshot(radius=replace(REACH, traffic=0.3), policy=allows(traffic=0.3)),
+    ),
+    "more traffic than the severity allows": (
+        "approval", "failed", lambda: snapshot(radius=replace(REACH, traffic=0.31), policy=allows(traffic=0.3)),
+    ),
+    "a limit of traffic, and nothing that counts it": ("approval", "failed", lambda: snapshot(policy=allows(traffic=0.3))),
+    "as many services of tier 0 as the severity allows": (
+        "approval", "passed", lambda: snapshot(radius=replace(REACH, tier_0=("web",)), policy=allows(tier_0=1)),
+    ),
+    "a service of tier 0 that the severity does not allow": (
+        "approval", "failed", lambda: snapshot(radius=replace(REACH, tier_0=("web",)), policy=allows(tier_0=0)),
+    ),
     "lower rungs tried": ("progression", "passed", snapshot),
     "lower rungs not tried": ("progression", "failed", lambda: snapshot(attempts=())),
     "a lower rung that is not applicable": (

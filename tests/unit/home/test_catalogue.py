@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sre_responder.errors import InputError
 from sre_responder.home import catalogue, find
-from sre_responder.home.catalogue import Catalogue, Radius, Service
+from sre_responder.home.catalogue import Catalogue, Service
+from sre_responder.home.graph import Graph, Radius
 
 Load = Callable[..., Catalogue]
 
@@ -189,14 +190,14 @@ CHAIN: dict[str, list[str]] = {
 def test_radius_is_who_depends_on_a_service_and_who_stands_within_two_hops(
     service: str, downstream: tuple[str, ...], neighbours: tuple[str, ...]
 ) -> None:
-    found = graph(CHAIN).radius(service)
+    found = Graph(graph(CHAIN)).radius(service)
     assert found == Radius(service, downstream, neighbours)
     assert found.as_dict() == {"service": service, "downstream": [*downstream], "neighbours": [*neighbours]}
 
 
 def test_radius_of_an_unknown_service_is_refused() -> None:
     with pytest.raises(InputError, match="not in the catalogue"):
-        graph(CHAIN).radius("nobody")
+        Graph(graph(CHAIN)).radius("nobody")
 
 
 SERVICES = [f"s{number}" for number in range(7)]
@@ -217,7 +218,7 @@ def test_downstream_is_everybody_who_reaches_the_service_through_needs(written: 
 
     found = graph(edges)
     for service in SERVICES:
-        assert set(found.radius(service).downstream) == {
+        assert set(Graph(found).radius(service).downstream) == {
             other for other in SERVICES if other != service and service in reached(other)
         }
         assert (service in reached(service)) == any(service in cycle for cycle in found.cycles())
@@ -251,7 +252,7 @@ def test_the_same_name_in_two_namespaces_is_two_services(load: Load) -> None:
 def test_what_depends_on_a_service_may_stand_with_it(load: Load) -> None:
     stock = component("stock")
     stock["spec"]["dependencyOf"] = ["component:web"]
-    assert load(stock, component("web")).radius("stock").downstream == ("web",)
+    assert Graph(load(stock, component("web"))).radius("stock").downstream == ("web",)
 
 
 def test_a_name_of_one_letter_is_a_name(load: Load) -> None:
@@ -375,7 +376,7 @@ def test_ten_thousand_services_in_a_ring_are_one_ring() -> None:
     names = [f"s{number}" for number in range(10_000)]
     found = graph({name: [names[place - 1]] for place, name in enumerate(names)})
     assert found.cycles() == [sorted(names)]
-    assert len(found.radius("s0").downstream) == 9_999
+    assert len(Graph(found).radius("s0").downstream) == 9_999
 
 
 SOUND = "kind: Component\nmetadata:\n  name: web\n  annotations: {responder/environments: dev}\nspec: {dependsOn: [stock]}\n"
@@ -431,8 +432,8 @@ def test_what_cannot_be_read_counts_as_a_dependent_of_all_that_it_mentions(file:
     hidden = f"kind: Component\nmetadata:\n  name: pay\nspec:\n  dependsOn:\n    - {reference}\n  owner: [\n"
     file.write_text(f"{SOUND}---\n{SOUND.replace('web', 'stock').replace('[stock]', '[]')}---\n{hidden}")
     found = catalogue.load(file)
-    assert found.radius("stock").downstream == ("pay", "web")
-    assert found.radius("web").downstream == ()
+    assert Graph(found).radius("stock").downstream == ("pay", "web")
+    assert Graph(found).radius("web").downstream == ()
     assert found.cycles() == []
 
 

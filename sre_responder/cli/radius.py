@@ -1,0 +1,98 @@
+"""`responder radius`: what a change to a service may reach."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+from typer.core import TyperGroup
+
+from sre_responder.cli.context import context
+from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.home.graph import Edge, Graph
+from sre_responder.ledger import attempts
+from sre_responder.model.names import shown
+
+
+class _Shown(TyperGroup):
+    """`radius SERVICE` is short for `radius show SERVICE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in (*self.commands, "-h", "--help")
+        return super().parse_args(ctx, args if named else ["show", *args])
+
+
+radius = typer.Typer(cls=_Shown, no_args_is_help=True, help="What a change to a service may reach: radius SERVICE.")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(radius, name="radius")
+
+
+@radius.command()
+def show(
+    service: Annotated[str, typer.Argument(help="Service of the catalogue.")],
+    hops: Annotated[int, typer.Option("--hops", help="How far to draw in each direction.", min=1, max=9)] = 2,
+    json: Json = False,
+) -> None:
+    """What a change to a service may reach: who depends on it, what it needs, and repairs at work within two hops."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        now = here.ledger.now(connection)
+        reach = here.home.radius(service, now)
+        repairs = attempts.services_under_repair(connection, (service, *reach.neighbours))
+    if json:
+        print_json({**reach.as_dict(), "repairs_nearby": list(repairs)})
+        return
+    graph = here.home.graph
+    users, needs = defaultdict[str, dict[str, Edge]](dict), defaultdict[str, dict[str, Edge]](dict)
+    for edge in graph.edges():
+        users[edge.needed][edge.user] = needs[edge.user][edge.needed] = edge
+    for title, next_to in (("is needed by", users), ("needs", needs)):
+        nothing = "" if next_to.get(service) else " nothing"
+        tree = Tree(Text(f"{_labelled(graph, service, repairs)} {title}{nothing}"))
+        branches = [(tree, service, 0)]
+        for branch, name, depth in branches:
+            below = next_to.get(name, {})
+            if below and depth == hops:
+                branch.add(f"{len(below)} more")
+                continue
+            for one, edge in sorted(below.items()):
+                known = f" - {known_from(edge, now)}" if graph.observed else ""
+                label = f"{_labelled(graph, one, repairs)}{known}"
+                branches.append((branch.add(Text(label)), one, depth + 1))
+        console.print(tree)
+    say(f"{reach}; {len(reach.neighbours)} within two hops, {len(repairs)} under repair.")
+    if reach.unknown:
+        say(f"It is not known who calls {service}: {reach.unknown}. Run: responder graph refresh")
+
+
+def _labelled(graph: Graph, name: str, repairs: Collection[str]) -> str:
+    known = graph.catalogue.services.get(name)
+    if known is None:
+        return f"{shown(name)} (not in the catalogue)"
+    marks = [
+        *([known.tier] if known.tier else []),
+        *(["tier 0"] if known.tier_0 else []),
+        *(["under repair"] if name in repairs else []),
+    ]
+    return f"{name} ({', '.join(marks)})" if marks else name
+
+
+def known_from(edge: Edge, now: float) -> str:
+    """Each source of an edge, with how long ago it saw it last."""
+    seen = [f"{source} {age(now - at)} ago" for source, at in sorted(edge.seen.items())]
+    if edge.one_sided:
+        return "declared, never observed" if edge.declared else f"not declared, {', '.join(seen)}"
+    return ", ".join(["declared", *seen])
+
+
+def age(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    units = ((86_400, "d"), (3600, "h"), (60, "min"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= 2 * size), (1, "s"))
+    return f"{max(seconds, 0) / size:.0f} {unit}"

@@ -1,0 +1,1 @@
+"""How the calls between services are observed, and how good the estimates of reach were."""
