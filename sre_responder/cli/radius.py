@@ -1,9 +1,10 @@
-"""`responder radius`: what a change to a service may reach."""
+"""`responder radius`: what a change to a service may reach, and how good such estimates were."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,12 @@ from typer.core import TyperGroup
 
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, print_json, say
+from sre_responder.cli.running import seconds
 from sre_responder.home.graph import Edge, Graph
 from sre_responder.ledger import attempts
+from sre_responder.ledger.troubles import troubles
 from sre_responder.model.names import shown
+from sre_responder.record import radius_report
 
 
 class _Shown(TyperGroup):
@@ -69,6 +73,36 @@ def show(
     say(f"{reach}; {len(reach.neighbours)} within two hops, {len(repairs)} under repair.")
     if reach.unknown:
         say(f"It is not known who calls {service}: {reach.unknown}. Run: responder graph refresh")
+
+
+@radius.command()
+def report(
+    since: Annotated[str, typer.Option("--since", help="The last 90s, 15m, 720h.")] = "720h",
+    within: Annotated[str, typer.Option("--within", help="How long after an action counts as its effect.")] = "15m",
+    json: Json = False,
+) -> None:
+    """How good the estimates were: services that became unhealthy after each action, against those that were expected."""
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        begin = here.ledger.now(connection) - seconds(since)
+        estimates = list(radius_report.made(connection, begin))
+        found = radius_report.scores(estimates, troubles(connection, begin), seconds(within))
+    if json:
+        print_json([{**asdict(one), "precision": one.precision, "recall": one.recall} for one in found])
+        return
+    for one in found:
+        missed = f"; not expected: {', '.join(one.missed)}" if one.missed else ""
+        console.print(
+            f"{one.action}: {one.estimates} estimates ({one.unknown} of unknown reach), {one.expected} services expected, "
+            f"{one.reached} reached, {one.beyond} beyond; precision {_share(one.precision)}, recall {_share(one.recall)}{missed}",
+            markup=False,
+        )
+    if not found:
+        say("No action ended in that time.")
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0%}"
 
 
 def _labelled(graph: Graph, name: str, repairs: Collection[str]) -> str:
