@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
+from sre_responder.errors import InputError
 from sre_responder.guard.gates import evaluate
 from sre_responder.guard.picture import failure_class, look, skipped
 from sre_responder.home import Home
@@ -86,6 +88,8 @@ def decide(  # noqa: PLR0913 - what the gates judge, each by its name
     undo: str = "",
 ) -> Decision:
     """Evaluate every gate and, if none blocks, reserve attempt, approvals and lease and write the intent: all or nothing."""
+    with suppress(InputError):  # the gates say what is wrong with it
+        _ = home.graph.dependencies  # before the lock: to read a large one takes half a second
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         attempts.reap(connection, now)

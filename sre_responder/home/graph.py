@@ -60,27 +60,29 @@ class Graph:
 
     def __init__(self, catalogue: Catalogue, observed: Mapping[str, Seen] | None = None) -> None:
         self.catalogue, self.observed = catalogue, observed or {}
-        self.seen: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-        """Who calls, whom, by which source, and when that was last."""
+        self.seen: dict[str, dict[str, dict[str, float]]] = {}
+        """By source, who calls whom, and when that was last."""
         self.received: dict[str, dict[str, float]] = {}
         """By source, the calls per second that each service receives."""
         known = _known(catalogue)
         for source, one in self.observed.items():
-            received = self.received[source] = defaultdict(float)
+            received, seen = defaultdict[str, float](float), defaultdict[str, dict[str, float]](dict)
+            self.received[source], self.seen[source] = received, seen
             for caller, callee, per_second, at in one.calls:
                 for needed in known(callee):
                     received[needed] += per_second
                     for user in known(caller) if caller else ():
                         if user != needed:
-                            self.seen[user][needed][source] = at
+                            seen[user][needed] = at
 
     @cached_property
     def dependencies(self) -> Dependencies:
         needs: dict[str, set[str]] = defaultdict(
             set, {name: {*needed} for name, needed in self.catalogue.needs.items()}
         )
-        for user, needed in self.seen.items():
-            needs[user] |= needed.keys()
+        for seen in self.seen.values():
+            for user, needed in seen.items():
+                needs[user] |= needed.keys()
         return Dependencies(needs)
 
     def radius(self, name: str) -> Radius:
@@ -100,10 +102,13 @@ class Graph:
     def edges(self) -> Iterator[Edge]:
         """Every dependency with where it is known from, in order."""
         needs = self.dependencies.needs
-        for user in sorted(needs):
-            declared, seen = self.catalogue.needs.get(user, ()), self.seen.get(user, {})
-            for needed in sorted(needs[user]):
-                yield Edge(user, needed, needed in declared, seen.get(needed, {}))
+        return (self.edge(user, needed) for user in sorted(needs) for needed in sorted(needs[user]))
+
+    def edge(self, user: str, needed: str) -> Edge:
+        """What is known of that dependency."""
+        calls = {source: seen.get(user, {}) for source, seen in self.seen.items()}
+        seen_at = {source: called[needed] for source, called in calls.items() if needed in called}
+        return Edge(user, needed, needed in self.catalogue.needs.get(user, ()), seen_at)
 
 
 def _known(catalogue: Catalogue) -> Callable[[str], tuple[str, ...]]:

@@ -26,6 +26,7 @@ BENCHES = (
     "kubernetes_rollback",
     "kubernetes_size",
     "verdict",
+    "graph",
 )
 """Each a module with HOW (what is measured), ROUNDS (how often, unless told) and measure(rounds): its figures."""
 
