@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from sre_responder.home.graph import Edge, Graph
 from sre_responder.ledger import attempts
 from sre_responder.ledger.troubles import troubles
 from sre_responder.model.names import shown
+from sre_responder.radius import svg as picture
 from sre_responder.record import radius_report
 
 
@@ -41,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
 def show(
     service: Annotated[str, typer.Argument(help="Service of the catalogue.")],
     hops: Annotated[int, typer.Option("--hops", help="How far to draw in each direction.", min=1, max=9)] = 2,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Also draw a picture into this file.")] = None,
     json: Json = False,
 ) -> None:
     """What a change to a service may reach: who depends on it, what it needs, and repairs at work within two hops."""
@@ -49,10 +52,16 @@ def show(
         now = here.ledger.now(connection)
         reach = here.home.radius(service, now)
         repairs = attempts.services_under_repair(connection, (service, *reach.neighbours))
+    graph = here.home.graph
+
+    def told(edge: Edge) -> str:
+        return known_from(edge, now) if graph.observed else "declared"
+
+    if svg is not None:
+        svg.write_text(picture.svg(graph, service, hops, repairs, told), encoding="utf-8")
     if json:
         print_json({**reach.as_dict(), "repairs_nearby": list(repairs)})
         return
-    graph = here.home.graph
     users, needs = defaultdict[str, dict[str, Edge]](dict), defaultdict[str, dict[str, Edge]](dict)
     for edge in graph.edges():
         users[edge.needed][edge.user] = needs[edge.user][edge.needed] = edge
@@ -66,7 +75,7 @@ def show(
                 branch.add(f"{len(below)} more")
                 continue
             for one, edge in sorted(below.items()):
-                known = f" - {known_from(edge, now)}" if graph.observed else ""
+                known = f" - {told(edge)}" if graph.observed else ""
                 label = f"{_labelled(graph, one, repairs)}{known}"
                 branches.append((branch.add(Text(label)), one, depth + 1))
         console.print(tree)
@@ -93,8 +102,8 @@ def report(
     for one in found:
         missed = f"; not expected: {', '.join(one.missed)}" if one.missed else ""
         console.print(
-            f"{one.action}: {one.estimates} estimates ({one.unknown} of unknown reach), {one.expected} services expected, "
-            f"{one.reached} reached, {one.beyond} beyond; precision {_share(one.precision)}, recall {_share(one.recall)}{missed}",
+            f"{one.action}: estimates {one.estimates} (of unknown reach {one.unknown}), services expected {one.expected}, "
+            f"reached {one.reached}, actions beyond {one.beyond}; precision {_share(one.precision)}, recall {_share(one.recall)}{missed}",
             markup=False,
         )
     if not found:

@@ -19,6 +19,8 @@ from sre_responder.errors import InputError
 from sre_responder.home import observed
 from sre_responder.home.observed import Call, Seen
 from sre_responder.ledger import Ledger
+from sre_responder.ledger.troubles import Trouble
+from sre_responder.record.radius_report import Estimate
 
 LINKS = b'[{"parent": "edge", "child": "shop-api", "callCount": 3600}, {"parent": "shop-api", "child": "fax", "callCount": 1}]'
 Ask = Callable[..., Result]
@@ -122,6 +124,29 @@ def test_calls_that_are_old_are_said_to_be_by_radius_and_doctor(home: Path, ask:
 def test_a_source_whose_connection_is_missing_is_named_by_doctor(ask: Ask) -> None:
     [graph] = [one for one in json.loads(ask("doctor", "--json").stdout)["checks"] if one["check"] == "graph"]
     assert "no connection 'traces' of platform zipkin" in graph["problem"]
+
+
+def test_without_actions_there_is_nothing_to_score(ask: Ask) -> None:
+    assert ask("radius", "report", "--json").stdout == "[]\n"
+    assert "No action ended" in ask("radius", "report").stderr
+
+
+def test_the_score_of_each_action_names_who_was_not_expected(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    made = Estimate("restart", "db", "dev", now - 60, now - 50, frozenset({"shop", "edge"}))
+    monkeypatch.setattr("sre_responder.record.radius_report.made", lambda *_: [made])
+    ill = [Trouble("shop", "dev", now - 40, None), Trouble("mail", "dev", now - 40, None)]
+    monkeypatch.setattr("sre_responder.cli.radius.troubles", lambda *_: ill)
+    assert ask("radius", "report").stdout == (
+        "restart: estimates 1 (of unknown reach 0), services expected 2, reached 2, actions beyond 1; precision 50%, recall 50%; not expected: mail\n"
+    )
+    [row] = json.loads(ask("radius", "report", "--within", "5s", "--json").stdout)
+    assert (row["reached"], row["recall"], row["precision"]) == (0, None, 0.0)
+
+
+def test_the_picture_and_its_tooltips_are_written_where_asked(ask: Ask, refreshed: Result, tmp_path: Path) -> None:
+    assert ask("radius", "pay", "--svg", str(tmp_path / "pay.svg")).exit_code == 0
+    assert "edge needs shop: not declared, zipkin@traces" in (tmp_path / "pay.svg").read_text()
 
 
 def test_a_service_may_be_shown_by_the_whole_command(ask: Ask, refreshed: Result) -> None:

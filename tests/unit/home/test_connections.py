@@ -13,6 +13,7 @@ from sre_responder.drive.environment import inherited, secrets
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.home.connections import Connections, load
+from sre_responder.home.observing import Source
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.criterion import SOURCES
 from sre_responder.model.look import NotMeasured
@@ -235,6 +236,24 @@ def test_what_no_source_can_use_is_named_with_file_and_line(tmp_path: Path, line
         written(tmp_path, "\n".join([*lines, f"  {line}"]))
     assert said in str(refused.value)
     assert "connections.yml:" in str(refused.value) and "hunter2" not in str(refused.value)
+
+
+def test_a_source_of_calls_is_reached_by_a_connection_of_its_platform(tmp_path: Path) -> None:
+    text = "traces: {platform: jaeger, url: 'http://jaeger:16686', token: {env: JAEGER_TOKEN}}\nmesh: {platform: prometheus, url: 'http://p'}\n"
+    found = written(tmp_path, text)
+    assert found.variables == {"JAEGER_TOKEN"}
+    for kind, name in (("jaeger", "traces"), ("istio", "mesh"), ("linkerd", "mesh"), ("opentelemetry", "mesh")):
+        source = Source(kind=kind, connection=name)
+        assert found.of_calls(source) is found.named[name].login
+    for kind, name in (("zipkin", "traces"), ("jaeger", "mesh"), ("istio", "nowhere")):
+        with pytest.raises(InputError, match=f"no connection '{name}' of platform"):
+            found.of_calls(Source(kind=kind, connection=name))
+
+
+@pytest.mark.parametrize("line", ["lookback: 5", "token: plain text", "tenant: a"])
+def test_a_connection_to_a_tracing_backend_says_only_what_that_takes(tmp_path: Path, line: str) -> None:
+    with pytest.raises(InputError, match=rf"connections.yml:4: traces.{line.partition(':')[0]}"):
+        written(tmp_path, f"traces:\n  platform: zipkin\n  url: http://zipkin:9411\n  {line}\n")
 
 
 def test_no_source_has_the_name_of_a_platform_with_other_options() -> None:

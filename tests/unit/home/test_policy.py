@@ -106,6 +106,9 @@ def test_a_severity_written_in_part_keeps_its_other_limits(load: Load) -> None:
     assert (row.automatic_actions, row.services, row.approval_after_failures) == (1, 5, 2)
 
 
+MESH = "{kind: istio, connection: mesh}"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "key", "allowed"),
     [
@@ -113,6 +116,14 @@ def test_a_severity_written_in_part_keeps_its_other_limits(load: Load) -> None:
         ("profile: [homelab]\n", 1, "profile", "'homelab', 'team' or 'production'"),
         ("profile: team\nloop:\n  attempts: 0\n", 3, "loop.attempts", "greater than or equal to 1"),
         ("loop: {attempts: two}\n", 1, "loop.attempts", "valid integer"),
+        (
+            "graph: {sources: [{kind: istoi, connection: mesh}]}\n",
+            1,
+            "graph.sources.0.kind",
+            "'istoi' is not known; use one of istio",
+        ),
+        (f"graph: {{sources: [{MESH}, {MESH}]}}\n", 1, "graph.sources", "istio@mesh is named twice"),
+        ("severities: {SEV2: {traffic: 1.5}}\n", 1, "severities.SEV2.traffic", "less than or equal to 1"),
         ("radius:\n\n  capacity_left: 2\n", 3, "radius.capacity_left", "less than or equal to 1"),
         ("requires: {tickets: maybe}\n", 1, "requires.tickets", "valid boolean"),
         ("radius: {capacity_left_for: {kubernetes_isolat: 0}}\n", 1, "radius.capacity_left_for", "no action is called"),
