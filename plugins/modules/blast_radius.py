@@ -11,7 +11,7 @@ short_description: Estimate how far a change to a service reaches
 version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
-  - Reads the catalogue's dependency graph and the repairs that run nearby, and records the estimate.
+  - Reads the service graph, of the catalogue and of calls that were observed, and the repairs that run nearby, and records the estimate.
 extends_documentation_fragment:
   - sre.responder.looking
   - sre.responder.attributes
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 radius:
-  description: Downstream services, neighbours within two hops, repairs among them.
+  description: Downstream services, neighbours within two hops, repairs among them, tier 0, share of traffic, and what is not known.
   returned: always
   type: dict
 """

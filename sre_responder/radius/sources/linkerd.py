@@ -8,7 +8,7 @@ from sre_responder.evidence.series import TenantLogin
 from sre_responder.home.observed import Call
 from sre_responder.radius.source import Source, named, rates
 
-_KINDS = ("deployment", "statefulset", "daemonset")
+_KINDS = ("deployment", "statefulset", "daemonset", "k8s_job")
 _LABELS = ("namespace", *_KINDS, "dst_namespace", *(f"dst_{kind}" for kind in _KINDS))
 
 

@@ -40,6 +40,14 @@ def test_dependencies_become_calls_with_their_rate_over_the_lookback(calls: Call
     assert read(calls, answer) == [Call("edge", "shop", 2.0, NOW), Call("shop", "pay", 1.0, NOW)]
 
 
+def test_the_calls_of_a_whole_company_are_one_answer() -> None:
+    links = [
+        {"parent": f"service-{number}", "child": f"service-{number + 1}", "callCount": 1} for number in range(30_000)
+    ]
+    assert len(json.dumps(links)) > 2 << 20
+    assert len(read(zipkin.calls, links)) == 30_000
+
+
 @pytest.mark.parametrize("calls", [jaeger.calls, zipkin.calls])
 @pytest.mark.parametrize(
     ("answer", "status"),
