@@ -11,6 +11,7 @@ from sre_responder import modules
 from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
+from sre_responder.evidence.sources.command import Command
 from sre_responder.home.allowed import how_to_allow, unfit
 from sre_responder.home.documents import line_of, read_text
 from sre_responder.home.loadable import unloadable
@@ -220,7 +221,7 @@ def findings(path: Path, policy: Policy = Policy()) -> tuple[Finding, ...]:
             found += _performed(playbook, task, policy)
         found += _order(playbook, listed, policy)
     if playbook.name == PLAYBOOK:
-        found += _criterion(playbook, Runbook(folder, None, False).metadata.success)
+        found += _criterion(playbook, Runbook(folder, None, False).metadata.success, policy)
     return tuple(found)
 
 
@@ -237,12 +238,27 @@ def undocumented(path: Path) -> tuple[Finding, ...]:
     return (Finding(str(readme), 1, "readme", words, cure),) if missing else ()
 
 
-def _criterion(file: Path, criterion: Criterion) -> Iterator[Finding]:
-    """What each source says of its look, at the line of the criterion."""
+def _criterion(file: Path, criterion: Criterion, policy: Policy) -> Iterator[Finding]:
+    """What each source says of its look, and the policy of its commands, at the line of the criterion."""
     place = ("vars", "runbook", "success")
     line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
     for one in dict.fromkeys(doubt for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)):
         yield Finding(str(file), line, one.rule, one.words, one.cure, one.level)
+    for look in criterion.looks:
+        if isinstance(look, Command) and (wrong := _command(look, policy)):
+            yield Finding(str(file), line, "command", f"{look.title} would not be measured: {wrong[0]}", wrong[1])
+
+
+def _command(look: Command, policy: Policy) -> tuple[str, str] | None:
+    """Why the policy would not run the command of a look, and the cure; what is filled in later is judged then."""
+    if look.command not in policy.commands:
+        return f"the policy does not allow the command '{shown(look.command, 64)}'", "Add it to commands in policy.yml."
+    try:
+        policy.commands[look.command].words(look.args)
+    except ValueError as error:
+        filled = any("$" in value for value in look.args.values())
+        return None if filled else (str(error), f"Correct it, or commands.{look.command} in policy.yml.")
+    return None
 
 
 def _play(file: Path, play: Mapping[str, Any], line: int, ladder: int) -> Iterator[Finding]:

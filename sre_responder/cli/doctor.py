@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import typer
 
@@ -22,6 +23,7 @@ from sre_responder.home.shared import shared
 from sre_responder.ledger import Ledger, clock, outbox
 from sre_responder.lint import findings
 from sre_responder.model.names import shown
+from sre_responder.system import program
 from sre_responder.system.files import opened
 
 
@@ -157,6 +159,12 @@ def _channels(home: Home) -> None:
         problems += [one.text for one in outbox.troubles(connection, kept.now(connection))]
     if problems:
         raise InputError(f"{'; '.join(problems)}.", cure="Correct it, then: responder notify test")
+
+
+def _commands(home: Home) -> None:
+    """A program that others could replace is not run, so what it should measure is unknown."""
+    if unfit := [why for one in home.policy.commands.values() if (why := program.unfit(Path(one.run[0])))]:
+        raise InputError(f"{'; '.join(unfit)}.", cure="Correct it, or the command in policy.yml.")
 
 
 def _clusters(home: Home) -> None:
@@ -307,6 +315,7 @@ CHECKS: dict[str, Callable[[Home], None]] = {
     "command": _command,
     "channels": _channels,
     "clusters": _clusters,
+    "commands": _commands,
     "vault": _vault,
 }
 """Each check by its name, in the order in which they are shown; it raises what is wrong."""

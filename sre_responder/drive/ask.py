@@ -58,12 +58,12 @@ def ask(
                 private_data_dir=str(folder), playbook=str(playbook), ident="ask", quiet=True,
                 event_handler=keep, timeout=TIMEOUT_SECONDS, settings={"suppress_ansible_output": True},
             )  # fmt: skip
-        said = last_error(folder / "artifacts" / "ask" / "stdout", secrets_of(given, home.connections.variables))
+        said = last_error(folder / "artifacts" / "ask" / "stdout", secrets_of(given, home.variables))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(answers) != 1 or not answers[0]["ok"]:
         said = (
-            brief(str(answers[0].get("msg", "no reason given")), secrets_of(given, home.connections.variables))
+            brief(str(answers[0].get("msg", "no reason given")), secrets_of(given, home.variables))
             if answers
             else said or "no answer"
         )

@@ -31,7 +31,7 @@ def inherited(environ: Mapping[str, str], home: Home) -> dict[str, str]:
     Its locale is none of them: a run speaks C.UTF-8 whoever starts it, since a locale that is not installed, or is not UTF-8,
     ends Ansible, and what programs say in it would differ from run to run.
     """
-    more = (*home.policy.ansible.environment, *home.connections.variables)
+    more = (*home.policy.ansible.environment, *home.variables)
     kept = {name: value for name, value in environ.items() if _reaches(name, more)}
     kept |= past_proxies(kept)
     if named := home.vault_password_file:

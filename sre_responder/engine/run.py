@@ -123,7 +123,7 @@ def _driven(
         on_tick()
         return word
 
-    words, hidden = list[str](), secrets_of(given, home.connections.variables)
+    words, hidden = list[str](), secrets_of(given, home.variables)
 
     def keep(event: dict[str, Any]) -> None:
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):

@@ -65,6 +65,11 @@ class Home:
         """What a change to a service may reach, and what is not known of that now. InputError if the catalogue has no such service."""
         return replace(self.graph.radius(service), unknown=self.observed.doubt(self.policy.graph, now))
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """Environment variables in which secrets are kept: a run needs them."""
+        return self.connections.variables | self.policy.variables
+
     def given(self, spec: ActionSpec, way: Mapping[str, str]) -> dict[str, Any]:
         """What annotations and connection of a service give an action where its task leaves it out. InputError where a secret cannot be read."""
         annotated = {option: way[key] for option, key in spec.annotations.items() if key in way}
@@ -80,7 +85,13 @@ class Home:
             except InputError as error:
                 raise NotMeasured(str(error)) from error
 
-        return Place(service, environment, way, login)
+        def printed(name: str, args: Mapping[str, str], timeout_s: float) -> str:
+            try:
+                return self.policy.command(name).printed(args, timeout_s)
+            except (InputError, ValueError, OSError) as error:
+                raise NotMeasured(str(error)) from error
+
+        return Place(service, environment, way, login, printed=printed)
 
     @cached_property
     def people(self) -> people.People:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -109,14 +109,19 @@ class Allowed(BaseModel):
 
     def refusal(self, args: Mapping[str, Any]) -> str | None:
         """Why these arguments may not be given; None if they may."""
-        if other := sorted(set(args) - set(self.args)):
-            known = ", ".join(self.args) or "none"
-            return f"the policy does not allow {', '.join(shown(name, 64) for name in other)}; allowed: {known}"
-        for name, value in args.items():
-            if not _fits(value, self.args[name]):
-                words = "its value" if name in self.secrets else f"'{shown(value, 60)}'"
-                return f"the policy does not allow {words} for {name}"
-        return None
+        return misfit(args, self.args, self.secrets)
+
+
+def misfit(args: Mapping[str, Any], allowed: Mapping[str, Values], secrets: Sequence[str] = ()) -> str | None:
+    """Why the policy does not allow these arguments; None if it does."""
+    if other := sorted(set(args) - set(allowed)):
+        known = ", ".join(allowed) or "none"
+        return f"the policy does not allow {', '.join(shown(name, 64) for name in other)}; allowed: {known}"
+    for name, value in args.items():
+        if not _fits(value, allowed[name]):
+            words = "its value" if name in secrets else f"'{shown(value, 60)}'"
+            return f"the policy does not allow {words} for {name}"
+    return None
 
 
 def _fits(value: Any, allowed: str | tuple[Any, ...]) -> bool:

@@ -19,7 +19,7 @@ from sre_responder.errors import InputError
 from sre_responder.home.annotations import connection as annotation
 from sre_responder.home.documents import line_of, read_documents, validated
 from sre_responder.home.observing import KINDS, Source, login_of
-from sre_responder.home.policy import LOADS_CODE
+from sre_responder.home.variables import LOADS_CODE
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.criterion import SOURCES

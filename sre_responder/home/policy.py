@@ -24,12 +24,15 @@ from pydantic import (
 from sre_responder.errors import InputError
 from sre_responder.extensions import extensions
 from sre_responder.home.allowed import Allowed, Module
+from sre_responder.home.command import EXAMPLE as _COMMANDS
+from sre_responder.home.command import Command, CommandName
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.home.observing import EXAMPLE as _OBSERVING
 from sre_responder.home.observing import Observing
 from sre_responder.home.section import Section as _Section
 from sre_responder.home.serving import EXAMPLE as _SERVING
 from sre_responder.home.serving import Serve
+from sre_responder.home.variables import LOADS_CODE
 from sre_responder.model.action_spec import ActionSpec
 from sre_responder.model.actions import ACTIONS, spec_of
 from sre_responder.model.expression import Expression
@@ -268,13 +271,6 @@ class Alerts(_Section):
         return read
 
 
-LOADS_CODE = (
-    "PYTHON", "LD_", "DYLD_", "GLIBC_", "GCONV_", "MALLOC_", "ANSIBLE_", "RESPONDER_", "BASH_", "SHELLOPTS", "PERL", "RUBY", "NODE_",
-    "GIT_", "OPENSSL_", "GIO_", "SSH_ASKPASS", "JAVA_", "_JAVA_", "CLASSPATH", "PATH", "HOME", "ENV", "IFS", "LC_", "LANG", "LOCPATH",
-)  # fmt: skip
-"""Beginnings of variables that choose the code which a program loads, or what Responder works with."""
-
-
 class Ansible(_Section):
     """What Ansible gets in a run."""
 
@@ -388,6 +384,9 @@ class Policy(_Section):
     perform: Mapping[Module, Allowed] = Field(
         default_factory=dict, description="Modules of other collections that sre.responder.perform may run."
     )
+    commands: Mapping[CommandName, Command] = Field(
+        default_factory=dict, description="Read-only commands of this machine that criteria may measure by."
+    )
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
     )
@@ -395,13 +394,31 @@ class Policy(_Section):
     @property
     def limits(self) -> dict[str, Any]:
         """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
-        judged_by = {"profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius", "graph"}
+        judged_by = {
+            "profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius", "graph",
+            "commands",
+        }  # fmt: skip
         return self.model_dump(mode="json", include=judged_by)
 
     def action(self, name: str) -> ActionSpec | None:
         """What the guard must know of an action: one of ours, or a module that `perform` may run; None where it is neither."""
         allowed = self.perform.get(name)
         return allowed.spec(name) if allowed else spec_of(name)
+
+    def command(self, name: str) -> Command:
+        """A command by which criteria may measure. InputError if the policy does not allow it."""
+        if name not in self.commands:
+            known = ", ".join(self.commands) or "none"
+            raise InputError(
+                f"the policy does not allow the command '{shown(name, 64)}' (allowed: {known}).",
+                cure="Add it to commands in policy.yml.",
+            )
+        return self.commands[name]
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Environment variables in which secrets of commands are kept: a run needs them."""
+        return frozenset(name for one in self.commands.values() for name in one.variables)
 
     def contains(self, action: str) -> bool:
         """Whether an action is containment; what it does not know is not."""
@@ -573,6 +590,8 @@ def example(profile: Profile) -> str:
         doc = re.sub(r" \(spec[^)]*\)", "", doc)  # the reader of the file has no specification
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
-        examples = {"notifications": _CHANNELS, "perform": _MODULES, "serve": _SERVING, "graph": _OBSERVING}
+        examples = {
+            "notifications": _CHANNELS, "perform": _MODULES, "commands": _COMMANDS, "serve": _SERVING, "graph": _OBSERVING,
+        }  # fmt: skip
         lines += examples.get(name, "").splitlines()
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jmespath
@@ -65,6 +65,10 @@ def _no_login(source: str, name: str | None) -> Any:
     return None
 
 
+def _no_command(name: str, args: Mapping[str, str], timeout_s: float) -> str:
+    raise NotMeasured(f"the policy does not allow the command '{shown(name, 64)}'")
+
+
 @dataclass(frozen=True)
 class Place:
     """The service that is looked at: how it is reached, with which login, and when it was changed last."""
@@ -78,6 +82,8 @@ class Place:
     """By the key of the look."""
     acted_at: float | None = None
     """When an action ended, by the monotonic clock, while the service is watched after it."""
+    printed: Callable[[str, Mapping[str, str], float], str] = _no_command
+    """What a command of the policy prints, given its arguments and the seconds it has. NotMeasured if it says nothing."""
 
     def filled(self, text: str) -> str:
         """A query with the service's words for `$service`, `$environment` and `$NAME`. NotMeasured if one is not set."""
@@ -217,17 +223,15 @@ class Number(Look):
         if baseline is not None and baseline.value is None:
             raise NotMeasured(f"{self.title} is {value:g}, and its baseline is not known: {baseline.reason}")
         known = baseline.value if baseline else None
-        normal = place.baselines.get(self.key, Baseline(None, "")).value
-        against = f" (baseline {known:g})" if known is not None else ""
-        if self.expect is not None:
-            found = self._by_expression(value, known)
-            said = f"{self.expect.replace('`', '')} is {str(found).lower()}"
-            return Sample(0, found, f"{self.title} {value:g}{against}: {said}", value=value, baseline=normal)
+        found = self.expected(value, known) if self.expect is not None else self._limited(value, known)
+        return replace(found, baseline=place.baselines.get(self.key, Baseline(None, "")).value)
+
+    def _limited(self, value: float, known: float | None) -> Sample:
         limits = self.limits(known)
         missed = [f"not {word} {limit:g}" for word, limit in limits.items() if not _holds(word, value, limit)]
         held = [f"{word} {limit:g}" for word, limit in limits.items()]
-        told = f"{self.title} {value:g} is {' and '.join(missed or held)}{against}"
-        return Sample(0, not missed, told, value=value, baseline=normal)
+        words = f"{self.title} {value:g} is {' and '.join(missed or held)}{_against(known)}"
+        return Sample(0, not missed, words, value=value)
 
     def baseline(self, place: Place) -> Baseline | None:
         """What it is compared with; None if it is not compared."""
@@ -243,15 +247,22 @@ class Number(Look):
                 found[word] = limit
         return found
 
-    def _by_expression(self, value: float, baseline: float | None) -> bool:
+    def expected(self, value: float | str, baseline: float | None) -> Sample:
+        """What `expect` says of a value."""
         assert self.expect is not None
+        words = f"'{shown(value, 60)}'" if isinstance(value, str) else f"{value:g}"
         try:
             found = jmespath.search(self.expect, {"value": value, "baseline": baseline})
-        except jmespath.exceptions.JMESPathError as error:
-            raise NotMeasured(f"cannot judge {value:g}: {error}") from error
+        except (TypeError, jmespath.exceptions.JMESPathError) as error:  # a text is not more than a number
+            raise NotMeasured(f"cannot judge {words}: {error}") from error
         if not isinstance(found, bool):
-            raise NotMeasured(f"{self.expect} gave {shown(repr(found))}, neither true nor false")
-        return found
+            raise NotMeasured(f"{self.expect} gave {shown(repr(found))} for {words}, neither true nor false")
+        said = f"{self.expect.replace('`', '')} is {str(found).lower()}"
+        return Sample(0, found, f"{self.title} {words}{_against(baseline)}: {said}", value=value)
+
+
+def _against(baseline: float | None) -> str:
+    return "" if baseline is None else f" (baseline {baseline:g})"
 
 
 def _holds(word: str, value: float, limit: float) -> bool:

@@ -122,6 +122,27 @@ BLOCK = "    - block:\n        - sre.responder.supervisor_restart:\n      {}\n"
 LADDER = STEP + "    - sre.responder.release_rollback:\n"
 
 
+DEPTH = {"run": ["/usr/bin/depth", "{queue}"], "args": {"queue": "[a-z]+"}}
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        ("command: depth, args: {queue: orders}", None),
+        ("command: depth, args: {queue: $service}", None),
+        ("command: width", "does not allow the command 'width'"),
+        ("command: depth", "queue: the command needs this"),
+        ("command: depth, args: {queue: ORDERS}", "does not allow 'ORDERS' for queue"),
+    ],
+)
+def test_a_command_that_the_policy_would_not_run_is_an_error(tmp_path: Path, look: str, words: str | None) -> None:
+    book = with_criterion(tmp_path / "book", f"{{source: command, {look}, below: 9}}")
+    found = findings(book, Policy.model_validate({"commands": {"depth": DEPTH}}))
+    assert [(one.rule, one.level, str(words) in one.message) for one in found] == (
+        [("command", "error", True)] if words else []
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "rule", "level"),
     [

@@ -199,3 +199,38 @@ def test_every_source_is_a_look_of_its_own_name_that_is_frozen(name: str) -> Non
 def test_a_comparison_that_says_nothing_is_refused(written: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         File.model_validate({"path": "/x", "pattern": "(x)", **written})
+
+
+@pytest.mark.parametrize(
+    ("text", "judged", "ok", "words"),
+    [
+        ("7", {"below": 10}, True, "depth 7 is below 10"),
+        ("-1e3", {"above": 0}, False, "not above 0"),
+        ("ready", {"below": 10}, None, "prints 'ready', which is not a number"),
+        ("nan", {"below": 10}, None, "not a number"),
+        ("1e999", {"above": 1}, None, "not a number"),
+        ("1_000", {"above": 1}, None, "not a number"),
+        ("ready", {"expect": "value == 'ready'"}, True, "depth 'ready': value == 'ready' is true"),
+        ("starting", {"expect": "value == 'ready'"}, False, "is false"),
+        ("7", {"expect": "value > `5`"}, True, "depth 7: value > 5 is true"),
+        ("ready", {"expect": "value > `5`"}, None, "cannot judge 'ready'"),
+        ("1e999", {"expect": "value > `5`"}, None, "cannot judge '1e999'"),
+    ],
+)
+def test_a_command_s_number_or_text_is_judged(text: str, judged: dict[str, Any], ok: bool | None, words: str) -> None:
+    asked: list[tuple[str, dict[str, str], float]] = []
+
+    def printed(name: str, args: Any, timeout_s: float) -> str:
+        asked.append((name, dict(args), timeout_s))
+        return text
+
+    place = Place("checkout", "production", printed=printed)
+    one = look({"source": "command", "command": "depth", "args": {"queue": "$service"}, **judged})
+    found = sample(one, place)
+    assert (found.ok, words in found.reason) == (ok, True), found.reason
+    assert asked == [("depth", {"queue": "checkout"}, 5.0)]
+
+
+def test_a_command_is_not_measured_without_a_policy_that_allows_it() -> None:
+    found = sample(look({"source": "command", "command": "depth", "below": 1}))
+    assert (found.ok, found.reason) == (None, "the policy does not allow the command 'depth'")
