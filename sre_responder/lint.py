@@ -12,6 +12,7 @@ from sre_responder.drive.environment import risky
 from sre_responder.drive.prepare import SHADOWS
 from sre_responder.errors import InputError
 from sre_responder.evidence.sources.command import Command
+from sre_responder.evidence.sources.slo import Slo
 from sre_responder.home.allowed import how_to_allow, unfit
 from sre_responder.home.documents import line_of, read_text
 from sre_responder.home.loadable import unloadable
@@ -20,6 +21,8 @@ from sre_responder.home.readme import README, TOPICS, lacking
 from sre_responder.home.runbook import PLAYBOOK, Runbook, Task, plays, tasks
 from sre_responder.model.actions import COLLECTION, PERFORM, READ_ONLY, short_name
 from sre_responder.model.criterion import Criterion
+from sre_responder.model.look import Look, NotMeasured
+from sre_responder.model.look import Place as LookedAt
 from sre_responder.model.names import shown
 
 Class = Literal["mutates", "reads", "undetermined"]
@@ -198,8 +201,11 @@ def _weaker(
                 yield Finding(str(file), line, known, f"{keyword}{meant} on {where}: {row.why}", row.cure, row.level)
 
 
-def findings(path: Path, policy: Policy = Policy()) -> tuple[Finding, ...]:
-    """Everything that weakens a guard in a playbook, or in a runbook's folder, by what the policy allows."""
+def findings(path: Path, policy: Policy = Policy(), slos: Path | None = None) -> tuple[Finding, ...]:
+    """Everything that weakens a guard in a playbook, or in a runbook's folder, by what the policy allows.
+
+    What a criterion names of the objectives is looked up in their folder, if one is given.
+    """
     folder = path if path.is_dir() else path.parent
     playbook = path / PLAYBOOK if path.is_dir() else path
     if not playbook.is_file():
@@ -221,7 +227,7 @@ def findings(path: Path, policy: Policy = Policy()) -> tuple[Finding, ...]:
             found += _performed(playbook, task, policy)
         found += _order(playbook, listed, policy)
     if playbook.name == PLAYBOOK:
-        found += _criterion(playbook, Runbook(folder, None, False).metadata.success, policy)
+        found += _criterion(playbook, Runbook(folder, None, False).metadata.success, policy, slos)
     return tuple(found)
 
 
@@ -238,11 +244,20 @@ def undocumented(path: Path) -> tuple[Finding, ...]:
     return (Finding(str(readme), 1, "readme", words, cure),) if missing else ()
 
 
-def _criterion(file: Path, criterion: Criterion, policy: Policy) -> Iterator[Finding]:
+def _criterion(file: Path, criterion: Criterion, policy: Policy, slos: Path | None) -> Iterator[Finding]:
     """What each source says of its look, and the policy of its commands, at the line of the criterion."""
     place = ("vars", "runbook", "success")
     line = max(line_of(node, place) for play, node in plays(file) if "runbook" in (play.get("vars") or {}))
-    for one in dict.fromkeys(doubt for look in criterion.looks for doubt in look.doubts(criterion, criterion.must)):
+    looks = list[Look]()
+    for look in criterion.looks:
+        if isinstance(look, Slo) and (slos is None or "$" in look.slo):
+            continue  # its objective is known when it is measured
+        try:
+            looks.append(look.resolved(LookedAt("", "", slos=slos)))
+        except NotMeasured as error:
+            cure = "Correct the file, or the name in `success`. Then: responder evidence try"
+            yield Finding(str(file), line, "slo", str(error), cure)
+    for one in dict.fromkeys(doubt for look in looks for doubt in look.doubts(criterion, criterion.must)):
         yield Finding(str(file), line, one.rule, one.words, one.cure, one.level)
     for look in criterion.looks:
         if isinstance(look, Command) and (wrong := _command(look, policy)):

@@ -174,7 +174,7 @@ def _clusters(home: Home) -> None:
 
 
 def _permissions(home: Home) -> None:
-    named = (home.folder, *(home.folder / name for name in homes.TRUSTED))
+    named = (home.folder, home.slos, *(home.folder / name for name in homes.TRUSTED if name != "slos"))
     if loose := [str(path) for path in named if path.exists() and path.stat().st_mode & 0o022]:
         raise InputError(
             f"others than you may write {', '.join(loose)}, and so change what the guard believes.",
@@ -264,7 +264,7 @@ def _standing(home: Home) -> None:
 
 def _weakened(home: Home) -> None:
     own = [book for book in home.runbooks if not book.shipped]
-    if found := [one for book in own for one in findings(book.folder, home.policy) if one.level == "error"]:
+    if found := [one for book in own for one in findings(book.folder, home.policy, home.slos) if one.level == "error"]:
         rows = "\n".join(str(one) for one in found)
         raise InputError(f"{len(found)} {'line weakens' if len(found) == 1 else 'lines weaken'} a guard.\n{rows}")
 

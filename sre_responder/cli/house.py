@@ -163,7 +163,10 @@ def _findings(home: homes.Home, paths: Iterable[Path]) -> list[Finding]:
     """What is wrong with playbooks and runbooks; in production also with what a person would read of a runbook."""
     rules = home.policy if (home.folder / "policy.yml").exists() else policy.Policy(profile="homelab")
     production = rules.profile == "production"
-    return [one for path in paths for one in (*findings(path, rules), *(undocumented(path) if production else ()))]
+    slos = home.folder / rules.slos.expanduser()
+    return [
+        one for path in paths for one in (*findings(path, rules, slos), *(undocumented(path) if production else ()))
+    ]
 
 
 def _folder(home: homes.Home, name: str) -> Path:

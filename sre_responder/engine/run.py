@@ -157,7 +157,7 @@ def _unfit(home: Home, runbook: Runbook, *, check: bool) -> Refused | None:
             f"runbook {name} is not registered with digest {runbook.digest[:12]}; no task of it was run.",
             cure=f"Review it, then: responder runbooks register {name}",
         )
-    if found := [one for one in findings(runbook.folder, home.policy) if one.level == "error"]:
+    if found := [one for one in findings(runbook.folder, home.policy, home.slos) if one.level == "error"]:
         lines = "; ".join(f"{one.file}:{one.line}: {one.message}" for one in found[:5])
         return Refused(
             f"runbook {name} weakens the guard; no task of it was run: {lines}.",

@@ -16,13 +16,21 @@ ELSEWHERE = "cause elsewhere: the workload is as it should be, and its users are
 
 def probe(criterion: Criterion, place: Place) -> Take | str:
     """What takes a sample of a service, or why nothing can."""
-    found = [(role, look, _missing(look, place)) for role, look in criterion.roles]
+    named = [(role, _resolved(look, place)) for role, look in criterion.roles]
+    found = [(role, look, _missing(look, place)) for role, look in named]
     known = [(role, look) for role, look, why in found if why is None]
     judged = any(role == "must" for role, _ in known)
     missing = [why for role, look, why in found if why and role == "must" and (look.required or not judged)]
     if missing:
         return "; ".join(dict.fromkeys(missing))
     return lambda: together([taken(role, look, place) for role, look in known])
+
+
+def _resolved(look: Look, place: Place) -> Look:
+    try:
+        return look.resolved(place)
+    except NotMeasured:
+        return look  # each sample says why
 
 
 def _missing(look: Look, place: Place) -> str | None:

@@ -91,7 +91,12 @@ class Home:
             except (InputError, ValueError, OSError) as error:
                 raise NotMeasured(str(error)) from error
 
-        return Place(service, environment, way, login, printed=printed)
+        return Place(service, environment, way, login, printed=printed, slos=self.slos)
+
+    @property
+    def slos(self) -> Path:
+        """Where the team keeps its service level objectives."""
+        return self.folder / self.policy.slos.expanduser()
 
     @cached_property
     def people(self) -> people.People:
@@ -159,6 +164,7 @@ TRUSTED = (
     "connections.yml",
     "runbooks.lock",
     "runbooks",
+    "slos",
     "collections",
 )
 """What a home is believed for: whoever may write it is a member of the guard."""

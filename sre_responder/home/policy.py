@@ -387,6 +387,9 @@ class Policy(_Section):
     commands: Mapping[CommandName, Command] = Field(
         default_factory=dict, description="Read-only commands of this machine that criteria may measure by."
     )
+    slos: Path = Field(
+        Path("slos"), description="Folder of OpenSLO and Sloth files that criteria name; relative to the home."
+    )
     run_deadline_minutes: float = Field(
         30, gt=0, description="A run of one runbook that takes longer is ended and handed over."
     )

@@ -18,6 +18,8 @@ SOURCES = registry.found("sre_responder.evidence.sources", "SOURCE")
 """The look of each source of evidence, by its name: each is loaded when a criterion names it."""
 PLAIN = "http"
 """The source of a look that names none."""
+_OBJECTIVE = "slo"
+"""The source that a look may name by its one field alone: {slo: NAME}."""
 
 
 def look(written: Any) -> Look:
@@ -26,7 +28,7 @@ def look(written: Any) -> Look:
         return written
     if not isinstance(written, Mapping):
         raise ValueError("a look is a mapping: write {source: http, url: ...}")
-    source = written.get("source", PLAIN)
+    source = written.get("source", _OBJECTIVE if _OBJECTIVE in written else PLAIN)
     if not isinstance(source, str) or source not in SOURCES:
         near = difflib.get_close_matches(str(source), SOURCES, n=1)
         cure = f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(sorted(SOURCES))}."
@@ -67,7 +69,8 @@ class Criterion(Window):
             return written
         single = {key: value for key, value in written.items() if key not in cls.model_fields}
         if not written.get("must"):
-            return {**{key: value for key, value in written.items() if key not in single}, "must": (look(single),)}
+            one = look(single)
+            return {**one.usual, **{key: value for key, value in written.items() if key not in single}, "must": (one,)}
         if single:
             raise ValueError(f"{', '.join(sorted(single))}: say so in each entry of must")
         return written

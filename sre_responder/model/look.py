@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jmespath
@@ -84,6 +85,8 @@ class Place:
     """When an action ended, by the monotonic clock, while the service is watched after it."""
     printed: Callable[[str, Mapping[str, str], float], str] = _no_command
     """What a command of the policy prints, given its arguments and the seconds it has. NotMeasured if it says nothing."""
+    slos: Path | None = None
+    """The folder of the team's service level objectives."""
 
     def filled(self, text: str) -> str:
         """A query with the service's words for `$service`, `$environment` and `$NAME`. NotMeasured if one is not set."""
@@ -134,6 +137,19 @@ class Look(BaseModel, ABC):
     def key(self) -> str:
         """By which its baseline is found: the same for the same look."""
         return hashlib.sha256(self.model_dump_json(exclude={"name"}).encode()).hexdigest()[:32]
+
+    @property
+    def usual(self) -> Mapping[str, float]:
+        """The window that suits it where it is the only look, and its author names none."""
+        return {}
+
+    def resolved(self, place: Place) -> Look:
+        """The look that it stands for: itself, unless it names one. NotMeasured if that is not there."""
+        return self
+
+    def judged_by(self, place: Place) -> Any:
+        """What it names outside the runbook, which a plan therefore depends on; None if nothing."""
+        return None
 
     def missing(self, place: Place) -> str | None:
         """Why this service has nowhere to look; None if it has."""

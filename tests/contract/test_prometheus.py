@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import yaml
 from support.prometheus import prometheus
 
 from sre_responder.evidence.baseline import baseline
 from sre_responder.evidence.looks import probe, taken
 from sre_responder.evidence.series import TenantLogin
 from sre_responder.evidence.sources.prometheus import Prometheus
+from sre_responder.evidence.sources.slo import Slo
 from sre_responder.evidence.verdict import watch
 from sre_responder.model.criterion import Criterion
 from sre_responder.model.look import Number, Place, Sample
@@ -192,3 +194,33 @@ def test_a_prometheus_that_is_not_there_is_not_measured() -> None:
     gone = Place("checkout", "production", {}, lambda *_: TenantLogin(url="http://127.0.0.1:1"))
     found = sample(gone, "up")
     assert (found.ok, "cannot reach http://127.0.0.1:1/api/v1/query" in found.reason) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("objective", "ok", "words"),
+    [(98, True, "0.01 is below 0.02"), (99.5, False, "0.01 is not below 0.005")],
+)
+def test_an_objective_is_measured_by_the_share_that_burns_its_budget(
+    place: Place, tmp_path: Path, objective: float, ok: bool, words: str
+) -> None:
+    queries = (f'sum(rate({name}{{job="$job"}}[{{{{.window}}}}]))' for name in ("errors_total", "requests_total"))
+    events = dict(zip(("error_query", "total_query"), queries, strict=True))
+    slo = {"name": "availability", "objective": objective, "sli": {"events": events}}
+    (tmp_path / "shop.yml").write_text(
+        yaml.safe_dump({"version": "prometheus/v1", "service": "checkout", "slos": [slo]})
+    )
+    one = Slo(slo="$service-availability", window_s=60, timeout_s=10)
+    found = taken("must", one, dataclasses.replace(place, slos=tmp_path)).sample
+    assert (found.ok, words in found.reason) == (ok, True), found.reason
+
+
+def test_an_objective_without_errors_or_without_traffic(place: Place, tmp_path: Path) -> None:
+    def measured(total: str) -> Sample:
+        events = {"error_query": "sum(rate(no_errors_total[{{.window}}]))", "total_query": total}
+        slo = {"name": "x", "objective": 99, "sli": {"events": events}}
+        (tmp_path / "x.yml").write_text(yaml.safe_dump({"version": "prometheus/v1", "service": "a", "slos": [slo]}))
+        return taken("must", Slo(slo="x", timeout_s=10), dataclasses.replace(place, slos=tmp_path)).sample
+
+    assert measured("sum(rate(requests_total[{{.window}}]))").ok is True
+    assert measured("sum(rate(idle_total[{{.window}}]))").ok is None
+    assert measured("sum(rate(absent_total[{{.window}}]))").ok is None

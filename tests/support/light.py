@@ -77,7 +77,8 @@ class Light:
 
 
 def take(
-    home: Home, light: Light, number: int = 0, *, run: str = "run", options: Mapping[str, Any] = EMPTY, **changes: Any
+    home: Home, light: Light, number: int = 0, *, run: str = "run", options: Mapping[str, Any] = EMPTY,
+    check: bool = False, **changes: Any
 ) -> dict[str, Any]:  # fmt: skip
     """Take that guarded step of the runbook with these options, in a run whose tasks are named by their numbers."""
     book = home.runbooks.named("purge")
@@ -87,4 +88,4 @@ def take(
         run=run, task=f"task-{number}", step=task.digest, host="localhost", hosts=("localhost",), requester="dana",
     )  # fmt: skip
     request = replace(request, **changes)
-    return perform(Step(home, Ledger(home.ledger_url), request, options, book, light))
+    return perform(Step(home, Ledger(home.ledger_url), request, options, book, light, check=check))

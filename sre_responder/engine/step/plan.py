@@ -79,6 +79,7 @@ def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
     """A change as the plan that gates judge and people approve."""
     home, request, runbook = step.home, step.request, step.runbook
     extended = {"extensions": found} if (found := versions(home.policy.extensions)) else {}
+    judged = {"objectives": asked} if (asked := _objectives(step)) else {}
     return Plan(
         incident=request.incident,
         runbook=runbook.metadata.id if runbook else "none",
@@ -88,8 +89,19 @@ def plan_of(step: Step, spec: ActionSpec, change: Change) -> Plan:
         service=request.service,
         environment=request.environment,
         if_worse=step.if_worse,
-        **{**vars(change), "basis": {"library": __version__, "limits": home.policy.limits, **extended, **change.basis}},
+        **{
+            **vars(change),
+            "basis": {"library": __version__, "limits": home.policy.limits, **extended, **judged, **change.basis},
+        },
     )
+
+
+def _objectives(step: Step) -> list[Any]:
+    """What the criterion names outside the runbook, whose digest does not cover it."""
+    if step.runbook is None:
+        return []
+    place = step.home.place(step.request.service, step.request.environment)
+    return [asks for look in step.runbook.metadata.success.looks if (asks := look.judged_by(place)) is not None]
 
 
 def previewed(step: Step, decision: Decision) -> dict[str, Any]:

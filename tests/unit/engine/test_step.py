@@ -349,3 +349,28 @@ def test_a_step_that_was_never_taken_and_cannot_be_planned_is_refused(ladder: Ho
     told(ladder, WEB, "web")
     with pytest.raises(Refused, match="no release is left"):
         take(ladder, Spent(), SHOP, run="run-2")
+
+
+def test_an_objective_or_a_command_that_changes_makes_another_plan(tmp_path: Path) -> None:
+    play = PLAY.replace('{url: "http://127.0.0.1:1/", ', "{slo: availability, ")
+    made = home_with(tmp_path, f"sqlite:///{tmp_path / 'state' / 'ledger.db'}", play)
+
+    def planned() -> str:
+        here = find({"RESPONDER_HOME": str(made.folder), "RESPONDER_LEDGER": made.ledger_url})
+        return str(take(here, Light(), check=True)["guard"]["plan"])
+
+    def written(objective: float) -> None:
+        slo = {"name": "availability", "objective": objective, "sli": {"raw": {"error_ratio_query": "x"}}}
+        document = {"version": "prometheus/v1", "service": "checkout", "slos": [slo]}
+        (made.folder / "slos").mkdir(exist_ok=True)
+        (made.folder / "slos" / "a.yml").write_text(yaml.safe_dump(document))
+
+    plans = [planned()]
+    for objective in (99.9, 90.0):
+        written(objective)
+        plans += [planned(), planned()]
+    assert plans[1] == plans[2] and plans[3] == plans[4] and len(set(plans)) == 3
+    policy = made.folder / "policy.yml"
+    allowed = {"commands": {"depth": {"run": ["/usr/bin/depth"]}}}
+    policy.write_text(yaml.safe_dump({**yaml.safe_load(policy.read_text()), **allowed}))
+    assert planned() not in plans
