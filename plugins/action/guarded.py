@@ -36,7 +36,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.drive.words import brief
-from sre_responder.effects import EFFECTS, PROBES, Change, leads_to
+from sre_responder.effects import EFFECTS, PROBES, Change, Propagation, leads_to
 from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import (
@@ -131,6 +131,9 @@ class HostModule:
             raise EffectFailed(brief(str(answer.get("msg", answer))))
         return dict(answer["observed"])
 
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return Propagation(True, "its module ended on every host")
+
     def _run(self, internal: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         task = self.action._task
         before = task.check_mode, task.environment
@@ -170,6 +173,9 @@ class ControllerEffect:
         return EFFECTS[self.action].act(
             {**self.arguments, **self.asked, "_plan": plan, "_incident": self.incident}, change
         )
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return EFFECTS[self.action].propagated(self.arguments, change, waited_s)
 
 
 def _asked(ledger: Ledger, query: Callable[..., Any], *words: str) -> Any:

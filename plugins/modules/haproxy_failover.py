@@ -13,6 +13,7 @@ version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
   - Makes one server ready, reads back that it is up, and then drains every other one.
+  - The success criterion is measured once no session is left there.
 extends_documentation_fragment:
   - sre.responder.guarded
   - sre.responder.attributes

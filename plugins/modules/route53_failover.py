@@ -13,6 +13,7 @@ version_added: 0.1.0
 author: Responder maintainers (@sre-responder)
 description:
   - Sets the weight of every other record of the name to 0, in one change that is made whole or not at all, and waits until it is INSYNC.
+  - The success criterion is measured once the TTL of the former answer has passed too.
   - 'The record keeps its weight; one of 0 gets that of all together. Those of weight 0 stay: Route 53 answers with them again if the health check
     of every other fails.'
   - The side that takes the traffic must be healthy by its health check, by O(probe_url), or by both; unknown is refused.

@@ -18,7 +18,7 @@ from ansible.release import __version__ as ansible_version
 
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import ISOLATED, one_host, plain, reached
 from sre_responder.drive.words import brief
-from sre_responder.effects import Change, perform
+from sre_responder.effects import Change, Propagation, perform
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
 from sre_responder.home.allowed import Allowed, how_to_allow, unfit
@@ -168,6 +168,9 @@ class ForeignModule:
         """By the hosts that an environment lists: no annotation leads to what a module of another collection changes."""
         mine = reached(self.action._connection, self.action._play_context)
         return any(one_host(host, self.task_vars, mine) for host in hosts_of(way))
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return Propagation(True, "its module ended on every host")
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         try:

@@ -79,6 +79,26 @@ def nobody_there(error: OSError) -> bool:
     return isinstance(error, FileNotFoundError | ConnectionRefusedError)
 
 
+@dataclass(frozen=True)
+class Propagation:
+    """Whether a change that was made has reached all that use it, and how that is known, or what is still missing."""
+
+    done: bool
+    how: str
+
+
+Propagated = Callable[[Mapping[str, Any], Change, float], Propagation]
+"""From the arguments, the change, and the seconds since its act ended."""
+
+
+def with_act(how: str) -> Propagated:
+    """The act itself waits until the change has reached all that use it."""
+    return lambda arguments, change, waited_s: Propagation(True, how)
+
+
+_read_back = with_act("its act read it back from the platform")
+
+
 def _agrees(arguments: Mapping[str, Any]) -> str | None:
     return None
 
@@ -92,6 +112,7 @@ class Effect:
     `same` tells whether the options of another way, those that locate a target or reach its platform, may lead to the target of a change:
     unknown counts as yes.
     `look` says in a few words what answers there, changing nothing: what `responder check` asks. None where the platform has a way of its own.
+    `propagated` tells whether the change has reached all that use it: nothing that is measured before counts.
     `disagreement` tells why what was changed and the place where it is written down (Git) differ, or may; None where they do not.
     """
 
@@ -104,6 +125,7 @@ class Effect:
     restored: Callable[[Change, Mapping[str, Any]], bool] = _as_before
     disagreement: Callable[[Mapping[str, Any]], str | None] = _agrees
     look: Callable[[Mapping[str, Any]], str] | None = None
+    propagated: Propagated = _read_back
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sre_responder.effects.action import Action, Options, option
-from sre_responder.effects.effect import Became, Change, Effect, by_state, here, nobody_there, same_path
+from sre_responder.effects.effect import Became, Change, Effect, Propagation, by_state, here, nobody_there, same_path
 from sre_responder.errors import EffectFailed, InputError, StateMoved
 from sre_responder.model.names import shown
 
@@ -85,6 +85,8 @@ class Server:
     backup: bool
     tracks: str
     addressed: bool = True
+    sessions: int | None = None
+    """How many it serves now; None where it is not said."""
 
     @property
     def admin(self) -> str:
@@ -174,6 +176,7 @@ def _server(state: Mapping[str, str], stat: Mapping[str, str]) -> Server:
         backup=stat["bck"] == "1",
         tracks=stat["tracked"],
         addressed=state["srv_addr"] not in _NOWHERE,
+        sessions=int(text) if (text := stat.get("scur")) else None,
     )
 
 
@@ -333,6 +336,17 @@ def _await(arguments: Arguments, name: str, state: str) -> None:
         time.sleep(0.05)
 
 
+def _drained(arguments: Arguments, change: Change, waited_s: float) -> Propagation:
+    """Whether the servers that were taken out of traffic have served their last session."""
+    left = [name for name, state in change.after.items() if state != "ready" and change.before[name] != state]
+    rows = _servers(arguments)
+    open_ = {name: rows[name].sessions for name in left if name in rows}
+    busy = [f"{name} ({'not known' if number is None else number})" for name, number in open_.items() if number != 0]
+    if busy:
+        return Propagation(False, f"sessions go on at {', '.join(busy)}")
+    return Propagation(True, f"no session is left at {', '.join(left) or 'any server that was drained'}")
+
+
 def _reread(arguments: Arguments) -> dict[str, Server]:
     """The servers in the middle of an act: what cannot be read then is a failure of the act, not bad input."""
     try:
@@ -425,8 +439,20 @@ _FAILOVER_ACTION = Action(
     platform="haproxy",
     options=_FailoverOptions,
     summary="Move all traffic of a backend to one server",
-    description=("Makes one server ready, reads back that it is up, and then drains every other one.",),
+    description=(
+        "Makes one server ready, reads back that it is up, and then drains every other one.",
+        "The success criterion is measured once no session is left there.",
+    ),
     examples=(("Move checkout to the west", {"socket": "/run/haproxy.sock", "backend": "checkout", "to": "west"}),),
 )
-FAILOVER = Effect(_FAILOVER_ACTION, _plan_failover, partial(_act, _plan_failover), _read, _same, _became, look=_look)
+FAILOVER = Effect(
+    _FAILOVER_ACTION,
+    _plan_failover,
+    partial(_act, _plan_failover),
+    _read,
+    _same,
+    _became,
+    look=_look,
+    propagated=_drained,
+)
 DRAIN = Effect(_DRAIN_ACTION, _plan_drain, partial(_act, _plan_drain), _read, _same, _became, look=_look)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from sre_responder.effects.action import NO_UNDO, Action, Options, option
-from sre_responder.effects.effect import Change, Effect
+from sre_responder.effects.effect import Change, Effect, with_act
 from sre_responder.errors import EffectFailed, InputError
 from sre_responder.model.address import has_login, loopback, numeric, one
 from sre_responder.model.address import shown as address
@@ -167,5 +167,14 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-PURGE = Effect(_ACTION, _plan, _act, _read, _same, lambda old, now: None, look=_look)
+PURGE = Effect(
+    _ACTION,
+    _plan,
+    _act,
+    _read,
+    _same,
+    lambda old, now: None,
+    look=_look,
+    propagated=with_act("the cache answered that it purged"),
+)
 """Nothing that can be read later tells a purge from a cache that filled again, so a purge cut short stays unknown."""

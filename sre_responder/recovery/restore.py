@@ -19,7 +19,7 @@ from sre_responder.drive.environment import secrets as secrets_of
 from sre_responder.drive.prepare import prepare
 from sre_responder.drive.run import run
 from sre_responder.drive.words import last_error
-from sre_responder.effects import Change, leads_to, restored
+from sre_responder.effects import Change, Propagation, leads_to, restored
 from sre_responder.emergency import cluster_stop
 from sre_responder.engine.step import Step, perform
 from sre_responder.engine.step.plan import misnamed
@@ -174,6 +174,9 @@ class _Capsule:
         return here and all(
             one_spelling(way.get(key)) == one_spelling(plan.arguments.get(option)) for option, key in keys.items()
         )
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return Propagation(True, "its playbook ended, and the state was read back")
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         if probe.state(self.home, self.undone, self.row.host) != change.before:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sre_responder.effects import Change
+from sre_responder.effects import Change, Propagation
 from sre_responder.engine.step import Step, perform
 from sre_responder.home import Home, find, runbook
 from sre_responder.ledger import Ledger, incidents, runs
@@ -69,6 +69,9 @@ class Light:
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         return way.get("responder/cache-url") == self.target
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return Propagation(True, "it shines")
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         self.on = True

@@ -22,6 +22,7 @@ from sre_responder.effects.kubernetes.rollout import (
     finish,
     in_progress,
     insist,
+    propagated,
     release,
     troubles,
     unless_moved,
@@ -207,4 +208,4 @@ _ACTION = Action(
     undoable=False,
     undo=NO_UNDO,
 )
-RESTART = Effect(_ACTION, _plan, _act, _read, same_namespace, _became)
+RESTART = Effect(_ACTION, _plan, _act, _read, same_namespace, _became, propagated=propagated)

@@ -31,6 +31,7 @@ from sre_responder.effects.kubernetes.rollout import (
     in_progress,
     insist,
     live,
+    propagated,
     release,
     serves_nothing,
     unless_moved,
@@ -334,4 +335,14 @@ _ACTION = Action(
     undo=UNDO_BY_KUBECTL,
     diff="Values of environment variables are hidden.",
 )
-ROLLBACK = Effect(_ACTION, _plan, _act, _read, same_namespace, _became, _restored, gitops.disagreement)
+ROLLBACK = Effect(
+    _ACTION,
+    _plan,
+    _act,
+    _read,
+    same_namespace,
+    _became,
+    _restored,
+    gitops.disagreement,
+    propagated=propagated,
+)

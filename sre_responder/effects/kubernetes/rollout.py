@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sre_responder.effects.effect import Change
+from sre_responder.effects.effect import Change, Propagation
 from sre_responder.effects.kubernetes import pod as of_pod
-from sre_responder.effects.kubernetes.api import Api, Document, Resource
+from sre_responder.effects.kubernetes.api import Api, Document, Resource, connect
 from sre_responder.effects.kubernetes.pod import Trouble, counts, due, ready, time_of
 from sre_responder.effects.kubernetes.revisions import current, history, revision_of
 from sre_responder.effects.kubernetes.workload import PLAN, Workload, condition, find, plan_of, rolled_out, seen
@@ -187,6 +187,17 @@ def in_progress(api: Api, workload: Workload) -> Wait | None:
         f" fails; it counts as failed if there is no progress by {until:%Y-%m-%d %H:%M} UTC",
         f"{until:%Y-%m-%dT%H:%M:%SZ}",
     )
+
+
+def propagated(arguments: Mapping[str, Any], change: Change, waited_s: float) -> Propagation:
+    """Finished, or failed for good: then the evidence judges what it left."""
+    api = connect(arguments)
+    workload = find(api, arguments)
+    if rolled_out(workload):
+        return Propagation(True, "its rollout is finished")
+    if wait := in_progress(api, workload):
+        return Propagation(False, wait.reason)
+    return Propagation(True, "its rollout makes no progress any more")
 
 
 def _fails(api: Api, workload: Workload, troubles: Mapping[str, Trouble], owned: list[Document]) -> bool:

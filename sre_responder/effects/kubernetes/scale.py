@@ -22,6 +22,7 @@ from sre_responder.effects.kubernetes.rollout import (
     finish,
     in_progress,
     insist,
+    propagated,
     troubles,
     unless_moved,
     words,
@@ -182,4 +183,12 @@ _ACTION = Action(
     examples=(("Give checkout two pods more", {"namespace": "shop", "name": "checkout", "replicas": 6}),),
     undo=UNDO_BY_KUBECTL,
 )
-SCALE = Effect(_ACTION, _plan, _act, _read, same_namespace, disagreement=gitops.disagreement)
+SCALE = Effect(
+    _ACTION,
+    _plan,
+    _act,
+    _read,
+    same_namespace,
+    disagreement=gitops.disagreement,
+    propagated=propagated,
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sre_responder.effects.action import Action, Options, option
-from sre_responder.effects.effect import Became, Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect, with_act
 from sre_responder.effects.redis.pattern import checked, overlap
 from sre_responder.effects.redis.server import Arguments, Place, Primary, Refusal, may_be, place, primary
 from sre_responder.errors import EffectFailed, InputError, NotApplicable, OutcomeUnknown, ResponderError, StateMoved
@@ -260,4 +260,6 @@ _ACTION = Action(
     undoable=False,
     undo="Deleted keys are gone; a cache fills again from its origin.",
 )
-CLEAR = Effect(_ACTION, _plan, _act, _read, _same, _became, look=_look)
+CLEAR = Effect(
+    _ACTION, _plan, _act, _read, _same, _became, look=_look, propagated=with_act("Redis has none of these keys left")
+)

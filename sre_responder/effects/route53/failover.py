@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sre_responder.effects.action import Action, Options, option
-from sre_responder.effects.effect import Became, Change, Effect
+from sre_responder.effects.effect import Became, Change, Effect, Propagation
 from sre_responder.effects.route53 import health
 from sre_responder.effects.route53.api import (
     RejectedBatch,
@@ -164,6 +164,13 @@ def _lines(words: list[str]) -> str:
 def _time_to_effect(records: Mapping[str, Record]) -> str:
     ttl = max(record.get("TTL", _ALIAS_SECONDS) for record in records.values())
     return f"Felt within about {_PROPAGATION_SECONDS + ttl} s: Route 53 takes up to {_PROPAGATION_SECONDS} s, resolvers keep an answer for {ttl} s (TTL)."
+
+
+def _resolved(arguments: Arguments, change: Change, waited_s: float) -> Propagation:
+    """The act waited until all name servers have the change; a resolver may keep what it was told just before for the TTL."""
+    ttl = max(record.get("TTL", _ALIAS_SECONDS) for record in change.before.values())
+    how = f"Route 53 is INSYNC, and resolvers keep former answers for {ttl} s (TTL)"
+    return Propagation(waited_s >= ttl, how if waited_s >= ttl else f"{how}, {ttl - waited_s:.0f} s of them to come")
 
 
 def _undo(arguments: Arguments, zone: Zone, name: str, before: Mapping[str, Record]) -> dict[str, Any]:
@@ -366,6 +373,7 @@ _ACTION = Action(
     summary="Move all traffic of a name in Route 53 to one weighted record",
     description=(
         "Sets the weight of every other record of the name to 0, in one change that is made whole or not at all, and waits until it is INSYNC.",
+        "The success criterion is measured once the TTL of the former answer has passed too.",
         "The record keeps its weight; one of 0 gets that of all together. Those of weight 0 stay: Route 53 answers with them again if the health check of every other fails.",
         "The side that takes the traffic must be healthy by its health check, by O(probe_url), or by both; unknown is refused.",
         "Records of any other routing are refused.",
@@ -373,4 +381,4 @@ _ACTION = Action(
     ),
     examples=(("Move checkout to the west", {"zone": "example.com", "record": "checkout.example.com", "to": "west"}),),
 )
-FAILOVER = Effect(_ACTION, _plan, _act, _read, _same, _became, _restored, look=_look)
+FAILOVER = Effect(_ACTION, _plan, _act, _read, _same, _became, _restored, look=_look, propagated=_resolved)

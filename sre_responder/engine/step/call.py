@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sre_responder.effects import Change
+from sre_responder.effects import Change, Propagation
 from sre_responder.emergency import stop
 from sre_responder.engine.health import Health
 from sre_responder.home import Home
@@ -29,6 +29,9 @@ class Effect(Protocol):
         """Whether annotations of the catalogue may lead to the target of a change."""
 
     def act(self, change: Change, plan: str) -> dict[str, Any]: ...
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        """Whether the change has reached all that use it, so long after its act ended."""
 
 
 @dataclass(frozen=True)

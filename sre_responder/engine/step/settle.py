@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sre_responder import undo
@@ -11,6 +12,7 @@ from sre_responder.engine.health import Health
 from sre_responder.engine.step import canary
 from sre_responder.engine.step.act import overtaken, unknown
 from sre_responder.engine.step.call import Step
+from sre_responder.engine.step.propagate import Reached, reached
 from sre_responder.engine.step.worse import undone
 from sre_responder.errors import OutcomeUnknown, ResponderError
 from sre_responder.evidence.verdict import Verdict
@@ -65,11 +67,14 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
         attempt = attempts.complete(connection, request)
     if attempt is None:
         return {"outcome": None}
-    verdict = CONTAINED if health is None or spec is None or spec.containment else _watched(step, health, attempt)
+    if health is None or spec is None or spec.containment:
+        verdict, spread = CONTAINED, None
+    else:
+        verdict, spread = _watched(step, health, attempt)
     outcome, reason = verdict.state if verdict.state in ("improved", "not_improved") else "unknown", verdict.reason
     if outcome == "unknown" and not step.home.policy.requires.measured_criterion:
         outcome, reason = "not_improved", f"not measured, noted: {reason}"
-    sampled = health.facts(verdict) if health else None
+    sampled = {**((health and health.facts(verdict)) or {}), **({"propagated": spread.facts} if spread else {})}
     with step.ledger.transaction() as connection:
         now = step.ledger.now(connection)
         attempts.end_attempt(connection, now, attempt, outcome, reason, request.requester, sampled)
@@ -91,19 +96,26 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
     return {"outcome": outcome, "undone": back}
 
 
-def _watched(step: Step, health: Health, attempt: int) -> Verdict:
-    """What the criterion and the canary say after the act; where the task's own timeout cuts the watch off, nobody knows."""
+def _watched(step: Step, health: Health, attempt: int) -> tuple[Verdict, Reached | None]:
+    """What criterion and canary say once the act has reached all that use it, and when that was; unknown if it did not, or if the task's
+    own timeout cuts the watch off."""
+    change, spread, limit = step.change, None, step.home.policy.deadlines.propagate_seconds
 
     def interrupted() -> bool:
         return bool(stops(step))
 
     try:
         with released():
-            return canary.after(step, attempt, health.after(interrupted), interrupted)
+            if change is not None:
+                spread = reached(partial(step.effect.propagated, change), limit, interrupted)
+            if spread and not spread.done:
+                words = f"the change had not reached all that use it after {spread.after_s:.0f} s: {spread.how}"
+                return Verdict("unknown", words, ()), spread
+            return canary.after(step, attempt, health.after(interrupted), interrupted), spread
     except (ResponderError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        return Verdict("unknown", f"watching was cut off ({type(error).__name__}: {error})", ())
+        return Verdict("unknown", f"watching was cut off ({type(error).__name__}: {error})", ()), spread
 
 
 def stops(step: Step) -> tuple[StopFact, ...]:

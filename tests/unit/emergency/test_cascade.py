@@ -12,7 +12,7 @@ from sqlalchemy import select
 from support.history import SERVICES, Ask, History, Outcome
 
 from sre_responder.approvals import sign_off
-from sre_responder.effects import Change
+from sre_responder.effects import Change, Propagation
 from sre_responder.emergency import cascade, stop
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import EffectFailed, ResponderError, Stopped
@@ -229,6 +229,9 @@ class Effect:
 
     def same(self, change: Change, way: Mapping[str, str]) -> bool:
         return False
+
+    def propagated(self, change: Change, waited_s: float) -> Propagation:
+        return Propagation(True, "at once")
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         self.state = {"does nothing": "old", "ends halfway": "half"}.get(self.way, "new")
