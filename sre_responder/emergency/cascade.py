@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from sre_responder.emergency import stop
 from sre_responder.home import Home
-from sre_responder.home.catalogue import Catalogue
+from sre_responder.home.graph import Graph
 from sre_responder.ledger import attempts, audit, clock, incidents
 from sre_responder.ledger.schema import stops
 
@@ -21,7 +21,7 @@ def check(connection: Connection, now: float, home: Home, environment: str) -> s
     limits = home.policy.cascade
     began = clock.began(connection, now, limits.window_minutes * 60)
     failing = attempts.failing(connection, environment, began) if limits.services else ()
-    broken = newly_failing(connection, began, home.catalogue, environment) if limits.downstream else ()
+    broken = newly_failing(connection, began, home.graph, environment) if limits.downstream else ()
     reasons = []
     if limits.services and len(failing) >= limits.services:
         reasons.append(f"remedies failed on {len(failing)} services within {limits.window_minutes} minutes: {', '.join(failing)}")  # fmt: skip
@@ -43,11 +43,11 @@ def standing(connection: Connection, environment: str) -> bool:
     return connection.execute(active.limit(1)).scalar() is not None
 
 
-def newly_failing(connection: Connection, began: float, catalogue: Catalogue, environment: str) -> tuple[str, ...]:
+def newly_failing(connection: Connection, began: float, graph: Graph, environment: str) -> tuple[str, ...]:
     """The services that failed since then and after an action on what they depend on: as alerts opened incidents, or canaries saw it."""
     acted = attempts.acted_on(connection, environment, began)
     first = {row.service: row.started_at for row in reversed(acted)}
-    downstream = {one: catalogue.radius(one).downstream for one in first if one in catalogue.services}
+    downstream = {one: graph.radius(one).downstream for one in first if one in graph.catalogue.services}
     alerted = {
         row.service
         for row in incidents.opened_since(connection, environment, began)

@@ -121,7 +121,7 @@ def look(  # noqa: PLR0913 - what the gates judge, each by its name
         contained=connection.execute(held.limit(1)).scalar() is not None,
         radius=radius,
         repairs_nearby=attempts.services_under_repair(connection, radius.neighbours) if radius else (),
-        outage=outage(connection, home.catalogue, request.incident, request.service, request.environment),
+        outage=outage(connection, home.graph, request.incident, request.service, request.environment),
         holder=attempts.holder(connection, plan.target, but=joined) if plan else None,
         frozen=_frozen(connection, plan.target, request) if plan else None,
         acted=tuple(

@@ -206,11 +206,6 @@ class Catalogue:
         """Services that depend on themselves through others."""
         return Dependencies({service.name: service.depends_on for service in self.services.values()}).cycles()
 
-    def upstream(self, name: str) -> tuple[str, ...]:
-        """What a service depends on, directly or through others."""
-        self.service(name)
-        return self._reach.upstream(name)
-
 
 def load(path: Path, *more: Path) -> Catalogue:
     """The catalogue of a file or of every YAML file in a folder. InputError where no service can be used at all."""

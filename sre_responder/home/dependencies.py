@@ -31,7 +31,7 @@ class Dependencies:
 
     def upstream(self, name: str) -> tuple[str, ...]:
         """What a name depends on, directly or through others."""
-        return tuple(sorted(nx.descendants(self.graph, name)))
+        return _reached(name, [self.needs])
 
     def neighbours(self, name: str, hops: int) -> tuple[str, ...]:
         """Who stands within so many hops, in either direction."""

@@ -84,7 +84,7 @@ def catch_up(connection: Connection, now: float, home: Home, incident: str) -> L
     made = current(connection, incident)
     level, since = (made.level, made.entry - 1) if made else (None, 0)
     entries = [one for one in audit.entries(connection, incident=incident, after=since) if one.type != ESCALATED]
-    services = outage(connection, home.catalogue, incident, row.service, row.environment).services
+    services = outage(connection, home.graph, incident, row.service, row.environment).services
     for one in transitions(level, entries, services, cascaded=cascade.standing(connection, row.environment)):
         audit.append(
             connection, now, ESCALATED, "responder", f"{incident} is now at level {one.level}: {one.cause}", incident=incident,

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from sre_responder.home.catalogue import Catalogue
+from sre_responder.home.graph import Graph
 from sre_responder.ledger import attempts, audit, incidents
 from sre_responder.ledger.schema import symptoms
 from sre_responder.model.facts import Attempt
@@ -42,12 +43,13 @@ class Outage:
     """How each service downstream was when it was first measured in this outage."""
 
 
-def outage(connection: Connection, catalogue: Catalogue, incident: str, service: str, environment: str) -> Outage:
+def outage(connection: Connection, graph: Graph, incident: str, service: str, environment: str) -> Outage:
     """The outage around a service; an empty one if the catalogue does not have it, which the gate `radius` refuses."""
+    catalogue = graph.catalogue
     if service not in catalogue.services:
         return Outage()
-    reach = catalogue.radius(service)
-    needs, dependents = set(catalogue.upstream(service)), set(reach.downstream)
+    reach = graph.radius(service)
+    needs, dependents = set(graph.dependencies.upstream(service)), set(reach.downstream)
     related = {service, *needs, *dependents, *reach.neighbours}
     rows = [
         row

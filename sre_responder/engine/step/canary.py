@@ -113,4 +113,4 @@ def _before(step: Step, attempt: Attempt) -> dict[str, str]:
 def _outage(step: Step) -> Outage:
     request = step.request
     with step.ledger.transaction(reading=True) as connection:
-        return outage(connection, step.home.catalogue, request.incident, request.service, request.environment)
+        return outage(connection, step.home.graph, request.incident, request.service, request.environment)

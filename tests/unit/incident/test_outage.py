@@ -15,7 +15,7 @@ def around(h: History, service: str, minute: float) -> outage.Outage:
     h.minute = minute
     incident = h.incident(service, "staging")
     with h.ledger.transaction(reading=True) as connection:
-        return outage.outage(connection, h.home.catalogue, incident, service, "staging")
+        return outage.outage(connection, h.home.graph, incident, service, "staging")
 
 
 def said(gates: Gates) -> tuple[str, str]:
