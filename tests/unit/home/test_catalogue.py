@@ -192,7 +192,8 @@ def test_radius_is_who_depends_on_a_service_and_who_stands_within_two_hops(
 ) -> None:
     found = Graph(graph(CHAIN)).radius(service)
     assert found == Radius(service, downstream, neighbours)
-    assert found.as_dict() == {"service": service, "downstream": [*downstream], "neighbours": [*neighbours]}
+    told = {"service": service, "downstream": [*downstream], "neighbours": [*neighbours]}
+    assert found.as_dict() == {**told, "tier_0": [], "traffic": None, "unknown": ""}
 
 
 def test_radius_of_an_unknown_service_is_refused() -> None:
