@@ -16,6 +16,8 @@ AT_ONCE = 16
 """Probes that are measured at the same time."""
 BAD_IN_A_ROW = 2
 """A service is lost with so many bad samples: one may be chance."""
+AGAIN_SECONDS = 0.5
+"""Until a service that is bad is looked at again."""
 _PROBE = Criterion.model_validate({"source": PLAIN})
 
 
@@ -46,6 +48,14 @@ def sampled(known: Mapping[str, Take]) -> dict[str, Sample]:
     """One sample of each, several at once."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(known, pool.map(lambda take: take(), known.values()), strict=True))
+
+
+def looked(known: Mapping[str, Take], sleep: Callable[[float], None] = time.sleep) -> dict[str, str]:
+    """The state of each now; one that is bad is looked at again, for one sample may be chance."""
+    first = sampled(known)
+    if again := {name: known[name] for name, sample in first.items() if sample.ok is False}:
+        sleep(AGAIN_SECONDS)
+    return {name: state(sample) for name, sample in {**first, **sampled(again)}.items()}
 
 
 def lost(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
+from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.incident.escalation import ACKNOWLEDGED, AUDIENCES, catch_up
 from sre_responder.ledger import Ledger, audit, incidents
@@ -14,7 +15,11 @@ from sre_responder.notify.message import Acknowledged, Rejected, Unreachable
 
 
 def follow(home: Home, ledger: Ledger) -> list[str]:
-    """Escalate what alerts alone have moved up, and read back who acknowledged what was paged. Return what could not be read."""
+    """Escalate what alerts alone have moved up, and read back who acknowledged what was paged. Return what could not be done."""
+    try:
+        home.graph  # noqa: B018 - what cannot be read keeps no message back
+    except InputError as error:
+        return [f"incidents are not escalated: {error}"]
     with ledger.transaction() as connection:
         now = ledger.now(connection)
         levels = {row.id: catch_up(connection, now, home, row.id) for row in incidents.open_now(connection)}

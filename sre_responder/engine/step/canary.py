@@ -8,6 +8,7 @@ from dataclasses import replace
 from sre_responder.engine import downstream
 from sre_responder.engine.health import Health
 from sre_responder.engine.step.call import Step
+from sre_responder.errors import InputError
 from sre_responder.evidence.verdict import State, Verdict
 from sre_responder.incident.outage import Outage, outage
 from sre_responder.ledger import attempts, audit
@@ -21,8 +22,7 @@ def measured(step: Step) -> Step:
         return step
     around = _outage(step)
     names = sorted({*around.downstream, *around.before} - {step.request.service})
-    samples = downstream.sampled(downstream.takes(step.home, names, step.request.environment))
-    found = {name: downstream.state(sample) for name, sample in samples.items()}
+    found = downstream.looked(downstream.takes(step.home, names, step.request.environment))
     return replace(step, plan=plan.model_copy(update={"evidence": {**plan.evidence, "downstream": found}}))
 
 
@@ -33,7 +33,11 @@ def owed(step: Step) -> None:
     if last is None or around.proven or last.outcome != "improved":
         return
     with step.ledger.transaction(reading=True) as connection:
-        book = step.home.runbooks.named(attempts.get(connection, last.id).runbook)
+        runbook = attempts.get(connection, last.id).runbook
+    try:
+        book = step.home.runbooks.named(runbook)
+    except InputError:  # it is gone, and with it the criterion: the gate `order` refuses
+        return
     environment = step.request.environment
     _watched(step, last, Health(step.home, step.ledger, book, last.service, environment, incident=last.incident), [])
 
@@ -49,9 +53,8 @@ def after(step: Step, attempt: int, verdict: Verdict, interrupted: Callable[[], 
     around, made = _outage(step), _made(step, attempt)
     healthy = sorted(name for name, state in _before(step, made).items() if state == "healthy")
     if verdict.state == "not_improved":
-        samples = downstream.sampled(downstream.takes(step.home, healthy, step.request.environment))
-        states = {name: downstream.state(sample) for name, sample in samples.items() if not sample.ok}
-        _note(step, made, states)
+        now = downstream.looked(downstream.takes(step.home, healthy, step.request.environment))
+        _note(step, made, {name: word for name, word in now.items() if word != "healthy"})
         return verdict
     if not healthy and set(around.services) == {step.request.service}:
         return verdict

@@ -432,6 +432,7 @@ CHANGES: dict[str, Change] = {
     "a limit of rollbacks": limit("rollbacks", "within_window", 3, 9),
     "how long approvals hold": limit("approvals", "valid_minutes", 30, 60),
     "the age of what was tested": limit("tested", "max_age_days", 180, 900),
+    "the canary": limit("order", "canary_seconds", 60, 5),
     "the radius": limit("radius", "capacity_left", 0.5, 0.1),
     "what is required": limit("requires", "tested_procedures", True, False),
 }

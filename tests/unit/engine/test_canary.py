@@ -15,7 +15,8 @@ from support.light import PLAY, Light, home_with, take
 
 from sre_responder.errors import OutcomeUnknown, Refused
 from sre_responder.home import Home, find
-from sre_responder.ledger import Ledger, audit, incidents
+from sre_responder.ledger import Ledger, audit, incidents, schema
+from sre_responder.model.look import Sample
 
 
 @dataclass
@@ -136,15 +137,9 @@ def test_a_service_downstream_that_cannot_be_measured_any_more_makes_the_outcome
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.policy(requires={"measured_criterion": True})
-    monkeypatch.setattr("sre_responder.engine.downstream.lost", lambda *_: {"web": unmeasured()})
+    monkeypatch.setattr("sre_responder.engine.downstream.lost", lambda *_: {"web": Sample(0, None, "no answer")})
     with pytest.raises(OutcomeUnknown, match="in its canary: web no answer"):
         shop.act()
-
-
-def unmeasured() -> Any:
-    from sre_responder.model.look import Sample
-
-    return Sample(0, None, "no answer")
 
 
 def test_after_it_broke_something_the_next_step_is_refused(shop: Shop) -> None:
@@ -189,4 +184,12 @@ def test_a_canary_that_is_owed_is_made_up_for_before_the_next_service(healed: Sh
 def test_one_that_fails_refuses_the_next_service(healed: Shop) -> None:
     healed.up = set()
     with pytest.raises(Refused, match=r"checkout, acted on before this .attempt 1., has not been proven stable"):
+        healed.act(number=1, service="web", incident="INC-2000")
+
+
+def test_one_whose_runbook_is_gone_cannot_be_made_up_for(healed: Shop) -> None:
+    healed.up.discard("web")
+    with Ledger(healed.home.ledger_url).transaction() as connection:
+        connection.execute(schema.attempts.update().values(runbook="gone"))
+    with pytest.raises(Refused, match="has not been proven stable"):
         healed.act(number=1, service="web", incident="INC-2000")

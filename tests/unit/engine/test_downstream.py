@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder.engine.downstream import lost
+from sre_responder.engine.downstream import looked, lost
 from sre_responder.model.look import Sample
 
 Oks = Sequence[bool | None]
@@ -73,3 +73,16 @@ def test_nothing_that_is_bad_or_unknown_at_the_end_counts_as_stable(oks: list[bo
     seen = [*oks, oks[-1]][: int(ended) + 1]
     twice = any(one is two is False for one, two in pairwise(seen))
     assert bool(gone) == (twice or seen[-1] is None)
+
+
+def test_a_look_at_what_is_bad_is_taken_again_and_its_second_answer_counts() -> None:
+    takes = {"web": taking([False, True]), "api": taking([False, False]), "db": taking([True]), "mail": taking([None])}
+    slept: list[float] = []
+    assert looked(takes, slept.append) == {"web": "healthy", "api": "unhealthy", "db": "healthy", "mail": "x"}
+    assert len(slept) == 1
+
+
+def test_what_is_good_is_looked_at_once() -> None:
+    slept: list[float] = []
+    assert looked({"web": taking([True, False])}, slept.append) == {"web": "healthy"}
+    assert slept == []

@@ -74,3 +74,10 @@ def test_a_receiver_that_cannot_say_is_named_and_hides_no_other(outage: History)
 def test_nothing_acknowledged_is_nothing_recorded(outage: History) -> None:
     assert followed(outage, Pager()) == []
     assert acknowledgements(outage) == []
+
+
+def test_a_catalogue_that_cannot_be_read_is_said_and_keeps_no_message_back(outage: History) -> None:
+    (outage.folder / "home" / "catalogue.yml").unlink()
+    [problem] = followed(outage.policy(), Pager(answer=Acknowledged("iris", 1.0)))
+    assert problem.startswith("incidents are not escalated:") and "catalogue.yml does not exist" in problem
+    assert acknowledgements(outage) == []
