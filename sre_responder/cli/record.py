@@ -24,6 +24,7 @@ from sre_responder.ledger import audit as record
 from sre_responder.ledger.schema import incidents as table
 from sre_responder.model import names
 from sre_responder.record import anchor, guard_report
+from sre_responder.record import report as incident_report
 from sre_responder.record.handoff import Changed, Handover, Tried, handoff
 
 incident = typer.Typer(no_args_is_help=True, help="Incidents on the record.")
@@ -129,6 +130,38 @@ def _tried(one: Tried) -> list[str]:
     where = ", ".join(one.targets) or "an unknown target"
     head = f"{one.action} on {where} (rung {one.rung}, attempt {one.attempt}): {OUTCOMES.get(one.outcome, one.outcome)}"
     return [head, *(f"  to try again: {command}, then run the runbook again" for command in one.again)]
+
+
+@incident.command("report")
+def report_(
+    number: Number,
+    to: Annotated[Path | None, typer.Option("--to", help="Write a file; default: standard output.")] = None,
+    json: Json = False,
+) -> None:
+    """One incident as an HTML page of its own: actions, measurements as charts, handover, timeline. It needs no network.
+
+    responder incident report INC-00001 --to INC-00001.html
+    """
+    here = context()
+    with here.ledger.transaction(reading=True) as connection:
+        row = incidents.get(connection, names.incident(number))
+        if row is None:
+            raise InputError(f"incident {number} is not in the ledger.", cure="See `responder incident list`.")
+        entries = list(record.entries(connection, incident=number))
+        text = incident_report.page(dict(row._mapping), entries, lines(handoff(connection, here.home, number)))
+    if to is None:
+        if json:
+            print_json({"page": text})
+        else:
+            print(text, end="")
+        return
+    try:
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{to} cannot be written: {error.strerror}.", cure="Name a file in a folder of yours."
+        ) from error
+    done(json, f"Wrote {to}.", wrote=str(to))
 
 
 @incident.command()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sre_responder.model.criterion import Criterion
-from sre_responder.model.look import Look, NotMeasured, Part, Place, Role, Sample
+from sre_responder.model.look import Look, NotMeasured, Number, Part, Place, Role, Sample
 
 Take = Callable[[], Sample]
+_MOST_POINTS = 60
 ELSEWHERE = "cause elsewhere: the workload is as it should be, and its users are not served"
 
 
@@ -77,5 +79,29 @@ def by_look(samples: Sequence[Sample]) -> list[dict[str, Any]]:
     for number, (role, look, last) in enumerate(samples[-1].parts if samples else ()):
         oks = [sample.parts[number].sample.ok for sample in samples]
         counts = {"good": oks.count(True), "bad": oks.count(False), "unmeasured": oks.count(None)}
-        rows.append({"role": role, "look": look.title, **counts, "reason": last.reason, "value": last.value})
+        row = {"role": role, "look": look.title, **counts, "reason": last.reason, "value": last.value}
+        limits = look.limits(None) if isinstance(look, Number) else {}
+        unit = "" if isinstance(look, Number) else "ms"
+        rows.append(
+            {
+                **row,
+                "limits": limits,
+                "unit": unit,
+                "points": _points([sample.parts[number].sample for sample in samples]),
+            }
+        )
     return rows
+
+
+def _points(samples: Sequence[Sample]) -> list[tuple[float, float | None, bool | None]]:
+    """Seconds before the last sample, number or else latency, and whether it was good: at most so many, and no bad one is lost among good."""
+    size = math.ceil(len(samples) / _MOST_POINTS)
+    stretches = (samples[start : start + size] for start in range(0, len(samples), size))
+    worst = (max(stretch, key=lambda one: (one.ok is False, one.ok is None)) for stretch in stretches)
+    return [(round(one.at - samples[-1].at, 1), _number(one), one.ok) for one in worst]
+
+
+def _number(sample: Sample) -> float | None:
+    value = sample.value
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if known else sample.latency_ms and round(sample.latency_ms, 1)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from sre_responder.evidence.fetch import Answer
-from sre_responder.evidence.looks import ELSEWHERE, probe, together
+from sre_responder.evidence.looks import ELSEWHERE, by_look, probe, together
 from sre_responder.evidence.sources.http import Http
 from sre_responder.evidence.sources.kubernetes import Kubernetes
 from sre_responder.model.criterion import Criterion
@@ -117,3 +118,13 @@ def test_an_answer_without_json_counts_by_its_status_and_one_that_was_cut_short_
 
 def test_an_answer_without_json_is_not_measured_where_json_is_required() -> None:
     assert Http(expect="ok").judge(answered(b"ok")).ok is None
+
+
+def test_what_is_kept_of_many_samples_loses_no_bad_one_among_good() -> None:
+    samples = [
+        replace(together([Part("must", USERS, Sample(float(n), n != 77, "", value=n / 10))]), at=float(n))
+        for n in range(200)
+    ]
+    [row] = by_look(samples)
+    assert len(row["points"]) <= 60
+    assert [(at, value) for at, value, ok in row["points"] if ok is False] == [(77 - 199, 7.7)]
