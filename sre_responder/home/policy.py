@@ -29,6 +29,8 @@ from sre_responder.home.command import Command, CommandName
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.home.observing import EXAMPLE as _OBSERVING
 from sre_responder.home.observing import Observing
+from sre_responder.home.rule import EXAMPLE as _RULES
+from sre_responder.home.rule import Rule, RuleName
 from sre_responder.home.section import Section as _Section
 from sre_responder.home.serving import EXAMPLE as _SERVING
 from sre_responder.home.serving import Serve
@@ -392,6 +394,9 @@ class Policy(_Section):
     commands: Mapping[CommandName, Command] = Field(
         default_factory=dict, description="Read-only commands of this machine that criteria may measure by."
     )
+    rules: Mapping[RuleName, Rule] = Field(
+        default_factory=dict, description="Rules of your own: each can refuse a plan, or ask for more people."
+    )
     slos: Path = Field(
         Path("slos"), description="Folder of OpenSLO and Sloth files that criteria name; relative to the home."
     )
@@ -404,7 +409,7 @@ class Policy(_Section):
         """What decisions are made by: a change of it voids approvals; other lines of the file do not."""
         judged_by = {
             "profile", "requires", "severities", "loop", "rollbacks", "approvals", "tested", "order", "radius", "graph",
-            "commands",
+            "commands", "rules",
         }  # fmt: skip
         return self.model_dump(mode="json", include=judged_by)
 
@@ -599,7 +604,8 @@ def example(profile: Profile) -> str:
         lines += ["", f"# {doc}" if doc else f"# {name.replace('_', ' ')}"]
         lines += yaml.safe_dump(plain, sort_keys=False, default_flow_style=False).rstrip().splitlines()
         examples = {
-            "notifications": _CHANNELS, "perform": _MODULES, "commands": _COMMANDS, "serve": _SERVING, "graph": _OBSERVING,
+            "notifications": _CHANNELS, "perform": _MODULES, "commands": _COMMANDS, "rules": _RULES, "serve": _SERVING,
+            "graph": _OBSERVING,
         }  # fmt: skip
         lines += examples.get(name, "").splitlines()
     return "\n".join(lines) + "\n"

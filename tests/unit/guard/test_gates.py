@@ -205,6 +205,11 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
     ),
     "containment itself": ("containment", "passed", lambda: snapshot(spec=ACTIONS["haproxy_drain"], scope_identified=False)),
     "a homelab needs no scope": ("containment", "skipped", lambda: snapshot(policy=HOMELAB, scope_identified=False)),
+    "no rules": ("rules", "passed", snapshot),
+    "a rule that refuses": (
+        "rules", "failed",
+        lambda: snapshot(policy=policy("production", rules={"x": {"refuse_when": "rung == `3`", "because": "so it is"}})),
+    ),
     "one service": ("radius", "passed", snapshot),
     "a second service at SEV3": (
         "radius", "failed", lambda: snapshot(incident=severity("SEV3"), incident_attempts=(attempt(service="web"),)),
