@@ -15,7 +15,8 @@ from sre_responder.approvals import approval
 from sre_responder.cli.context import context
 from sre_responder.cli.output import Json, console, done, print_json, say
 from sre_responder.errors import InputError
-from sre_responder.home import policy, runbook
+from sre_responder.home import policy, rule, runbook
+from sre_responder.home.documents import read_model
 from sre_responder.ledger import Ledger, rights
 from sre_responder.ledger.connection import REVISION
 from sre_responder.lint import Finding, findings, undocumented
@@ -94,6 +95,28 @@ def check(json: Json = False) -> None:
         print_json({"file": str(home.folder / "policy.yml"), "profile": home.policy.profile, "errors": []})
     else:
         say(f"{home.folder / 'policy.yml'}: profile {home.policy.profile}, no errors.")
+
+
+@policies.command("test")
+def test_(
+    cases: Annotated[Path, typer.Argument(help="A file of cases: name, facts, and what the rules should say.")],
+    json: Json = False,
+) -> None:
+    """Try the policy's rules on cases of your own. Exits 2 if they say something else.
+
+    responder policy test rules_test.yml
+    """
+    rules = homes.find().policy.rules
+    found = [(case.name, case.wrong(rules)) for case in read_model(rule.Cases, cases).root]
+    if not found:
+        raise InputError(f"{cases} has no cases.", cure="Write a list of {name, facts, refuses, approvals}.")
+    if json:
+        print_json({"cases": [{"name": name, "ok": not wrong, "wrong": wrong} for name, wrong in found]})
+    else:
+        for name, wrong in found:
+            console.print(f"{'--' if wrong else 'ok'}  {name}{': ' if wrong else ''}{'; '.join(wrong)}", markup=False)
+    if any(wrong for _, wrong in found):
+        raise typer.Exit(2)
 
 
 @policies.command()

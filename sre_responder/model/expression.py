@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import jmespath
@@ -18,6 +18,26 @@ def _compiles(value: str) -> str:
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
+
+
+_INTO = ("subexpression", "pipe", "projection", "value_projection", "filter_projection", "index_expression", "flatten")
+"""Nodes of which the first part alone is looked up where the expression begins; the others look into what it gave."""
+
+
+def looked_up(expression: str) -> frozenset[tuple[str, ...]]:
+    """The names that it looks up where it begins, each with the one behind its dot, if there is one."""
+    return frozenset(_looked_up(jmespath.compile(expression).parsed))
+
+
+def _looked_up(node: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    below = [child for child in node["children"] if isinstance(child, dict)]
+    if node["type"] == "field":
+        yield (node["value"],)
+    elif node["type"] == "subexpression" and all(child["type"] == "field" for child in below[:2]):
+        yield below[0]["value"], below[1]["value"]
+    elif node["type"] != "expref":
+        for child in below[:1] if node["type"] in _INTO else below:
+            yield from _looked_up(child)
 
 
 def conditions(expression: str) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sre_responder.guard.snapshot import Snapshot
+from sre_responder.home.rule import Rule, judged
 from sre_responder.model.facts import Attempt
 from sre_responder.model.gate import Gate
 
@@ -15,22 +17,18 @@ PLACE = 75
 def rules(s: Snapshot) -> Gate:
     if not s.policy.rules:
         return Gate("rules", "passed", "the policy has no rules")
-    seen, true, unclear = facts(s), [], []
-    for name, rule in s.policy.rules.items():
-        try:
-            if rule.holds(seen):
-                true.append((name, rule))
-        except ValueError as error:
-            unclear.append(f"{name}: {error}")
-    evidence = {"true": [name for name, _ in true], "unclear": unclear}
-    if unclear:
-        return Gate("rules", "unknown", "; ".join(unclear), evidence, clears_by="an operator, who corrects policy.yml")
-    if refused := [f"{name}: {rule.because}" for name, rule in true if rule.refuse_when]:
-        return Gate("rules", "failed", "; ".join(refused), evidence, clears_by="a change of what the rule is about")
-    asked = [] if s.foreseen else [(rule.approvals, f"{name}: {rule.because}") for name, rule in true]
-    needed, why = max((n for n, _ in asked), default=0), "; ".join(words for _, words in asked)
-    if not asked:
-        return Gate("rules", "passed", f"none of {len(s.policy.rules)} rules is true of this plan", evidence)
+    said = judged(s.policy.rules, facts(s))
+    evidence = {"true": list(said.true), "unclear": dict(said.unclear)}
+    if said.unclear:
+        words = "; ".join(f"{name}: {why}" for name, why in said.unclear.items())
+        return Gate("rules", "unknown", words, evidence, clears_by="an operator, who corrects policy.yml")
+    if said.refusing:
+        return Gate(
+            "rules", "failed", _because(said.refusing), evidence, clears_by="a change of what the rule is about"
+        )
+    needed, why = said.approvals, _because(said.asking)
+    if s.foreseen or not needed:
+        return Gate("rules", "passed", f"none of {len(s.policy.rules)} rules holds this plan back", evidence)
     if s.approved and len(s.grants) >= needed:
         who = ", ".join(grant.person for grant in s.grants)
         return Gate("rules", "passed", f"{why}; approved by {who}", evidence, spends_approval=True)
@@ -43,6 +41,10 @@ def rules(s: Snapshot) -> Gate:
         "rules", "failed", reason, evidence, clears_by="an operator or incident commander other than the requester",
         command=s.approve_command, clears_by_approval=True,
     )  # fmt: skip
+
+
+def _because(true: Mapping[str, Rule]) -> str:
+    return "; ".join(f"{name}: {rule.because}" for name, rule in true.items())
 
 
 def facts(s: Snapshot) -> dict[str, Any]:

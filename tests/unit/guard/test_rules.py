@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sre_responder.guard.gates import evaluate
-from sre_responder.guard.gates.rules import rules
+from sre_responder.guard.gates.rules import facts, rules
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import policy as policies
+from sre_responder.home.catalogue import Radius
 from sre_responder.home.policy import PROFILES, Policy
-from sre_responder.home.rule import EXAMPLE
+from sre_responder.home.rule import EXAMPLE, FACTS
 from sre_responder.model.actions import ACTIONS
 from sre_responder.model.facts import Approval, Attempt, Incident
 from sre_responder.model.plan import Plan
@@ -67,7 +68,8 @@ def test_one_that_is_false_refuses_nothing_nor_do_no_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["rung", "plan.nothing", "service", "attempts", "rung > service", "length(rung)", "`1`", "'true'"]
+    "expression",
+    ["rung", "plan.arguments.nothing", "service", "attempts", "rung > service", "length(rung)", "`1`", "'true'"],
 )
 @pytest.mark.parametrize("key", ["refuse_when", "needs_when"])
 def test_what_is_neither_true_nor_false_refuses(expression: str, key: str) -> None:
@@ -130,12 +132,22 @@ def test_no_rule_turns_a_refusal_into_a_pass(
         {},
         {"refuse_when": "`true`", "needs_when": "`true`"},
         {"refuse_when": "rung =="},
+        {"refuse_when": "servise == 'shop'"},
+        {"refuse_when": "time.hours == `3`"},
+        {"refuse_when": "plan.to == '1'"},
+        {"refuse_when": "length(attempt[?rung == `3`]) > `1`"},
         {"refuse_when": "`true`", "allow": 1},
     ],
 )
 def test_what_is_no_rule_is_refused_with_the_policy(rule: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Policy.model_validate({"rules": {"x": {"because": "y", **rule}}})
+
+
+def test_what_a_rule_may_name_is_what_it_is_given() -> None:
+    given = facts(seen(radius=Radius("checkout", (), ())))
+    assert set(given) == set(FACTS)
+    assert all(set(given[name]) == parts for name, parts in FACTS.items() if parts)
 
 
 def test_a_changed_rule_voids_approvals_and_the_example_is_sound(tmp_path: Any) -> None:

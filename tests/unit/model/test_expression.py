@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sre_responder.model.expression import conditions
+from sre_responder.model.expression import conditions, looked_up
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,21 @@ from sre_responder.model.expression import conditions
 )
 def test_more_conditions_are_more_specific_and_of_alternatives_the_least_counts(expression: str, count: int) -> None:
     assert conditions(expression) == count
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("a == 'b'", {("a",)}),
+        ("a.b.c > `1` && !d", {("a", "b"), ("d",)}),
+        ("length(a[?b == `1`].c) > `1`", {("a",)}),
+        ("contains(['x'], a) || starts_with(b.c, 'y')", {("a",), ("b", "c")}),
+        ("a | b", {("a",)}),
+        ("a[0].b", {("a",)}),
+        ("a[*].b[] | length(@)", {("a",)}),
+        ("max_by(a, &b)", {("a",)}),
+        ("`true`", set()),
+    ],
+)
+def test_names_are_those_looked_up_where_it_begins(expression: str, names: set[tuple[str, ...]]) -> None:
+    assert looked_up(expression) == names
