@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import jmespath
 from pydantic import Field, RootModel, model_validator
 
+from sre_responder.home.graph import Radius
 from sre_responder.home.section import Section
 from sre_responder.model.expression import Expression, looked_up
 from sre_responder.model.names import shown
@@ -20,7 +21,7 @@ FACTS: Mapping[str, frozenset[str]] = {
     **{name: frozenset() for name in ("action", "rung", "service", "environment", "requester", "undo", "severity")},
     **{name: frozenset() for name in ("repairs_nearby", "contained", "attempts", "rollbacks")},
     "plan": frozenset(Plan.model_fields),
-    "radius": frozenset(["service", "downstream", "neighbours"]),
+    "radius": frozenset(Radius.__dataclass_fields__),
     "time": frozenset(["hour", "minute", "weekday", "date"]),
 }
 """What a rule sees, and the parts of what has known ones: another name would be null, and a comparison with null is silently false."""
@@ -43,7 +44,9 @@ class Rule(Section):
         unknown = [place for place in looked_up(self.expression) if not _known(*place)]
         if unknown:
             words = ", ".join(sorted(".".join(place) for place in unknown))
-            raise ValueError(f"a rule sees no {words}; it sees {', '.join(FACTS)}")
+            literal = next((name for name, *_ in unknown if name in ("null", "true", "false")), "")
+            hint = f" (the value is written with backticks: `{literal}`)" if literal else ""
+            raise ValueError(f"a rule sees no {words}{hint}; it sees {', '.join(FACTS)}")
         return self
 
     @property
