@@ -1,4 +1,4 @@
-"""Who acknowledged a page is read back from the receivers that can say; the answers are as their API descriptions have them."""
+"""Who acknowledged a page is read back from the receivers that can say; the answers are written after the examples they publish."""
 
 from __future__ import annotations
 
