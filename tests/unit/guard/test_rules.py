@@ -13,7 +13,7 @@ from sre_responder.guard.gates import evaluate
 from sre_responder.guard.gates.rules import facts, rules
 from sre_responder.guard.snapshot import Snapshot
 from sre_responder.home import policy as policies
-from sre_responder.home.catalogue import Radius
+from sre_responder.home.graph import Radius
 from sre_responder.home.policy import PROFILES, Policy
 from sre_responder.home.rule import EXAMPLE, FACTS
 from sre_responder.model.actions import ACTIONS
