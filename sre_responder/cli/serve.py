@@ -16,6 +16,7 @@ from sre_responder.cli.context import Context, context
 from sre_responder.cli.dispatching import dispatching, start_job
 from sre_responder.cli.output import LARGEST, Json, done, say
 from sre_responder.errors import InputError, Refused, ResponderError, Stopped
+from sre_responder.home.annotations import WORKER
 from sre_responder.home.serving import Serve
 from sre_responder.intake.credentials import Keys, revealed
 from sre_responder.intake.dispatch import Dispatcher, label
@@ -117,7 +118,14 @@ def worker(
     responder worker --label dmz
     """
     here, taken = context(), frozenset(labels or [""])
-    _ = here.home.policy, here.home.catalogue, here.home.runbooks
+    known = here.home.catalogue.values(WORKER)
+    if unknown := [one for one in labels or () if one not in known]:
+        or_take = f", or take {' or '.join(known)}" if known else ""
+        raise InputError(
+            f"no service names the label '{names.shown(unknown[0])}', so a worker with it would take no job.",
+            cure=f"Set {WORKER} of a service in the catalogue{or_take}.",
+        )
+    _ = here.home.policy, here.home.runbooks
     with here.ledger.transaction() as connection:  # or it says at once what is wrong with it
         here.ledger.now(connection)
     dispatcher = Dispatcher(Homes(homes.find), here.ledger, start_job, flush=lambda: None, say=say, labels=taken)

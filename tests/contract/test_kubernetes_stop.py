@@ -758,7 +758,9 @@ def test_a_token_alone_changes_nothing_that_an_action_does_whatever_its_rights(w
         told = [reduce(lambda text, item: text.replace(*item), known.items(), word) for word in words]
         return wide.cluster.kubectl("-n", wide.namespace, *told, input=inputs.get(case, ""), check=False)
 
-    wide.admin.kubectl("annotate", "node", "node-1", "responder.sre/plan-")  # of another test, by which it was written once
+    wide.admin.kubectl(
+        "annotate", "node", "node-1", "responder.sre/plan-"
+    )  # of another test, by which it was written once
     told = {case: tried(case, words) for case, words in UNPLANNED.items()}
     shop.kubectl("delete", "-f", "-", input=theirs)
     denied = f"ValidatingAdmissionPolicy '{wide.home}-plan'"

@@ -78,7 +78,7 @@ def test_a_diagnosis_says_of_each_collector_what_it_found_or_why_not(ask: Ask) -
     done = ask("diagnose", "shop")
     assert done.exit_code == 0
     parts = {line.split()[0] for line in done.stdout.splitlines()}
-    assert parts == {"probe", "processes", "releases", "log", "kubernetes", "host", "dependencies"}
+    assert parts == {"probe", "processes", "releases", "log", "kubernetes", "host", "left_as_bad", "dependencies"}
     assert set(json.loads(ask("diagnose", "shop", "--json").stdout)["diagnosis"]) == parts
 
 

@@ -103,7 +103,8 @@ def test_what_a_receiver_did_not_take_is_shown(home: Home, serve: Serve, command
     with Ledger(home.ledger_url).transaction() as connection:
         audit.append(connection, 1.0, "gate.blocked", "dana", "refused", incident="INC-1234", notify="on_call")
     call(home, "deliver", channels=[{"kind": "slack", "url": serve([b"no_text"], status=400)}])
-    assert "1 message to slack waiting: slack answered 400 no_text" in call(home, command).output
+    # The refusal, and that the incident is with a person for it.
+    assert "2 messages to slack waiting: slack answered 400 no_text" in call(home, command).output
 
 
 def test_doctor_names_the_secret_of_a_channel_that_is_missing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from support.serving import Server
 from typer.testing import CliRunner
 
 from sre_responder import cli
-from sre_responder.cli.serve import serve, work
+from sre_responder.cli.serve import serve, work, worker
 from sre_responder.errors import InputError
 from sre_responder.home import Home
 from sre_responder.home.policy import Policy
@@ -126,6 +126,17 @@ def test_a_job_that_another_one_keeps_waiting_is_left(folder: Path, capsys: pyte
         jobs.claim(connection, ledger.now(connection), 1, 4)
     work(1, json=False)
     assert "Job 1 is running" in capsys.readouterr().err
+
+
+def test_a_worker_with_a_label_that_no_service_names_does_not_start(folder: Path) -> None:
+    here = home(folder)
+    with pytest.raises(InputError, match="no service names the label 'dmz'"):
+        worker(["dmz"], json=False)
+    catalogue = here.folder / "catalogue.yml"
+    catalogue.write_text(catalogue.read_text().replace("annotations:", "annotations:\n    responder/worker: lan"))
+    with pytest.raises(InputError) as raised:
+        worker(["lan", "dmz"], json=False)
+    assert raised.value.cure == "Set responder/worker of a service in the catalogue, or take lan."
 
 
 def certificate(folder: Path, name: str) -> Path:
