@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sre_responder.errors import InputError
@@ -16,8 +16,9 @@ AT_ONCE = 16
 """Probes that are measured at the same time."""
 BAD_IN_A_ROW = 2
 """A service is lost with so many bad samples: one may be chance."""
-AGAIN_SECONDS = 0.5
-"""Until a service that is bad is looked at again."""
+LOOKS, LOOK_SECONDS = 4, 0.25
+"""So often, and so far apart, a service is looked at before it is called healthy or unhealthy."""
+UNSTEADY = "it answers well and badly by turns"
 _PROBE = Criterion.model_validate({"source": PLAIN})
 
 
@@ -51,11 +52,22 @@ def sampled(known: Mapping[str, Take]) -> dict[str, Sample]:
 
 
 def looked(known: Mapping[str, Take], sleep: Callable[[float], None] = time.sleep) -> dict[str, str]:
-    """The state of each now; one that is bad is looked at again, for one sample may be chance."""
-    first = sampled(known)
-    if again := {name: known[name] for name, sample in first.items() if sample.ok is False}:
-        sleep(AGAIN_SECONDS)
-    return {name: state(sample) for name, sample in {**first, **sampled(again)}.items()}
+    """The state of each now, by several samples, for one may be chance; neither good nor bad throughout is no state."""
+    found = {name: [sample] for name, sample in sampled(known).items()}
+    for _ in range(LOOKS - 1):
+        steady = {name: known[name] for name, taken in found.items() if len({one.ok for one in taken} - {None}) == 1}
+        if steady:
+            sleep(LOOK_SECONDS)
+        for name, sample in sampled(steady).items():
+            found[name].append(sample)
+    return {name: _steadily(taken) for name, taken in found.items()}
+
+
+def _steadily(taken: Sequence[Sample]) -> str:
+    unmeasured = [one for one in taken if one.ok is None]
+    if unmeasured:
+        return state(unmeasured[-1])
+    return state(taken[-1]) if len({one.ok for one in taken}) == 1 else UNSTEADY
 
 
 def lost(

@@ -41,6 +41,8 @@ class Outage:
     """Who depends on this service, directly or through others."""
     before: Mapping[str, str] = field(default_factory=dict)
     """How each service downstream was when it was first measured in this outage."""
+    broke: tuple[str, ...] = ()
+    """Services downstream that an action of this outage broke, although it healed its own."""
 
 
 def outage(connection: Connection, graph: Graph, incident: str, service: str, environment: str) -> Outage:
@@ -77,6 +79,7 @@ def outage(connection: Connection, graph: Graph, incident: str, service: str, en
         proven=last is None or _proven(connection, environment, last),
         downstream=tuple(sorted(dependents - {service})),
         before=_before(connection, numbers),
+        broke=_broke(connection, numbers),
     )
 
 
@@ -122,6 +125,12 @@ def _before(connection: Connection, numbers: Sequence[str]) -> dict[str, str]:
     for entry in sorted(entries, key=lambda one: one.id):
         first = {**(entry.data.get("evidence") or {}).get("downstream", {}), **first}
     return first
+
+
+def _broke(connection: Connection, numbers: Sequence[str]) -> tuple[str, ...]:
+    """What the canaries of actions that helped have lost downstream."""
+    failed = (one for number in numbers for one in audit.entries(connection, incident=number, type="canary.failed"))
+    return tuple(sorted({name for entry in failed if entry.data["healed"] for name in entry.data["broken"]}))
 
 
 def _tier(catalogue: Catalogue, service: str) -> int:

@@ -54,7 +54,7 @@ def after(step: Step, attempt: int, verdict: Verdict, interrupted: Callable[[], 
     healthy = sorted(name for name, state in _before(step, made).items() if state == "healthy")
     if verdict.state == "not_improved":
         now = downstream.looked(downstream.takes(step.home, healthy, step.request.environment))
-        _note(step, made, {name: word for name, word in now.items() if word != "healthy"})
+        _note(step, made, {name: word for name, word in now.items() if word != "healthy"}, healed=False)
         return verdict
     if not healthy and set(around.services) == {step.request.service}:
         return verdict
@@ -84,8 +84,8 @@ def _watched(
     return lost
 
 
-def _note(step: Step, attempt: Attempt, lost: Mapping[str, str], *, passed: bool = False) -> None:
-    """Put on the record that a canary passed, or what it lost."""
+def _note(step: Step, attempt: Attempt, lost: Mapping[str, str], *, passed: bool = False, healed: bool = True) -> None:
+    """Put on the record that a canary passed, or what it lost; `healed` says whether the service itself was better."""
     if not lost and not passed:
         return
     said = "; ".join(f"{name} {word}" for name, word in lost.items()) or "it and what depends on it stayed healthy"
@@ -95,7 +95,7 @@ def _note(step: Step, attempt: Attempt, lost: Mapping[str, str], *, passed: bool
             connection, step.ledger.now(connection), "canary.passed" if passed else "canary.failed", step.request.requester,
             f"attempt {attempt.id} on {attempt.service}: {said}", incident=attempt.incident,
             notify="incident_commander" if lost else None, attempt=attempt.id, environment=step.request.environment,
-            seconds=step.home.policy.order.canary_seconds, lost=dict(lost), broken=broken,
+            seconds=step.home.policy.order.canary_seconds, lost=dict(lost), broken=broken, healed=healed,
         )  # fmt: skip
 
 

@@ -15,7 +15,9 @@ def order(s: Snapshot) -> Gate:
         return Gate("order", "passed", "not a remediation: containment and undo wait for no other service")
     outage, service = s.outage, s.request.service
     now = s.plan.evidence.get("downstream", {}) if s.plan else {}
-    was_healthy = {name for name, state in outage.before.items() if state == "healthy"}
+    # Who depends on this service fails with it: only what was broken by an action that helped, or beside this service, counts.
+    counts = (set(outage.before) - set(outage.downstream)) | set(outage.broke)
+    was_healthy = {name for name in counts if outage.before.get(name) == "healthy"}
     broken = sorted(name for name in was_healthy if now.get(name) == "unhealthy")
     unknown = sorted(name for name in was_healthy & set(now) if now[name] not in ("healthy", "unhealthy"))
     unmeasured = sorted(name for name, state in now.items() if state not in ("healthy", "unhealthy"))

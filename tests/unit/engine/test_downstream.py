@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sre_responder.engine.downstream import looked, lost
+from sre_responder.engine.downstream import LOOKS, UNSTEADY, looked, lost
 from sre_responder.model.look import Sample
 
 Oks = Sequence[bool | None]
@@ -75,14 +75,21 @@ def test_nothing_that_is_bad_or_unknown_at_the_end_counts_as_stable(oks: list[bo
     assert bool(gone) == (twice or seen[-1] is None)
 
 
-def test_a_look_at_what_is_bad_is_taken_again_and_its_second_answer_counts() -> None:
-    takes = {"web": taking([False, True]), "api": taking([False, False]), "db": taking([True]), "mail": taking([None])}
+def seen(**services: Oks) -> tuple[dict[str, str], int]:
+    """The state of each service, and how often was waited for it."""
     slept: list[float] = []
-    assert looked(takes, slept.append) == {"web": "healthy", "api": "unhealthy", "db": "healthy", "mail": "x"}
-    assert len(slept) == 1
+    return looked({name: taking(oks) for name, oks in services.items()}, slept.append), len(slept)
 
 
-def test_what_is_good_is_looked_at_once() -> None:
-    slept: list[float] = []
-    assert looked({"web": taking([True, False])}, slept.append) == {"web": "healthy"}
-    assert slept == []
+def test_a_service_is_called_healthy_or_unhealthy_by_every_look_at_it() -> None:
+    assert seen(web=[True], api=[False]) == ({"web": "healthy", "api": "unhealthy"}, LOOKS - 1)
+
+
+def test_what_answers_well_and_badly_by_turns_is_neither_and_is_looked_at_no_more() -> None:
+    assert seen(web=[True, False]) == ({"web": UNSTEADY}, 1)
+    assert seen(web=[False, False, False, True]) == ({"web": UNSTEADY}, LOOKS - 1)
+
+
+def test_what_cannot_be_measured_says_why_and_is_not_waited_for() -> None:
+    assert seen(mail=[None]) == ({"mail": "x"}, 0)
+    assert seen(mail=[True, None])[0] == {"mail": "x"}

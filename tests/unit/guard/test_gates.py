@@ -95,9 +95,9 @@ def request(**changes: Any) -> Request:
     return replace(snapshot().request, **changes)
 
 
-def downstream(before: dict[str, str], now: dict[str, str]) -> Snapshot:
+def downstream(before: dict[str, str], now: dict[str, str], **outage: Any) -> Snapshot:
     plan = PLAN.model_copy(update={"evidence": {"downstream": now}})
-    return snapshot(plan=plan, outage=Outage(before=before))
+    return snapshot(plan=plan, outage=Outage(before=before, **outage))
 
 
 def may_leave(**shares: float) -> Policy:
@@ -286,6 +286,12 @@ CASES: dict[str, tuple[str, str, Callable[[], Snapshot]]] = {
         "order", "passed", lambda: snapshot(outage=Outage(last=attempt(service="db"), proven=True)),
     ),
     "a service downstream broke": ("order", "failed", lambda: downstream({"web": "healthy"}, {"web": "unhealthy"})),
+    "a service downstream fails with this one": (
+        "order", "passed", lambda: downstream({"web": "healthy"}, {"web": "unhealthy"}, downstream=("web",)),
+    ),
+    "a service downstream was broken by an action that helped": (
+        "order", "failed", lambda: downstream({"web": "healthy"}, {"web": "unhealthy"}, downstream=("web",), broke=("web",)),
+    ),
     "a service downstream was broken before": (
         "order", "passed", lambda: downstream({"web": "unhealthy"}, {"web": "unhealthy"}),
     ),
