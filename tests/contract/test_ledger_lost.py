@@ -38,9 +38,10 @@ def home(database: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> H
 
 
 def types(home: Home) -> list[str]:
+    """What is on the record, in order; who has the incident in hand is said beside it."""
     ledger = Ledger(home.ledger_url)
     with ledger.transaction(reading=True) as transaction:
-        return [entry.type for entry in audit.entries(transaction)]
+        return [entry.type for entry in audit.entries(transaction) if entry.type != "incident.escalated"]
 
 
 def after_decision(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
