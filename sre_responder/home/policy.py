@@ -155,7 +155,7 @@ class Deadlines(_Section):
         30, gt=0, description="An act that takes longer than its timeout_s and this is ended; its outcome is unknown."
     )
     propagate_seconds: float = Field(
-        300,
+        900,
         gt=0,
         description="A change that has not reached all that use it by then (sessions, DNS answers) has an unknown outcome.",
     )

@@ -607,6 +607,8 @@ def test_a_run_moves_the_traffic_undo_moves_it_back_and_neither_records_a_secret
     dns: Dns, origin: Callable[..., Any], tmp_path: Path
 ) -> None:
     shop = origin(lambda: json.dumps({"ok": dns.weights()["A blue"] == 0}))
+    quick = {"TTL": 1}  # the run waits until no resolver keeps the former answer
+    dns.put(weighted("blue", 100, **quick), weighted("green", 0, "192.0.2.2", HealthCheckId=dns.check(), **quick))
 
     def fail_over(play: dict[str, Any]) -> None:
         play["vars"]["runbook"]["success"]["url"] = f"http://127.0.0.1:{shop.port}/"
