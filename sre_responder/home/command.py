@@ -16,7 +16,6 @@ from sre_responder.model.names import shown
 from sre_responder.system import program
 from sre_responder.system.secret import Secret
 
-CommandName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 _ARGUMENT = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _STARTS_OTHERS = re.compile(

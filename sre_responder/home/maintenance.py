@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from sre_responder.home.section import Section
-from sre_responder.model.expression import Expression
+from sre_responder.home.alert_rule import AlertRule
 
 if TYPE_CHECKING:
     from dateutil.rrule import rrule
@@ -18,11 +17,9 @@ if TYPE_CHECKING:
 _TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
 
 
-class Maintenance(Section):
+class Maintenance(AlertRule):
     """A time in which alerts start nothing, once or again and again, and the alerts that it is about."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$", description="What the record calls it.")
-    when: Expression = Field(description="JMESPath over one alert (status, labels, annotations); exactly true counts.")
     starts: datetime = Field(description="When it begins first, by the clock of its timezone: 2026-12-06 02:00.")
     minutes: int = Field(ge=1, le=20160, description="How long it lasts.")
     repeats: str | None = Field(

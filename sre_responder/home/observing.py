@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from sre_responder import registry
-from sre_responder.home.section import Section
+from sre_responder.home.section import Section, named_apart
 from sre_responder.model.names import shown
 
 KINDS = registry.found("sre_responder.radius.sources", "SOURCE")
@@ -50,9 +50,7 @@ class Observing(Section):
     @field_validator("sources")
     @classmethod
     def _each_once(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
-        names = [source.name for source in sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} is named twice")
+        named_apart(source.name for source in sources)
         return sources
 
 

@@ -25,12 +25,13 @@ from sre_responder.errors import InputError
 from sre_responder.extensions import extensions
 from sre_responder.home.allowed import Allowed, Module
 from sre_responder.home.command import EXAMPLE as _COMMANDS
-from sre_responder.home.command import Command, CommandName
+from sre_responder.home.command import Command
 from sre_responder.home.documents import read_documents, validated
 from sre_responder.home.observing import EXAMPLE as _OBSERVING
 from sre_responder.home.observing import Observing
 from sre_responder.home.rule import EXAMPLE as _RULES
-from sre_responder.home.rule import Rule, RuleName
+from sre_responder.home.rule import Rule
+from sre_responder.home.section import Name, named_apart
 from sre_responder.home.section import Section as _Section
 from sre_responder.home.serving import EXAMPLE as _SERVING
 from sre_responder.home.serving import Serve
@@ -93,9 +94,7 @@ class Stop(_Section):
     @classmethod
     def _each_once(cls, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
         """What is said of a cluster is said by its name."""
-        names = [cluster.name for cluster in clusters]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"cluster {', '.join(twice)} is named twice")
+        named_apart((cluster.name for cluster in clusters), "cluster")
         return clusters
 
 
@@ -391,10 +390,10 @@ class Policy(_Section):
     perform: Mapping[Module, Allowed] = Field(
         default_factory=dict, description="Modules of other collections that sre.responder.perform may run."
     )
-    commands: Mapping[CommandName, Command] = Field(
+    commands: Mapping[Name, Command] = Field(
         default_factory=dict, description="Read-only commands of this machine that criteria may measure by."
     )
-    rules: Mapping[RuleName, Rule] = Field(
+    rules: Mapping[Name, Rule] = Field(
         default_factory=dict, description="Rules of your own: each can refuse a plan, or ask for more people."
     )
     slos: Path = Field(

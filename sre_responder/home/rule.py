@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jmespath
 from pydantic import Field, RootModel, model_validator
@@ -13,9 +13,6 @@ from sre_responder.home.section import Section
 from sre_responder.model.expression import Expression, looked_up
 from sre_responder.model.names import shown
 from sre_responder.model.plan import Plan
-
-RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-
 
 FACTS: Mapping[str, frozenset[str]] = {
     **{name: frozenset() for name in ("action", "rung", "service", "environment", "requester", "undo", "severity")},

@@ -9,18 +9,17 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from sre_responder.home.alert_rule import NAME, AlertRule
 from sre_responder.home.maintenance import Maintenance
-from sre_responder.home.section import Section
+from sre_responder.home.section import Section, named_apart
 from sre_responder.model.expression import Expression
 from sre_responder.system.secret import Secret
-
-_NAME = r"^[a-z][a-z0-9-]{0,40}$"
 
 
 class Credential(Section):
     """One sender of alerts and how it proves who it is: by a bearer token, or by an HMAC-SHA-256 of the body."""
 
-    name: str = Field(pattern=_NAME, description="What the record calls this sender.")
+    name: str = Field(pattern=NAME, description="What the record calls this sender.")
     token: Secret | None = Field(None, description="The token of its header `Authorization: Bearer TOKEN`.")
     hmac: Secret | None = Field(None, description="The key with which it signs the body.")
     header: str = Field(
@@ -50,14 +49,7 @@ class Tls(Section):
     )
 
 
-class Rule(Section):
-    """A name and the alerts that it is about."""
-
-    name: str = Field(pattern=_NAME)
-    when: Expression = Field(description="JMESPath over one alert (status, labels, annotations); exactly true counts.")
-
-
-class Heartbeat(Rule):
+class Heartbeat(AlertRule):
     """An alert that always fires, such as Prometheus's Watchdog: when it stops arriving, on-call is paged."""
 
     every_minutes: float = Field(10, gt=0, description="It is late after this long.")
@@ -102,7 +94,7 @@ class Serve(Section):
     production: bool = Field(
         False, description="Alerts may start runs in production: this confirms each, as --confirm-production does."
     )
-    ignore: tuple[Rule, ...] = Field((), description="Alerts that start nothing, by the name of the rule.")
+    ignore: tuple[AlertRule, ...] = Field((), description="Alerts that start nothing, by the name of the rule.")
     heartbeats: tuple[Heartbeat, ...] = Field((), description="Alerts that always fire; one that stops arriving pages.")
     maintenance: tuple[Maintenance, ...] = Field((), description="Times in which alerts start nothing.")
     mapping: PlainJson | None = Field(None, description="How other JSON payloads hold alerts.")
@@ -132,9 +124,7 @@ class Serve(Section):
     @field_validator("credentials", "ignore", "heartbeats", "maintenance")
     @classmethod
     def _named_apart(cls, ones: tuple[Any, ...]) -> tuple[Any, ...]:
-        names = [one.name for one in ones]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} is named twice")
+        named_apart(one.name for one in ones)
         return ones
 
 

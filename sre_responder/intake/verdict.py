@@ -10,9 +10,8 @@ import jmespath
 
 from sre_responder.errors import InputError
 from sre_responder.home import Home
-from sre_responder.home.maintenance import Maintenance
+from sre_responder.home.alert_rule import AlertRule
 from sre_responder.home.runbook import NotOneRunbook
-from sre_responder.home.serving import Rule
 from sre_responder.intake.alert import Alert
 from sre_responder.intake.groups import Meaning, reader
 from sre_responder.model.names import shown
@@ -67,7 +66,7 @@ def _page(alert: Alert, error: NotOneRunbook) -> str:
     )[:_REASON]
 
 
-def _holds(rule: Rule | Maintenance, alert: Alert) -> bool:
+def _holds(rule: AlertRule, alert: Alert) -> bool:
     """Whether a rule is about this alert; one whose expression breaks on it is not."""
     try:
         return jmespath.search(rule.when, alert.as_jmespath()) is True
