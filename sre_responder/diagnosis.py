@@ -67,11 +67,8 @@ def diagnose(
 
 def findings(diagnosis: Mapping[str, Any]) -> list[str]:
     """What a diagnosis found to be wrong, each in a few words."""
-    kubernetes, again = (
-        part["data"] if part.get("status") == "ok" else None
-        for part in (diagnosis.get(name) or {} for name in ("kubernetes", "left_as_bad"))
-    )
-    return [*((kubernetes or {}).get("findings") or ()), *(again or ())]
+    found = {name: part.get("data") for name, part in diagnosis.items() if part.get("status") == "ok"}
+    return [*((found.get("kubernetes") or {}).get("findings") or ()), *(found.get("left_as_bad") or ())]
 
 
 def _collect(collector: Callable[[], Any]) -> dict[str, Any]:

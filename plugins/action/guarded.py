@@ -36,7 +36,7 @@ from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import (
 from sre_responder import home
 from sre_responder.approvals import approval
 from sre_responder.drive.words import brief
-from sre_responder.effects import EFFECTS, PROBES, Change, Propagation, leads_to
+from sre_responder.effects import EFFECTS, MODULE_ENDED, PROBES, Change, Propagation, leads_to
 from sre_responder.engine.delivery import send_soon
 from sre_responder.engine.step import Step, perform
 from sre_responder.errors import (
@@ -132,7 +132,7 @@ class HostModule:
         return dict(answer["observed"])
 
     def propagated(self, change: Change, waited_s: float) -> Propagation:
-        return Propagation(True, "its module ended on every host")
+        return MODULE_ENDED
 
     def _run(self, internal: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         task = self.action._task

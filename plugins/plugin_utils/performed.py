@@ -18,7 +18,7 @@ from ansible.release import __version__ as ansible_version
 
 from ansible_collections.sre.responder.plugins.plugin_utils.task_facts import ISOLATED, one_host, plain, reached
 from sre_responder.drive.words import brief
-from sre_responder.effects import Change, Propagation, perform
+from sre_responder.effects import MODULE_ENDED, Change, Propagation, perform
 from sre_responder.errors import EffectFailed, InputError, OutcomeUnknown, ResponderError, StateMoved
 from sre_responder.home import Home
 from sre_responder.home.allowed import Allowed, how_to_allow, unfit
@@ -170,7 +170,7 @@ class ForeignModule:
         return any(one_host(host, self.task_vars, mine) for host in hosts_of(way))
 
     def propagated(self, change: Change, waited_s: float) -> Propagation:
-        return Propagation(True, "its module ended on every host")
+        return MODULE_ENDED
 
     def act(self, change: Change, plan: str) -> dict[str, Any]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sre_responder.effects.effect import Became, Change, Effect, HostProbe, Propagation, by_state
+from sre_responder.effects.effect import MODULE_ENDED, Became, Change, Effect, HostProbe, Propagation, by_state
 from sre_responder.model.actions import ACTIONS, KUBERNETES
 from sre_responder.model.plan import Plan
 from sre_responder.registry import Registry
@@ -39,5 +39,5 @@ def restored(plan: Plan, now: Mapping[str, Any]) -> bool:
 
 
 __all__ = [
-    "EFFECTS", "PROBES", "Became", "Change", "Effect", "HostProbe", "Propagation", "by_state", "change_of", "leads_to", "restored",
+    "EFFECTS", "MODULE_ENDED", "PROBES", "Became", "Change", "Effect", "HostProbe", "Propagation", "by_state", "change_of", "leads_to", "restored",
 ]  # fmt: skip

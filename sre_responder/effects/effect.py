@@ -96,6 +96,8 @@ def with_act(how: str) -> Propagated:
     return lambda arguments, change, waited_s: Propagation(True, how)
 
 
+MODULE_ENDED = Propagation(True, "its module ended on every host")
+"""Of what a module changes on hosts."""
 _read_back = with_act("its act read it back from the platform")
 
 

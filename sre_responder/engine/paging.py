@@ -17,7 +17,7 @@ from sre_responder.notify.message import Acknowledged, Rejected, Unreachable
 def follow(home: Home, ledger: Ledger) -> list[str]:
     """Escalate what alerts alone have moved up, and read back who acknowledged what was paged. Return what could not be done."""
     try:
-        home.graph  # noqa: B018 - what cannot be read keeps no message back
+        _ = home.graph  # what cannot be read keeps no message back
     except InputError as error:
         return [f"incidents are not escalated: {error}"]
     with ledger.transaction() as connection:

@@ -20,6 +20,7 @@ TRIES = 3
 SEEN_SECONDS = 10
 """How often the process of a job says that it lives."""
 WAIT_SECONDS = 300
+"""A job that could start, and that no machine takes for so long, calls a person."""
 _SILENT_SECONDS = 180
 """A process that cannot be seen from here, and that has said nothing for this long, is given up and a person is called."""
 

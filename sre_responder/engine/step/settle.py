@@ -74,7 +74,9 @@ def concluded(step: Step, result: Mapping[str, Any] | None = None) -> dict[str, 
     outcome, reason = verdict.state if verdict.state in ("improved", "not_improved") else "unknown", verdict.reason
     if outcome == "unknown" and not step.home.policy.requires.measured_criterion:
         outcome, reason = "not_improved", f"not measured, noted: {reason}"
-    sampled = {**((health and health.facts(verdict)) or {}), **({"propagated": spread.facts} if spread else {})}
+    sampled = (health.facts(verdict) if health else None) or {}
+    if spread:
+        sampled = {**sampled, "propagated": spread.facts}
     with step.ledger.transaction() as connection:
         now = step.ledger.now(connection)
         attempts.end_attempt(connection, now, attempt, outcome, reason, request.requester, sampled)
