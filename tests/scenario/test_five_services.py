@@ -119,13 +119,19 @@ def test_two_causes_are_healed_one_after_the_other_each_proven_by_its_canary(sho
     assert measured == {"api": "healthy", "web": "unhealthy"}
 
 
-def test_one_service_at_a_time(shop: Shop) -> None:
+def in_a_canary(shop: Shop) -> subprocess.Popen[str]:
+    """A run that has healed one of two services that fail, and watches it for long."""
     shop.policy(order={"canary_seconds": 200})
     for name in ("stock", "web"):
         shop.services.release(name, "2", ok=False)
     shop.fails("web", "stock")
-    first = shop.start("stock")
+    run = shop.start("stock")
     shop.waits_for("effect.done")
+    return run
+
+
+def test_one_service_at_a_time(shop: Shop) -> None:
+    first = in_a_canary(shop)
     second = shop.run("web")
     shop.world.responder("stop", "seen enough")
     first.communicate(timeout=120)
@@ -175,12 +181,7 @@ def test_the_third_service_that_fails_calls_the_incident_commander(shop: Shop) -
 
 
 def test_a_run_that_is_killed_in_its_canary_leaves_an_unknown_outcome_and_holds_the_others_back(shop: Shop) -> None:
-    shop.policy(order={"canary_seconds": 200})
-    for name in ("stock", "web"):
-        shop.services.release(name, "2", ok=False)
-    shop.fails("web", "stock")
-    run = shop.start("stock")
-    shop.waits_for("effect.done")
+    run = in_a_canary(shop)
     for process in [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]:
         os.kill(process.pid, signal.SIGKILL)
     run.communicate()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from support.listening import listening
 
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.channels import AnyChannel
@@ -35,8 +35,6 @@ class Api:
 
 @pytest.fixture
 def api() -> Iterator[Callable[..., Api]]:
-    servers: list[ThreadingHTTPServer] = []
-
     def start(document: Any, status: int = 200) -> Api:
         here = Api(document, status)
 
@@ -50,16 +48,11 @@ def api() -> Iterator[Callable[..., Api]]:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        here.url = f"http://127.0.0.1:{server.server_port}"
+        here.url = listen(Answer)
         return here
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with listening() as listen:
+        yield start
 
 
 def pagerduty(url: str, **changes: Any) -> Channel:

@@ -6,10 +6,9 @@ import json
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import TypeAdapter, ValidationError
+from support.listening import listening
 
 from sre_responder.notify.channel import Channel
 from sre_responder.notify.channels import KINDS, AnyChannel
@@ -48,8 +48,6 @@ class Receiver:
 
 @pytest.fixture
 def receive() -> Iterator[Callable[..., Receiver]]:
-    servers: list[ThreadingHTTPServer] = []
-
     def start(status: int = 200, answer: str = "", **headers: str) -> Receiver:
         receiver = Receiver(answer, status, headers)
 
@@ -66,16 +64,11 @@ def receive() -> Iterator[Callable[..., Receiver]]:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        receiver.url = f"http://127.0.0.1:{server.server_port}/{SECRET}"
+        receiver.url = f"{listen(Answer)}/{SECRET}"
         return receiver
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with listening() as listen:
+        yield start
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
